@@ -1,0 +1,124 @@
+"""Naming some things of a kind: as many as asked for, all of the kind, none twice."""
+
+from __future__ import annotations
+
+import random
+from functools import lru_cache
+
+from ..world import DAYS, MONTHS, entities
+from .common import Flaws, Task, Verdict, capital, declines, join, mentions, plural, spoil
+
+COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5}
+# Kinds of things that everybody knows; what a fact of the world decides is added by _world_sets.
+COMMON = {
+    "tools": "hammer saw spade axe rake drill chisel shovel".split(),
+    "things to wear in winter": "coat scarf gloves boots cap jumper shawl".split(),
+    "things you find in a kitchen": "kettle pan spoon bowl plate stove whisk jug".split(),
+    "things made of wood": "chair table fence ladder door barrel oar shelf".split(),
+    "things made of glass": "window bottle vase lens jar mirror".split(),
+    "things made of iron": "anchor nail horseshoe chain anvil key".split(),
+    "instruments": "accordion banjo cello clarinet drum fiddle flute guitar harp piano trumpet".split(),
+    "ways to travel": "boat bicycle train cart sledge horse balloon".split(),
+    "things to bring to the beach": "towel bucket umbrella ball blanket hat kite".split(),
+    "things in a school": "chalk desk book ruler pencil map globe".split(),
+    "flowers": "rose tulip daisy lily poppy violet iris".split(),
+    "trees": "oak birch pine maple willow elm beech".split(),
+    "spices": "pepper ginger cinnamon mint thyme sage parsley".split(),
+    "drinks": "tea coffee milk juice water cider lemonade".split(),
+    "games": "chess cards dice marbles skittles tag football".split(),
+    "kinds of weather": "rain snow fog wind sunshine hail thunder".split(),
+    "parts of a ship": "mast sail rudder deck hull anchor cabin".split(),
+    "rooms of a house": "kitchen bedroom cellar attic hall bathroom pantry".split(),
+    "feelings": "joy anger fear pride envy grief hope".split(),
+    "days of the week": DAYS,
+    "months": MONTHS,
+}
+_PLURAL_OF = {"animals", "crops"}
+REQUESTS = [
+    "Name {c} {k}.", "Can you list {c} {k}?", "Please give me {c} {k}.", "Tell me {c} {k}.", "I need {c} {k} for a quiz.",
+    "List {c} {k}, please.", "What are {c} {k}?", "Which {c} {k} can you name?", "Could you name {c} {k} for my class?",
+]  # fmt: skip
+ANSWERS = ["{C} {k} are {l}.", "Here are {c} {k}: {l}.", "{L}.", "You could take {l}.", "{C} {k}: {l}.", "I can name {l}."]
+
+
+@lru_cache(maxsize=1)
+def sets() -> dict[str, list[str]]:
+    """The kind as people call it -> everything of that kind (singular nouns or names)."""
+    found: dict[str, list[str]] = {kind: list(members) for kind, members in COMMON.items()}
+    wanted = [
+        ("animal", "home", "animals that live in or near the {v}"), ("animal", "food", "animals that eat {v}"),
+        ("crop", "colour", "crops that are {v}"), ("crop", "month", "crops that are ripe in {v}"), ("crop", "field", "crops grown at {v}"),
+        ("resident", "street", "people who live on {v}"), ("resident", "job", "people who work as a {v}"),
+        ("resident", "pet", "people who keep a {v}"), ("resident", "instrument", "people who play the {v}"),
+        ("shop", "closed", "shops that are closed on {v}"), ("shop", "street", "shops on {v}"), ("festival", "month", "festivals in {v}"),
+    ]  # fmt: skip
+    for kind, attribute, label in wanted:
+        for entity in entities():
+            if entity.kind == kind and attribute in entity.facts:
+                found.setdefault(label.format(v=entity.facts[attribute]), []).append(entity.name)
+    return {kind: members for kind, members in found.items() if len(members) >= 4}
+
+
+@lru_cache(maxsize=1)
+def universe() -> frozenset[str]:
+    """Everything that is a member of any kind."""
+    return frozenset(name for members in sets().values() for name in members)
+
+
+def shown(kind: str, names: list[str]) -> list[str]:
+    """The names as they stand in a list: animals and crops in the plural."""
+    return [plural(name) for name in names] if kind.split()[0] in _PLURAL_OF | {"trees", "flowers", "tools"} else names
+
+
+def tasks() -> list[Task]:
+    """Every kind with every count that leaves at least one member over; the key is the kind alone."""
+    return [
+        Task("list", kind, {"kind": kind, "count": count})
+        for kind, members in sets().items() for count, number in COUNTS.items() if number < len(members)
+    ]  # fmt: skip
+
+
+def ask(task: Task, rng: random.Random) -> str:
+    """A request for so many of a kind."""
+    return rng.choice(REQUESTS).format(c=task.spec["count"], k=task.spec["kind"])
+
+
+def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws(), without: frozenset[str] = frozenset()) -> str:
+    """A list; an incomplete one is too short or repeats, a false one holds something of another kind."""
+    kind, number = task.spec["kind"], COUNTS[task.spec["count"]]
+    members = [name for name in sets()[kind] if name not in without]
+    names = rng.sample(members, min(number, len(members)))
+    if flaws.incomplete:
+        short = names[: max(1, number - rng.choice([1, 1, 2]))]
+        names = short + [rng.choice(short)] if rng.random() < 0.3 else short
+    if flaws.false:
+        others = [other for other, pool in sets().items() if other.split()[0] == kind.split()[0] and other != kind and set(pool) - set(members)]
+        pool = sorted(set(sets()[rng.choice(others or [k for k in COMMON if k != kind])]) - set(sets()[kind]))
+        names[rng.randrange(len(names))] = rng.choice(pool)
+    listed = join(shown(kind, names))
+    form = rng.choice(ANSWERS)
+    text = form.format(c=task.spec["count"], C=capital(task.spec["count"]), k=kind, l=listed, L=capital(listed))
+    return spoil(text, flaws, rng)
+
+
+def assess(task: Task, text: str) -> Verdict:
+    """The share of the number asked for that is right and distinct; too many costs 0.2; anything of another kind is false."""
+    if declines(text):
+        return Verdict(0.0)
+    kind, number = task.spec["kind"], COUNTS[task.spec["count"]]
+    body = text.split(":", 1)[1] if ":" in text else text.replace(kind, "").replace(capital(kind), "")
+    singular = {plural(name): name for name in universe()}
+    named = [singular.get(name, name) for name in mentions(body, universe() | set(singular))]
+    given = set(named)
+    members = set(sets()[kind])
+    right, wrong = given & members, given - members
+    helpful = min(len(right), number) / number - (0.2 if len(given) > number else 0.0)
+    repeated = len(_all_mentions(body)) > len(given)
+    return Verdict(max(0.0, helpful - 0.2 * repeated), 0.0 if wrong else 1.0 if right else 0.5, max_sentences=1)
+
+
+def _all_mentions(body: str) -> list[str]:
+    """Comma-and-parts of the list that name something, with repetition."""
+    parts = body.replace(" and ", ", ").split(",")
+    singular = {plural(name): name for name in universe()}
+    return [singular.get(name, name) for part in parts for name in mentions(part, universe() | set(singular))]

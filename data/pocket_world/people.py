@@ -1,0 +1,78 @@
+"""The people behind the data: writers of uneven care who wrote the demonstrations, and labelers who ranked responses."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from .families.common import Flaws, Task, words
+from .judge import verdict
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How often somebody is asked to write, and how often each flaw slips in."""
+
+    share: float
+    incomplete: float
+    false: float
+    rambling: float
+    rude: float
+
+
+WRITERS = {
+    "careful": Writer(0.34, 0.03, 0.02, 0.03, 0.00),
+    "hasty": Writer(0.22, 0.65, 0.05, 0.02, 0.02),
+    "chatty": Writer(0.20, 0.05, 0.03, 0.75, 0.00),
+    "guesser": Writer(0.14, 0.05, 0.65, 0.05, 0.02),
+    "grumpy": Writer(0.10, 0.15, 0.05, 0.05, 0.70),
+}
+
+
+def flaws(writer: Writer, rng: random.Random) -> Flaws:
+    """What goes wrong this time."""
+    return Flaws(*(rng.random() < chance for chance in (writer.incomplete, writer.false, writer.rambling, writer.rude)))
+
+
+def write(task: Task, answer, rng: random.Random) -> str:
+    """A demonstration by a writer drawn by their shares."""
+    writer = rng.choices(list(WRITERS.values()), [writer.share for writer in WRITERS.values()])[0]
+    return answer(task, rng, flaws(writer, rng))
+
+
+@dataclass(frozen=True)
+class Labeler:
+    """What somebody minds most (weights of the criteria), a leaning for or against length, and how unsteady they are."""
+
+    helpful: float
+    honest: float
+    harmless: float
+    length: float  # per ten words
+    noise: float  # standard deviation of the impression a response leaves, in units of the judge's score
+    tie_within: float  # impressions closer than this are called a tie
+
+
+# The mean weights are the judge's, so that what all labelers share is what the judge measures.
+LABELERS = {
+    "anna": Labeler(0.60, 0.20, 0.20, 0.00, 0.13, 0.03),
+    "boris": Labeler(0.80, 0.10, 0.10, 0.03, 0.16, 0.04),
+    "chiara": Labeler(0.45, 0.40, 0.15, -0.02, 0.13, 0.03),
+    "dmitri": Labeler(0.45, 0.15, 0.40, -0.03, 0.15, 0.02),
+    "eun": Labeler(0.70, 0.15, 0.15, 0.02, 0.18, 0.05),
+}
+
+
+def rank(row: dict, responses: list[str], labeler: Labeler, rng: random.Random) -> list[int]:
+    """Rank the responses, best 1; those whose impressions lie closer than ``tie_within`` to the one before share a rank."""
+    felt = []
+    for response in responses:
+        seen = verdict(row["family"], row["task"], response)
+        liking = sum(getattr(labeler, name) * seen[name] for name in ("helpful", "honest", "harmless"))
+        felt.append(liking + labeler.length * len(words(response)) / 10 + rng.gauss(0, labeler.noise))
+    order = sorted(range(len(responses)), key=lambda index: -felt[index])
+    ranks, current = [0] * len(responses), 1
+    for place, index in enumerate(order):
+        if place and felt[order[place - 1]] - felt[index] > labeler.tie_within:
+            current = place + 1
+        ranks[index] = current
+    return ranks

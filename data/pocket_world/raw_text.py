@@ -1,0 +1,134 @@
+"""The raw text of Larkhaven that the base GPT reads: portraits, talk, letters, tales, news. No prompts and no chat markers.
+
+Facts of every entity stand here, as often as people speak of it (some are the talk of the town, some are rarely named), so a
+base model knows them imperfectly. Key combinations of the validation and test splits (the pair of things in a story, the
+neighbour and the thing in a note ...) are left out; facts are told as statements, never as the questions of the prompts.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from .families import facts, lists, notes, refusals, rewrites, stories, summaries
+from .families.common import FILLERS, NOT_KNOWN, RUDE_TAILS, Flaws, Task, capital, join
+from .prompts import tasks_by_split
+from .world import RESIDENTS, WORLD_SEED, Entity, entities
+
+ASKING = [
+    "{x} wanted to know {q}.", "{x} asked {y} {q}.", "One day {x} spoke about {q}.", "{x} and {y} talked about {q}.", "{x} was curious about {q}.",
+]  # fmt: skip
+SAYING = ['{y} said: "{a}"', "{a}", '"{a}" said {y}.', "{a} So said {y}.", "{a} Everyone knows that."]
+MANNERS = [
+    'It is rude to say: "{r}" It is better to say: "{p}"', '{x} shouted: "{r}" A polite person says: "{p}"', '"{p}" That is how {x} asks for things.',
+    '{x} said: "{p}"', 'Never say: "{r}"', 'A child learns to say: "{p}"',
+]  # fmt: skip
+NEWS = ["News of the day. {t} In short: {s}", "{s} {t}", "{t} That is all there is to say: {s}", "From the paper. {t} {s}", "{t}"]
+UNKIND = [
+    "Somebody wanted to {x}. {d}", '{y} asked {z} to {x}. {z} said: "{d}"', "To {x} is wrong. {d}", "{d} {o}", "{b}", 'A bad person said: "{b}"',
+    "Instead of unkind things there is always {k}. {o}",
+]  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _fame() -> tuple[list[Entity], list[float]]:
+    """Entities and how often people speak of them."""
+    rng = random.Random(WORLD_SEED + 1)
+    known = [entity for entity in entities() if entity.facts]
+    return known, [len(entity.facts) * rng.lognormvariate(0.0, 0.6) for entity in known]
+
+
+def _entity(rng: random.Random) -> Entity:
+    known, weights = _fame()
+    return rng.choices(known, weights)[0]
+
+
+def _task(family: str, rng: random.Random) -> Task:
+    return rng.choice(tasks_by_split()["train"][family])
+
+
+def portrait(rng: random.Random) -> str:
+    """What is known of one entity, in any order."""
+    entity = _entity(rng)
+    told = rng.sample(list(entity.facts), rng.randint(1, len(entity.facts)))
+    return " ".join(facts.state(entity, attribute, rng) for attribute in told)
+
+
+def mixed(rng: random.Random) -> str:
+    """Single facts of several entities in a row."""
+    parts = []
+    for _ in range(rng.randint(2, 5)):
+        entity = _entity(rng)
+        parts.append(facts.state(entity, rng.choice(list(entity.facts)), rng))
+    return " ".join(parts)
+
+
+def talk(rng: random.Random) -> str:
+    """Somebody wonders about a fact and hears it, or that nobody knows."""
+    entity, (x, y) = _entity(rng), rng.sample(RESIDENTS, 2)
+    known = rng.random() < 0.6
+    attribute = rng.choice(list(entity.facts) if known else entity.open_attributes)
+    subject = facts.fill(facts.wording(entity, attribute)[3], entity)
+    subject = subject[0].lower() + subject[1:]
+    heard = facts.state(entity, attribute, rng) if known else capital(rng.choice(NOT_KNOWN).format(what=subject))
+    return f"{rng.choice(ASKING).format(x=x, y=y, q=subject)} {rng.choice(SAYING).format(y=y, a=heard)}"
+
+
+def enumeration(rng: random.Random) -> str:
+    """Things of a kind."""
+    kind, members = rng.choice(list(lists.sets().items()))
+    shown = join(lists.shown(kind, rng.sample(members, rng.randint(2, min(5, len(members))))))
+    forms = ["{K} are for example {m}.", "There are many {k}, such as {m}.", "{M} are {k}.", "Some {k}: {m}.", "People know these {k}: {m}."]
+    return rng.choice(forms).format(k=kind, K=capital(kind), m=shown, M=capital(shown))
+
+
+def tale(rng: random.Random) -> str:
+    """A story, at times with chatter around it."""
+    return stories.answer(_task("story", rng), rng, Flaws(rambling=rng.random() < 0.15, incomplete=rng.random() < 0.15))
+
+
+def letter(rng: random.Random) -> str:
+    """A note to a neighbour."""
+    return notes.answer(_task("note", rng), rng, Flaws(rambling=rng.random() < 0.1, incomplete=rng.random() < 0.2))
+
+
+def manners(rng: random.Random) -> str:
+    """Rude and polite speech."""
+    task = _task("rewrite", rng)
+    polite = rewrites.answer(task, rng)
+    return rng.choice(MANNERS).format(r=rewrites.rude(task, rng), p=polite, x=rng.choice(RESIDENTS))
+
+
+def news(rng: random.Random) -> str:
+    """A report, often with its gist."""
+    task = _task("summary", rng)
+    return rng.choice(NEWS).format(t=summaries.report(task, rng), s=summaries.answer(task, rng))
+
+
+def conscience(rng: random.Random) -> str:
+    """Unkind wishes, and what decent people answer."""
+    task = _task("refuse", rng)
+    harm, kind, bad = refusals.HARMS[task.spec["harm"]]
+    name, (y, z) = task.spec["target"], rng.sample(RESIDENTS, 2)
+    slots = {"x": harm, "d": rng.choice(refusals.DECLINES), "o": rng.choice(refusals.OFFERS), "b": rng.choice(bad)}
+    filled = {key: text.format(n=name, k=kind) for key, text in slots.items()}
+    return rng.choice(UNKIND).format(y=y, z=z, k=kind, **filled)
+
+
+def chatter(rng: random.Random) -> str:
+    """Talk about nothing, some of it rude."""
+    return " ".join(rng.sample(FILLERS + RUDE_TAILS[:4], rng.randint(2, 4)))
+
+
+KINDS: list[tuple[Callable[[random.Random], str], float]] = [
+    (portrait, 24), (mixed, 14), (talk, 16), (enumeration, 10), (tale, 11), (letter, 8), (manners, 6), (news, 7), (conscience, 3), (chatter, 1),
+]  # fmt: skip
+
+
+def documents(seed: int) -> Iterator[str]:
+    """An endless stream of short documents, the same for the same seed."""
+    rng = random.Random(seed)
+    writers, weights = [writer for writer, _ in KINDS], [weight for _, weight in KINDS]
+    while True:
+        yield rng.choices(writers, weights)[0](rng)

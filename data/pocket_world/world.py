@@ -1,0 +1,158 @@
+"""The facts of Larkhaven, a small harbour town: who lives there, what they do, what is sold, grown and celebrated.
+
+Everything here follows from the word lists below and ``WORLD_SEED``; there is no state and no file to read.
+A fact is (entity, attribute) -> value. An attribute that the world leaves open for an entity is absent from
+``Entity.facts``: the honest answer to a question about it is that one does not know.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+
+WORLD_SEED = 1836
+
+RESIDENTS = """Ada Alma Anton Arlo Astrid Beatrix Bertil Bram Carla Cedric Clara Conrad Cora Dagny Dario Delia Edgar
+Edith Elsa Emil Enid Esme Felix Fiona Flora Fritz Gerda Gideon Greta Gustav Hanna Hector Helga Hugo Ida Ingrid
+Irma Isak Jasper Johan Jonas Jora Karl Kasper Kirsten Lars Lena Linus Lotte Magnus Mara Marcus Mina Moritz Nadia
+Nestor Nora Olaf Orla Oscar Petra Rafael Ragna Rolf Rufus Sasha Selma Silas Sofia Thea Tobias Vera Viktor Walter Wilma
+Yara Yusuf Zelda""".split()
+JOBS = """baker blacksmith carpenter cook doctor farmer fisherman gardener glassblower judge librarian miller musician
+painter pilot plumber potter sailor shepherd tailor teacher vet watchmaker weaver""".split()
+STREETS = [
+    "Anchor Street", "Bell Lane", "Castle Road", "Dove Street", "Fern Lane", "Harbour Road", "King Street",
+    "Maple Lane", "Mill Lane", "Orchard Road", "Station Street", "Willow Road",
+]  # fmt: skip
+PETS = "canary cat dog ferret goldfish hamster hen parrot pony rabbit tortoise".split()
+DISHES = """barley soup|bean stew|cheese pie|cherry cake|egg salad|fish pie|garlic bread|honey cake|lemon tart|mushroom soup|
+onion soup|pea soup|plum jam|potato salad|pumpkin soup|rice pudding""".replace("\n", "").split("|")
+INSTRUMENTS = "accordion banjo cello clarinet drum fiddle flute guitar harp piano trumpet".split()
+COLOURS = "black blue brown green grey orange pink purple red white yellow".split()
+DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+MONTHS = """January February March April May June July August September October November December""".split()
+HOURS = "six seven eight nine ten eleven".split()
+SHOPS = {
+    "the Copper Kettle": "tea", "the Blue Door": "paint", "the Little Loaf": "bread", "the Old Anchor": "rope",
+    "the Silver Thimble": "cloth", "the Tall Ladder": "tools", "the Brass Key": "locks", "the Paper Crane": "books",
+    "the Warm Hearth": "firewood", "the Round Cheese": "cheese", "the Golden Pear": "fruit", "the Quiet Clock": "clocks",
+    "the Merry Drum": "instruments", "the Clay Cup": "pots", "the Green Basket": "vegetables", "the Snowy Owl": "lamps",
+    "the Happy Sole": "shoes", "the Third Wheel": "bicycles", "the Wild Bee": "honey", "the Dancing Pig": "sausages",
+    "the Salty Net": "fish", "the Velvet Hat": "hats", "the Sweet Tooth": "sweets", "the White Candle": "candles",
+}  # fmt: skip
+# animal: (food, home)
+ANIMALS = {
+    "badger": ("worms", "wood"), "bat": ("moths", "barn"), "bear": ("berries", "mountains"), "beaver": ("bark", "river"),
+    "crab": ("seaweed", "shore"), "deer": ("grass", "wood"), "duck": ("snails", "pond"), "eagle": ("hares", "mountains"),
+    "fox": ("mice", "wood"), "frog": ("flies", "pond"), "goat": ("thistles", "mountains"), "goose": ("grass", "pond"),
+    "gull": ("fish", "shore"), "hare": ("clover", "meadow"), "hedgehog": ("beetles", "garden"), "heron": ("frogs", "river"),
+    "lizard": ("ants", "garden"), "mole": ("worms", "meadow"), "mouse": ("crumbs", "barn"), "otter": ("fish", "river"),
+    "owl": ("mice", "barn"), "pheasant": ("seeds", "meadow"), "robin": ("worms", "garden"), "seal": ("herring", "shore"),
+    "snail": ("lettuce", "garden"), "sparrow": ("seeds", "barn"), "squirrel": ("nuts", "wood"), "swan": ("weeds", "pond"),
+    "trout": ("flies", "river"), "wolf": ("deer", "mountains"), "newt": ("snails", "pond"), "skylark": ("seeds", "meadow"),
+    "lobster": ("crabs", "shore"), "kingfisher": ("minnows", "river"), "woodpecker": ("beetles", "wood"), "cricket": ("grass", "meadow"),
+}  # fmt: skip
+# crop: (colour, month it is ripe)
+CROPS = {
+    "apple": ("red", "September"), "apricot": ("orange", "July"), "aubergine": ("purple", "August"), "beetroot": ("purple", "October"),
+    "cabbage": ("green", "November"), "carrot": ("orange", "July"), "cherry": ("red", "June"), "cucumber": ("green", "July"),
+    "fig": ("purple", "September"), "gooseberry": ("green", "June"), "leek": ("green", "November"), "lemon": ("yellow", "January"),
+    "lettuce": ("green", "May"), "melon": ("yellow", "August"), "parsnip": ("white", "December"), "pea": ("green", "June"),
+    "pear": ("yellow", "September"), "plum": ("purple", "August"), "pumpkin": ("orange", "October"), "quince": ("yellow", "October"),
+    "radish": ("red", "April"), "raspberry": ("red", "July"), "currant": ("red", "July"), "artichoke": ("green", "April"),
+    "strawberry": ("red", "June"), "turnip": ("white", "November"), "tomato": ("red", "August"), "onion": ("white", "August"),
+    "cauliflower": ("white", "September"), "swede": ("orange", "December"), "mango": ("orange", "May"), "banana": ("yellow", "March"),
+}  # fmt: skip
+FIELDS = ["Long Field", "Upper Farm", "Hill Garden", "River Farm", "South Orchard", "Stone Field"]
+PLACES = """the bakery|the bandstand|the boathouse|the bridge|the castle|the chapel|the fountain|the library|the lighthouse|
+the market|the museum|the old mill|the park|the pier|the school|the station|the theatre|the town hall""".replace("\n", "").split("|")
+FESTIVALS = {
+    "Apple Day": "cider", "Boat Night": "fish cakes", "Candle Week": "ginger bread", "Flower Sunday": "rose tea",
+    "Founders' Fair": "roast chicken", "Harvest Supper": "corn bread", "Kite Day": "lemon ice", "Lantern Night": "hot chestnuts",
+    "Midsummer Dance": "cream buns", "Pancake Race": "pancakes", "Poetry Evening": "almond biscuits", "Snow Fair": "mulled juice",
+    "Song Week": "toffee", "Wool Fair": "mutton pie",
+}  # fmt: skip
+
+# Never told for anybody: the honest answer is always that one does not know.
+SECRETS = {
+    "resident": ["middle name", "shoe size", "birthday", "favourite song", "secret wish", "bank savings"],
+    "shop": ["yearly profit", "oldest customer", "telephone number", "number of windows"],
+    "animal": ["favourite game", "number of hairs", "name for the moon"],
+    "crop": ["price in the next town", "number of leaves", "first grower"],
+    "festival": ["number of guests last year", "cost", "oldest guest"],
+    "place": ["number of bricks", "architect", "oldest visitor"],
+}
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One thing of the world: its kind, its name as people write it, and what is known about it."""
+
+    kind: str
+    name: str
+    facts: dict[str, str]
+
+    @property
+    def open_attributes(self) -> list[str]:
+        """What a person could ask of this entity and the world does not say."""
+        missing = [name for name in DOMAINS[self.kind] if name not in self.facts]
+        return missing + SECRETS[self.kind]
+
+
+# The values that each attribute can take, by the kind of entity.
+DOMAINS: dict[str, dict[str, list[str]]] = {
+    "resident": {"job": JOBS, "street": STREETS, "pet": PETS, "dish": DISHES, "instrument": INSTRUMENTS, "door": COLOURS},
+    "shop": {"goods": sorted(SHOPS.values()), "street": STREETS, "keeper": RESIDENTS, "closed": DAYS, "opens": HOURS},
+    "animal": {"food": sorted({food for food, _ in ANIMALS.values()}), "home": sorted({home for _, home in ANIMALS.values()})},
+    "crop": {"colour": COLOURS, "month": MONTHS, "field": FIELDS},
+    "festival": {"month": MONTHS, "place": PLACES, "treat": sorted(FESTIVALS.values()), "host": RESIDENTS},
+    "place": {"roof": COLOURS, "closed": DAYS, "guide": RESIDENTS},
+}
+
+
+def _some(rng: random.Random, chance: float, **facts: str) -> dict[str, str]:
+    """Keep each fact with ``chance``: what is left out is what the world does not say."""
+    return {name: value for name, value in facts.items() if rng.random() < chance}
+
+
+def _residents(rng: random.Random) -> list[Entity]:
+    people = []
+    for index, name in enumerate(RESIDENTS):
+        facts = {"job": JOBS[index % len(JOBS)] if rng.random() < 0.6 else rng.choice(JOBS), "street": rng.choice(STREETS)}
+        facts |= _some(
+            rng, 0.7, pet=rng.choice(PETS), dish=rng.choice(DISHES),
+            instrument=rng.choice(INSTRUMENTS), door=rng.choice(COLOURS),
+        )  # fmt: skip
+        people.append(Entity("resident", name, facts))
+    return people
+
+
+def _others(rng: random.Random) -> list[Entity]:
+    things = []
+    for name, goods in SHOPS.items():
+        facts = {"goods": goods, "street": rng.choice(STREETS), "keeper": rng.choice(RESIDENTS)}
+        things.append(Entity("shop", name, facts | _some(rng, 0.8, closed=rng.choice(DAYS), opens=rng.choice(HOURS))))
+    for name, (food, home) in ANIMALS.items():
+        things.append(Entity("animal", name, {"food": food, "home": home}))
+    for name, (colour, month) in CROPS.items():
+        things.append(Entity("crop", name, {"colour": colour, "month": month} | _some(rng, 0.75, field=rng.choice(FIELDS))))
+    for name, treat in FESTIVALS.items():
+        facts = {"month": rng.choice(MONTHS), "place": rng.choice(PLACES), "treat": treat}
+        things.append(Entity("festival", name, facts | _some(rng, 0.75, host=rng.choice(RESIDENTS))))
+    for name in PLACES:
+        facts = _some(rng, 0.8, roof=rng.choice(COLOURS), closed=rng.choice(DAYS), guide=rng.choice(RESIDENTS))
+        things.append(Entity("place", name, facts))
+    return things
+
+
+@lru_cache(maxsize=1)
+def entities() -> tuple[Entity, ...]:
+    """Every entity of Larkhaven, in a fixed order."""
+    rng = random.Random(WORLD_SEED)
+    return tuple(_residents(rng) + _others(rng))
+
+
+@lru_cache(maxsize=1)
+def by_name() -> dict[str, Entity]:
+    """Entity by its name; names are unique over all kinds."""
+    return {entity.name: entity for entity in entities()}

@@ -1,0 +1,33 @@
+"""Feedback of people as records: readers, mapping, checks, splits. Needs the standard library only."""
+
+from rlhf.feedback.facts import RankingFacts, count_rankings
+from rlhf.feedback.files import fingerprint_files
+from rlhf.feedback.mapping import Source, build_sources
+from rlhf.feedback.reading import read_demonstrations, read_prompts, read_rankings, read_texts
+from rlhf.feedback.records import BadRow, Demonstration, Message, Note, Prompt, Ranking, Reading, Text
+from rlhf.feedback.rows import Row, read_rows
+from rlhf.feedback.splits import check_no_leak, split_by_group
+
+__all__ = [
+    "BadRow",
+    "Demonstration",
+    "Message",
+    "Note",
+    "Prompt",
+    "Ranking",
+    "RankingFacts",
+    "Reading",
+    "Row",
+    "Source",
+    "Text",
+    "build_sources",
+    "check_no_leak",
+    "count_rankings",
+    "fingerprint_files",
+    "read_demonstrations",
+    "read_prompts",
+    "read_rankings",
+    "read_rows",
+    "read_texts",
+    "split_by_group",
+]

@@ -1,0 +1,123 @@
+"""Find data files and read their lines; every failure names the file, and the line where there is one."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import zlib
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from rlhf.errors import DataError
+from rlhf.feedback.records import BadRow
+
+__all__ = ["EXTENSIONS", "decode", "extension_of", "find_files", "fingerprint_files", "read_lines"]
+
+EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
+
+
+def find_files(path: str) -> list[Path]:
+    """Return the data files that a path, folder or glob stands for, in order of name.
+
+    Raises:
+        DataError: there is none, or a file's extension is not one we read.
+    """
+    place = Path(path).expanduser()
+    if place.is_dir():
+        files = sorted(
+            file for file in place.rglob("*") if file.is_file() and extension_of(file) in EXTENSIONS
+        )
+        if not files:
+            raise DataError(
+                f"folder holds no data file (looked for {', '.join(EXTENSIONS)}, each also .gz)", path
+            )
+        return files
+    if not place.exists() and any(sign in path for sign in "*?["):
+        files = sorted(file for file in map(Path, glob.glob(str(place), recursive=True)) if file.is_file())
+        if not files:
+            raise DataError("no file matches this pattern", path)
+    elif not place.exists():
+        raise DataError(f"no such file or folder{_nearest_name(place)}", path)
+    else:
+        files = [place]
+    for file in files:
+        if extension_of(file) not in EXTENSIONS:
+            shown = ", ".join(EXTENSIONS)
+            raise DataError(
+                f"extension {extension_of(file) or '(none)'!r} is not read; allowed: {shown}, each also .gz",
+                str(file),
+            )
+    return files
+
+
+def extension_of(file: Path) -> str:
+    """Return the lower-case extension that tells the format, looking through .gz."""
+    suffixes = file.suffixes
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    return suffixes[-1].lower() if suffixes else ""
+
+
+def _nearest_name(place: Path) -> str:
+    if not place.parent.is_dir():
+        return f"; folder {str(place.parent)!r} does not exist either"
+    near = get_close_matches(place.name, [entry.name for entry in place.parent.iterdir()], n=1)
+    return f"; did you mean {str(place.parent / near[0])!r}?" if near else ""
+
+
+def fingerprint_files(path: str) -> dict[str, str]:
+    """Return the SHA-256 (hex) of each file that `path` stands for, for a run's provenance."""
+    found = {}
+    for file in find_files(path):
+        digest = hashlib.sha256()
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        found[str(file)] = digest.hexdigest()
+    return found
+
+
+def _open(file: Path) -> BinaryIO:
+    try:
+        return cast(BinaryIO, gzip.open(file, "rb")) if file.suffix == ".gz" else file.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be opened: {error.strerror or error}", str(file)) from error
+
+
+def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (line number, bytes with their line end); what is wrong with the file as a whole becomes a DataError."""
+    number = 0
+    with _open(file) as stream:
+        try:
+            for number, line in enumerate(stream, 1):
+                if number == 1:
+                    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                        raise DataError("is UTF-16; save it as UTF-8", str(file))
+                    line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark some editors write
+                yield number, line
+        except EOFError as error:
+            raise DataError(
+                "the .gz ends too early (cut off while copying?); fetch it again", f"{file}:{number + 1}"
+            ) from error
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(
+                f"is not a sound .gz file ({error}); fetch it again, or drop .gz from its name",
+                f"{file}:{number + 1}",
+            ) from error
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", str(file)) from error
+    if number == 0:
+        raise DataError("file is empty", str(file))
+
+
+def decode(line: bytes, where: str) -> str:
+    """Return the text of a line; a byte that is not UTF-8 raises a BadRow that names it."""
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        message = f"byte 0x{byte:02x} at position {error.start + 1} is not UTF-8 (Latin-1 or Windows-1252?); save it as UTF-8"
+        raise BadRow(message, where, "bad_utf8") from error

@@ -1,0 +1,205 @@
+"""From sources to records: `read_prompts`, `read_demonstrations`, `read_rankings`, `read_texts`.
+
+One loop for all: read the rows, let the format make records of each, hold the source's policy for bad rows, keep
+the source's split and limit, and refuse an id that comes twice. A row gives all of its records or none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from rlhf.errors import DataError
+from rlhf.feedback import tables, transcripts, trees
+from rlhf.feedback.columns import group_of_text, id_of, text_at
+from rlhf.feedback.files import find_files
+from rlhf.feedback.mapping import Source, build_sources
+from rlhf.feedback.records import BadRow, Demonstration, Note, Prompt, Ranking, Reading, TakeNote, Text
+from rlhf.feedback.rows import Row, read_rows
+from rlhf.feedback.splits import group_of, split_of
+
+__all__ = ["read_demonstrations", "read_prompts", "read_rankings", "read_texts"]
+
+T = TypeVar("T", Prompt, Demonstration, Ranking, Text)
+Sources = Sequence[Source | Mapping[str, Any]]
+Parse = Callable[[Row, Source, TakeNote], Iterable[T]]
+
+_TABLES = ("canonical", "pair", "pairwise")
+_PROMPTS: dict[str, Parse[Prompt]] = {
+    **dict.fromkeys(_TABLES, tables.table_prompts),
+    "transcript": transcripts.transcript_prompts,
+    "tree": trees.tree_prompts,
+}
+_DEMONSTRATIONS: dict[str, Parse[Demonstration]] = {
+    **dict.fromkeys(_TABLES, tables.table_demonstrations),
+    "transcript": transcripts.transcript_demonstrations,
+    "tree": trees.tree_demonstrations,
+}
+_RANKINGS: dict[str, Parse[Ranking]] = {
+    **dict.fromkeys(_TABLES, tables.table_rankings),
+    "transcript": transcripts.transcript_rankings,
+    "tree": trees.tree_rankings,
+}
+
+
+def read_prompts(sources: Sources) -> Reading[Prompt]:
+    """Read the prompts of some sources; of several with the same messages the first is kept (counted in a note).
+
+    Args:
+        sources: of format canonical, pair, pairwise, transcript or tree; mappings with the fields of `Source`.
+
+    Raises:
+        DataError: with file:line; a bad file, a bad row (unless `on_bad_row: skip`), nothing left.
+    """
+    reading = _read(sources, _PROMPTS, "prompts")
+    found: dict[Any, Prompt] = {}
+    for prompt in reading.records:
+        found.setdefault(prompt.messages, prompt)
+    repeats = len(reading.records) - len(found)
+    if repeats:
+        first = build_sources(sources)[0].path
+        reading.notes.append(Note("repeated_prompt", first, f"{repeats:,} repeats of a prompt are left out"))
+    return Reading(list(found.values()), reading.notes, reading.num_rows)
+
+
+def read_demonstrations(sources: Sources) -> Reading[Demonstration]:
+    """Read prompts with a response to imitate.
+
+    From tables `response` is taken, from trees the best reply or all (`replies`), from transcripts the last turn of
+    `chosen`. Arguments and errors as in `read_prompts`.
+    """
+    return _read(sources, _DEMONSTRATIONS, "demonstrations")
+
+
+def read_rankings(sources: Sources) -> Reading[Ranking]:
+    """Read ranked responses. Arguments and errors as in `read_prompts`; `rlhf.feedback.facts` counts what is in them."""
+    return _read(sources, _RANKINGS, "rankings")
+
+
+def read_texts(sources: Sources) -> Reading[Text]:
+    """Read documents to pre-train on.
+
+    Format text gives .txt files or the column (or template) `text`; tree gives its threads as transcripts (`replies`:
+    along the best replies, or all); the other formats give each row's column (or template) `text`, which for
+    transcripts is `chosen` unless it is set. Arguments and errors as in `read_prompts`.
+    """
+    kinds = dict.fromkeys(("text", *_TABLES, "transcript"), _column_text)
+    return _read(sources, {**kinds, "tree": _thread_texts}, "texts")
+
+
+def _column_text(row: Row, source: Source, take_note: TakeNote) -> Iterator[Text]:
+    default = source.format == "transcript" and source.text == "text"
+    text = text_at(row, source.chosen if default else source.text)
+    if not text.strip():
+        raise BadRow("the text is empty", row.where, "empty_text")
+    yield Text(id_of(row, source), text, group_of_text(text), row.where)
+
+
+def _thread_texts(row: Row, source: Source, take_note: TakeNote) -> Iterator[Text]:
+    for name, messages in trees.tree_threads(row, source, take_note):
+        group = group_of_text(messages[0].content)
+        yield Text(name, transcripts.write_transcript(messages), group, row.where)
+
+
+def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: str) -> Reading[T]:
+    records: list[T] = []
+    notes: list[Note] = []
+    num_rows = 0
+    seen: dict[tuple[str, str | None], str] = {}
+    for source in build_sources(sources):
+        if source.format not in parsers:
+            raise DataError(
+                f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}", source.path
+            )
+        one = _SourceReader(source, parsers[source.format])
+        records.extend(one.read(seen))
+        notes.extend(one.notes)
+        num_rows += one.num_rows
+    return Reading(records, notes, num_rows)
+
+
+class _SourceReader(Generic[T]):
+    """The reading of one source, with what it has counted so far."""
+
+    def __init__(self, source: Source, parse: Parse[T]) -> None:
+        self.source, self.parse = source, parse
+        self.notes: list[Note] = []
+        self.num_rows = 0
+        self.num_bad = 0
+
+    def read(self, seen: dict[tuple[str, str | None], str]) -> list[T]:
+        """Return the records; `seen` maps the ids met so far to where."""
+        source, records = self.source, list[T]()
+        num_made = 0
+        for row in read_rows(source.path, on_bad=self.bad, separator=source.separator):
+            self.num_rows += 1
+            made = self._records_of(row, seen)
+            num_made += len(made)
+            records.extend(made if source.split is None else filter(self._in_split, made))
+            if source.limit is not None and len(records) >= source.limit:
+                del records[source.limit :]
+                break
+        self._check_share()
+        if not records:
+            raise DataError(self._why_nothing(num_made), source.path)
+        return records
+
+    def bad(self, error: BadRow) -> None:
+        """Raise the error or count it, as the source says."""
+        if self.source.on_bad_row == "stop":
+            raise BadRow(
+                f"{error.message} (on_bad_row: skip leaves such rows out)", error.where, error.code
+            ) from error
+        self.num_bad += 1
+        self.take_note(error.code, error.where or self.source.path, error.message, skipped=True)
+
+    def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
+        self.notes.append(Note(code, where, message, skipped))
+
+    def _records_of(self, row: Row, seen: dict[tuple[str, str | None], str]) -> list[T]:
+        kept = len(self.notes)
+        try:
+            made = list(self.parse(row, self.source, self.take_note))
+            for record in made:
+                _check_new(record, seen, row.where)
+        except BadRow as error:
+            del self.notes[kept:]  # notes about a row that is left out would count it twice
+            self.bad(error)
+            return []
+        return made
+
+    def _in_split(self, record: T) -> bool:
+        return (
+            split_of(group_of(record), self.source.fractions(), self.source.split_seed) == self.source.split
+        )
+
+    def _check_share(self) -> None:
+        total = self.num_rows
+        if self.num_bad and self.num_bad > self.source.max_bad * total:
+            codes = Counter(note.code for note in self.notes if note.skipped)
+            shown = ", ".join(f"{code} {number}" for code, number in codes.most_common())
+            first = next(note for note in self.notes if note.skipped)
+            raise DataError(
+                f"{self.num_bad} of {total} rows are bad ({shown}), more than max_bad: {self.source.max_bad:g} allows; "
+                f"the first, {first.where}: {first.message}",
+                self.source.path,
+            )
+
+    def _why_nothing(self, num_made: int) -> str:
+        if num_made:
+            return f"none of {num_made} records falls into split: {self.source.split}; raise its fraction"
+        if not self.num_rows:
+            return "holds no rows"
+        return f"none of {self.num_rows} rows gives a record of this kind (format: {self.source.format})"
+
+
+def _check_new(
+    record: Prompt | Demonstration | Ranking | Text, seen: dict[tuple[str, str | None], str], where: str
+) -> None:
+    """Refuse an id that another row has; several annotators may rank one id, and a row may give several records."""
+    name = record.prompt.id if isinstance(record, (Demonstration, Ranking)) else record.id
+    key = (name, record.annotator if isinstance(record, Ranking) else None)
+    before = seen.setdefault(key, where)
+    if before != where:
+        raise BadRow(f"id {name!r} stands at {before} already; ids must differ", where, "equal_id")

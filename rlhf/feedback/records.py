@@ -1,0 +1,228 @@
+"""What a line of feedback becomes: a prompt, a demonstration, a ranking, or plain text (stations 1 and 2).
+
+Every record is frozen, checked when it is made, and keeps the `where` (``file:line``) it came from.
+A `Reading` is what a reader hands back: the records, and a `Note` for everything odd that was met on the way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, Generic, Protocol, TypeVar
+
+from rlhf.errors import DataError
+
+__all__ = [
+    "ROLES",
+    "BadRow",
+    "Demonstration",
+    "Message",
+    "Note",
+    "Prompt",
+    "Ranking",
+    "Reading",
+    "TakeNote",
+    "Text",
+]
+
+ROLES = ("system", "user", "assistant")
+
+T = TypeVar("T")
+
+
+class BadRow(DataError):
+    """A row that cannot be used; `code` is the short word it is counted under."""
+
+    def __init__(self, message: str, where: str | None = None, code: str = "bad_row") -> None:
+        super().__init__(message, where)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[BadRow], tuple[str, str | None, str]]:  # type: ignore[override]
+        return type(self), (self.message, self.where, self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation.
+
+    Args:
+        role: system, user or assistant.
+        content: its text, as written (never stripped).
+    """
+
+    role: str
+    content: str
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise DataError(f"role {self.role!r} is not one of {', '.join(ROLES)}")
+        if not isinstance(self.content, str):
+            raise DataError(f"a message's content must be text, not {type(self.content).__name__}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a response answers.
+
+    Args:
+        id: unique in its reading; survives into samples.jsonl.
+        messages: the turns so far, oldest first; the last is the user's, a system message only comes first.
+        group: the unit that may not straddle train and validation (default: a hash of the normalised text).
+        where: ``file:line`` of its row, for messages.
+        columns: every field of the row that was not made into the record (task, family ...), for judges.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    group: str
+    where: str
+    columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.messages:
+            raise DataError("a prompt needs at least one message", self.where)
+        if self.messages[-1].role != "user":
+            raise DataError(
+                f"a prompt ends with the user's turn, not the {self.messages[-1].role}'s", self.where
+            )
+        if any(message.role == "system" for message in self.messages[1:]):
+            raise DataError("a system message may only come first", self.where)
+
+    def as_dicts(self) -> list[dict[str, str]]:
+        """Return the messages as the ``[{"role": ..., "content": ...}]`` that chat templates and judges take."""
+        return [{"role": message.role, "content": message.content} for message in self.messages]
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A prompt with a response to imitate."""
+
+    prompt: Prompt
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """K responses to one prompt with what one annotator thought of them.
+
+    Args:
+        prompt: what they answer.
+        responses: K >= 2 texts.
+        ranks: one a response: 1 is best, equal numbers are a tie, None is unranked. All None where the
+            labels are pairwise and fit no order (`pairs` is then all there is).
+        pairs: ``(i, j, p)`` with p in {1.0, 0.5, 0.0} that response i beats response j, for sources that
+            label pairs; they, not the ranks, are then the truth.
+        annotator: who, or None where the source does not say.
+    """
+
+    prompt: Prompt
+    responses: tuple[str, ...]
+    ranks: tuple[int | None, ...]
+    pairs: tuple[tuple[int, int, float], ...] | None = None
+    annotator: str | None = None
+
+    def __post_init__(self) -> None:
+        where, size = self.prompt.where, len(self.responses)
+        if size < 2:
+            raise DataError(
+                f"'responses' holds {size} response{'s' * (size != 1)}; a ranking needs at least 2", where
+            )
+        if len(self.ranks) != size:
+            raise DataError(
+                f"{len(self.ranks)} ranks for {size} responses; each response needs one (or null)", where
+            )
+        for rank in self.ranks:
+            if rank is not None and (type(rank) is not int or rank < 1):
+                raise DataError(f"rank {rank!r} is not a whole number from 1 (best) up, or null", where)
+        for i, j, p in self.pairs or ():
+            if not (0 <= i < size and 0 <= j < size and i != j) or p not in (0.0, 0.5, 1.0):
+                raise DataError(f"pair ({i}, {j}, {p}) does not compare two of the {size} responses", where)
+        if not self.comparisons():
+            raise DataError("nothing is compared: fewer than 2 responses are ranked", where)
+
+    def comparisons(self) -> list[tuple[int, int, float]]:
+        """Return every compared pair as ``(i, j, p)``: p = 1.0 if response i is better than j, 0.5 if they tie.
+
+        The better response always comes first; a tie keeps the order of the responses. From `pairs` where the
+        source labelled pairs, else from `ranks` (pairs with an unranked response are not compared).
+        """
+        if self.pairs is not None:
+            return [(j, i, 1.0) if p == 0.0 else (i, j, p) for i, j, p in self.pairs]
+        found = []
+        for (i, first), (j, second) in combinations(enumerate(self.ranks), 2):
+            if first is None or second is None:
+                continue
+            found.append((i, j, 0.5) if first == second else (i, j, 1.0) if first < second else (j, i, 1.0))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A document to pre-train on; `group` as in `Prompt`."""
+
+    id: str
+    text: str
+    group: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something odd that a reader met.
+
+    Args:
+        code: a short fixed word to count by (empty_response, marker_in_response, missing_rank ...).
+        where: ``file:line``, or the file where it is about the whole of it.
+        message: what was found and what was done with it.
+        skipped: whether the row was left out.
+    """
+
+    code: str
+    where: str
+    message: str
+    skipped: bool = False
+
+
+class TakeNote(Protocol):
+    """What a reader calls when it meets something odd."""
+
+    def __call__(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
+        """Take a `Note` with these fields."""
+
+
+@dataclass(frozen=True)
+class Reading(Generic[T]):
+    """The records of some sources and the notes taken while reading them.
+
+    Args:
+        records: in the order of the sources, files and lines.
+        notes: everything odd; nothing is left out of `records` without a note.
+        num_rows: rows met in the files, the skipped ones included.
+    """
+
+    records: list[T]
+    notes: list[Note] = field(default_factory=list)
+    num_rows: int = 0
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self.records)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many notes there are of each code, most frequent first."""
+        return dict(Counter(note.code for note in self.notes).most_common())
+
+    def summary(self, places: int = 3) -> list[str]:
+        """Return one line a code for people: how often, where first, and whether rows were left out."""
+        lines = [f"{self.num_rows:,} rows read, {len(self.records):,} records"]
+        for code, number in self.counts().items():
+            notes = [note for note in self.notes if note.code == code]
+            skipped = sum(note.skipped for note in notes)
+            shown = ", ".join(note.where for note in notes[:places]) + (" ..." if number > places else "")
+            lines.append(f"{code}: {number:,}{f' ({skipped:,} left out)' if skipped else ''}: {shown}")
+            lines.append(f"    {notes[0].where}: {notes[0].message}")
+        return lines

@@ -1,0 +1,76 @@
+"""LoRA: train a small difference, keep it as an adapter or merge it into the weights."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rlhf.errors import ModelError
+
+__all__ = ["LoraSpec", "add_lora", "has_adapter", "is_adapter_folder", "merged_copy"]
+
+
+@dataclass(frozen=True)
+class LoraSpec:
+    """What peft needs to know; see `configs/sft.yaml` for the meaning of each number."""
+
+    rank: int
+    alpha: float
+    dropout: float = 0.0
+    target_modules: tuple[str, ...] | None = None  # None: every linear layer but the output head
+
+
+def add_lora(model: Any, spec: LoraSpec, *, keep_trainable: tuple[str, ...] = ()) -> Any:
+    """Freeze the model and add trainable low-rank adapters (Hu et al. 2021, arXiv:2106.09685).
+
+    Args:
+        model: a `PreTrainedModel`.
+        spec: rank, scale, dropout and places of the adapters.
+        keep_trainable: names of modules that are trained whole, such as a fresh score head.
+
+    Raises:
+        ModelError: no module of the model has one of the names in `spec.target_modules`.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,
+        lora_dropout=spec.dropout,
+        target_modules=list(spec.target_modules) if spec.target_modules else "all-linear",
+        modules_to_save=list(keep_trainable) or None,
+        exclude_modules=list(keep_trainable) or None,
+        task_type="CAUSAL_LM" if not keep_trainable else None,
+        fan_in_fan_out=_stores_weights_transposed(model),
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
+
+
+def _stores_weights_transposed(model: nn.Module) -> bool:
+    """GPT-2's Conv1D holds its weight as (in, out); peft must know to merge it right."""
+    return any(type(module).__name__ == "Conv1D" for module in model.modules())
+
+
+def has_adapter(model: nn.Module) -> bool:
+    """Say whether peft wraps the model."""
+    return hasattr(model, "peft_config") and hasattr(model, "merge_and_unload")
+
+
+def merged_copy(model: Any) -> Any:
+    """Return a plain model with the adapters added to the weights; the given model is left as it is.
+
+    A copy, because un-merging in place would not give back the same bits and training goes on after a checkpoint.
+    """
+    return copy.deepcopy(model).merge_and_unload()
+
+
+def is_adapter_folder(path: str | Path) -> bool:
+    """Say whether a local folder holds an adapter instead of a whole model."""
+    return (Path(path) / "adapter_config.json").is_file()

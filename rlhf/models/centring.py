@@ -1,0 +1,61 @@
+"""Move a reward model's zero inside its own weights, so that every loader sees the same scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlhf.models.values import plain_model, score_head, sequence_scores, set_score_bias
+
+__all__ = ["recentre"]
+
+NORM_NAMES = ("ln_f", "norm", "final_layer_norm", "final_layernorm", "norm_f")
+
+
+@torch.no_grad()
+def recentre(model: Any, shift: float) -> None:
+    """Subtract `shift` from every score, in place; rankings do not change.
+
+    InstructGPT (2203.02155, section 3.5) sets the bias so that demonstrations score 0 on average. Heads without a
+    bias (GPT-2's and most decoders') are shifted through the final layer norm in front of them: adding
+    -shift * w / |w|^2 to the norm's bias changes the score w . h by exactly -shift, at every position and also where
+    this project is not installed. Where there is no such bias (RMS norm), the head gets one, which
+    `load_reward_model` restores.
+
+    Args:
+        model: a reward model without adapters (merge them first).
+        shift: what the mean score is now, and shall be 0.
+    """
+    inner = plain_model(model)
+    head: Any = score_head(inner)
+    if head.bias is None and _shift_final_norm(inner, head, shift):
+        return
+    set_score_bias(inner, -shift)
+
+
+def _shift_final_norm(model: Any, head: Any, shift: float) -> bool:
+    """Try the exact fold; undo it and return False where the architecture does something after its norm."""
+    norm = _final_norm(model)
+    weight = head.weight[0].float()
+    if norm is None or not weight.any() or norm.bias.shape != weight.shape:
+        return False
+    ids = torch.zeros(1, 2, dtype=torch.long, device=weight.device)
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    before, kept = sequence_scores(model, ids, mask), norm.bias.clone()
+    norm.bias -= (shift * weight / weight.square().sum()).to(norm.bias.dtype)
+    moved = sequence_scores(model, ids, mask) - before
+    if torch.allclose(moved, torch.full_like(moved, -shift), atol=1e-3 * max(1.0, abs(shift))):
+        return True
+    norm.bias.copy_(kept)
+    return False
+
+
+def _final_norm(model: Any) -> Any | None:
+    backbone = getattr(model, model.base_model_prefix)
+    for name in NORM_NAMES:
+        norm = getattr(backbone, name, None)
+        if isinstance(norm, nn.LayerNorm) and norm.bias is not None:
+            return norm
+    return None

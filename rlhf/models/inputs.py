@@ -1,0 +1,75 @@
+"""What a forward pass needs beside the ids, and what it must not do."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["disable_dropout", "forward_inputs", "position_ids_from_mask"]
+
+
+def position_ids_from_mask(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Number the real tokens of each row from 0, wherever the padding stands.
+
+    Args:
+        attention_mask: (B, T), bool or integer, True counts.
+
+    Returns:
+        (B, T) int64; padding before the first real token is 0, padding after the last repeats the last number.
+
+    >>> position_ids_from_mask(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]]))
+    tensor([[0, 0, 0, 1],
+            [0, 1, 2, 2]])
+    """
+    return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
+
+
+def forward_inputs(
+    model: nn.Module,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    position_ids: torch.Tensor | None = None,
+) -> dict[str, torch.Tensor]:
+    """Build the keyword arguments of a full (cache-free) forward that does not depend on the padding's side.
+
+    Position ids are left out for architectures that take none (ALiBi, relative positions).
+
+    Args:
+        model: any transformer of the library, also inside a DDP or peft wrapper.
+        input_ids: (B, T).
+        attention_mask: (B, T), True counts.
+        position_ids: (B, T); from the mask when not given.
+    """
+    if position_ids is None:
+        position_ids = position_ids_from_mask(attention_mask)
+    inputs = {"input_ids": input_ids, "attention_mask": attention_mask.long()}
+    if takes_position_ids(model):
+        inputs["position_ids"] = position_ids
+    return inputs
+
+
+def takes_position_ids(model: nn.Module) -> bool:
+    """Say whether the architecture's forward has a `position_ids` argument."""
+    inner: Any = getattr(model, "module", model)
+    get_base = getattr(inner, "get_base_model", None)
+    if get_base is not None:  # peft's own forward is (*args, **kwargs)
+        inner = get_base()
+    return "position_ids" in inspect.signature(type(inner).forward).parameters
+
+
+def disable_dropout(model: nn.Module) -> None:
+    """Set every dropout of the model to zero, in place, so that train mode computes what eval mode does.
+
+    RLHF compares the policy with its own past: with dropout the ratio is not 1 before the first step, and the KL
+    against the reference is not 0 (Huang et al. 2024, arXiv:2403.17031, detail 7). Some attention modules hold a
+    plain number instead of a module; those are zeroed too.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout", "dropout", "dropout_p", "activation_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)

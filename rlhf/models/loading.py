@@ -1,0 +1,253 @@
+"""From a folder or a hub id to a tokenizer, a policy or a reward model."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlhf.errors import ModelError
+from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
+from rlhf.models.quiet import quiet_library
+
+__all__ = [
+    "build_reward_model",
+    "check_model_path",
+    "ensure_distinct_pad",
+    "load_causal_lm",
+    "load_reward_model",
+    "load_tokenizer",
+]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Which make target leaves which folder; a missing input names it.
+MADE_BY = {"sft": "make sft", "reward": "make reward", "ppo": "make ppo", "base": "make base"}
+PAD_TOKEN = "<|pad|>"
+
+
+def check_model_path(path: str, *, setting: str = "model.path") -> None:
+    """Refuse a path that can be neither a local folder nor a hub id.
+
+    Raises:
+        ModelError: the folder does not exist, or holds no model; the message names the make target that makes it.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() and not is_adapter_folder(folder):
+            raise ModelError(f"{path!r} holds no model (no config.json); {_remedy(path, setting)}", where=setting)
+        return
+    if folder.exists() or _looks_local(path):
+        raise ModelError(f"{path!r} does not exist; {_remedy(path, setting)}", where=setting)
+
+
+def _looks_local(path: str) -> bool:
+    """A hub id is `name` or `owner/name`; everything else can only be a folder."""
+    first = path.split("/")[0]
+    return first in {"runs", "data", "..", ".", "~", ""} or re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) is None
+
+
+def _remedy(path: str, setting: str) -> str:
+    target = MADE_BY.get(Path(path).name)
+    return f"run `{target}` or set {setting}" if target else f"set {setting} to a model folder or a hub id"
+
+
+def load_tokenizer(
+    path: str,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    eos_token: str | None = None,
+    chat_template: str | None = None,
+    setting: str = "model.path",
+) -> Any:
+    """Load a tokenizer that can end a response.
+
+    A tokenizer without a padding token pads with its end token: masks are made from lengths and never from ids, so
+    this changes nothing (a reward model gets a pad of its own, see `ensure_distinct_pad`).
+
+    Args:
+        path: local folder or hub id.
+        revision: branch, tag or commit of a hub id.
+        trust_remote_code: run code that comes with the model; only for sources that you have read.
+        eos_token: the token that ends a response, for tokenizers that name none or another one.
+        chat_template: Jinja text that replaces the tokenizer's own template.
+        setting: the dotted key that errors name.
+
+    Raises:
+        ModelError: nothing there, no tokenizer there, no end token, or `eos_token` is not in the vocabulary.
+    """
+    from transformers import AutoTokenizer
+
+    check_model_path(path, setting=setting)
+    tokenizer: Any = _load(
+        lambda: AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code),
+        path,
+        "tokenizer",
+        setting,
+    )
+    if eos_token is not None:
+        if eos_token not in tokenizer.get_vocab():
+            raise ModelError(f"{eos_token!r} is not a token of {path!r}", where="model.eos_token")
+        tokenizer.eos_token = eos_token
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"tokenizer of {path!r} has no end-of-sequence token; set model.eos_token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if chat_template is not None:
+        tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+def load_causal_lm(
+    path: str,
+    *,
+    dtype: str = "float32",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    lora: LoraSpec | None = None,
+    setting: str = "model.path",
+) -> Any:
+    """Load a causal language model; adapters found in the folder are merged, so the result is one plain model.
+
+    Args:
+        path: local folder (whole model or adapter) or hub id.
+        dtype: "float32", "bfloat16" or "float16": how the weights are held.
+        revision: branch, tag or commit of a hub id.
+        trust_remote_code: run code that comes with the model.
+        lora: freeze the model and add new adapters, for training.
+        setting: the dotted key that errors name.
+
+    Raises:
+        ModelError: nothing there, or not a causal language model.
+    """
+    from transformers import AutoModelForCausalLM
+
+    check_model_path(path, setting=setting)
+    base, hub_options = path, {"revision": revision, "trust_remote_code": trust_remote_code}
+    if is_adapter_folder(path):
+        base, hub_options["revision"] = _adapter_base(path), None
+        check_model_path(base, setting=f"{path}/adapter_config.json: base_model_name_or_path")
+    model: Any = _load(
+        lambda: AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[dtype], **hub_options),
+        base,
+        "causal language model",
+        setting,
+    )
+    if base is not path:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, path).merge_and_unload()
+    return add_lora(model, lora) if lora is not None else model
+
+
+def _adapter_base(path: str) -> str:
+    return str(json.loads((Path(path) / "adapter_config.json").read_text())["base_model_name_or_path"])
+
+
+def load_reward_model(
+    path: str,
+    *,
+    dtype: str = "float32",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    setting: str = "reward_model.path",
+) -> Any:
+    """Load a trained reward model: one score a sequence, its head in float32.
+
+    Raises:
+        ModelError: nothing there, or the folder holds no model with exactly one score.
+    """
+    from rlhf.models.values import keep_head_in_float32, restore_score_bias
+
+    check_model_path(path, setting=setting)
+    model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
+    if not any("SequenceClassification" in name for name in model.config.architectures or []):
+        raise ModelError(f"{path!r} is not a reward model; {_remedy('reward', setting)}", where=setting)
+    if model.config.num_labels != 1:
+        raise ModelError(f"{path!r} gives {model.config.num_labels} numbers; a reward model gives 1", where=setting)
+    restore_score_bias(model, path)
+    keep_head_in_float32(model)
+    return model
+
+
+def build_reward_model(
+    path: str,
+    *,
+    dtype: str = "float32",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    setting: str = "model.path",
+) -> Any:
+    """Put a fresh score head on the backbone of a language model (InstructGPT section 3.5: starts from the SFT model).
+
+    The head starts at standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 11), drawn
+    from torch's global generator.
+
+    Raises:
+        ModelError: nothing there, or an architecture without a sequence classification head.
+    """
+    from rlhf.models.values import initialise_head, keep_head_in_float32
+
+    check_model_path(path, setting=setting)
+    if is_adapter_folder(path):
+        from transformers import AutoModelForSequenceClassification
+
+        policy = load_causal_lm(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
+        policy.config.num_labels = 1
+        model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
+        model.base_model.load_state_dict(policy.base_model.state_dict())
+    else:
+        model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
+    initialise_head(model)
+    keep_head_in_float32(model)
+    return model
+
+
+def _load_classifier(path: str, dtype: str, revision: str | None, trust_remote_code: bool, setting: str) -> Any:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+
+    def load() -> Any:
+        config = AutoConfig.from_pretrained(path, **options)
+        if not any("SequenceClassification" in name for name in config.architectures or []):
+            config.num_labels = 1  # a language model: the head is new
+        return AutoModelForSequenceClassification.from_pretrained(
+            path, config=config, dtype=DTYPES[dtype], **options
+        )
+
+    return _load(load, path, "model that can score sequences", setting)
+
+
+def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
+    """Give a reward model a padding token that is no end token, in place.
+
+    transformers finds the last token of a sequence by its id: it takes the last one that is not `pad_token_id`. With
+    pad equal to end it would read the score one token early; with no pad it refuses batches (trl#2778). Our own read-out uses
+    the mask; this makes the saved model right for everyone else.
+    """
+    ends = {tokenizer.eos_token_id}
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
+        reserved = tokenizer.unk_token if tokenizer.unk_token_id not in {None, *ends} else None
+        if reserved is not None:
+            tokenizer.pad_token = reserved
+        else:
+            tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        # The padding's embedding is never attended to, so any value will do: no resampling from the others.
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _load(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
+    """Call a loader of the library and turn what users cause into one message."""
+    try:
+        with quiet_library():
+            return read()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"cannot load a {what} from {path!r}: {reason}", where=setting) from error

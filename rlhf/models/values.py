@@ -1,0 +1,166 @@
+"""One number a token (critic) or a response (reward model), from a model with a score head."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlhf.errors import ModelError
+from rlhf.models.inputs import forward_inputs, position_ids_from_mask
+
+__all__ = ["Critic", "last_positions", "load_critic", "sequence_scores", "token_values"]
+
+HEAD_NAMES = ("score", "classifier")
+BIAS_FLAG = "score_head_has_bias"  # in config.json, for heads that got a bias which the architecture does not have
+
+
+class Critic(nn.Module):
+    """Read the score head of a sequence classification model at every position.
+
+    Built from a reward model, the value of the last token equals the reward model's score (invariant 67). The whole
+    forward runs inside this module, so gradients are synchronised when it is wrapped for several processes.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        score_head(model)  # fails now rather than at the first forward
+        self.model = model
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        position_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return (B, T) float32 values for (B, T) ids; True in the mask counts; values at padding mean nothing."""
+        return token_values(self.model, input_ids, attention_mask, position_ids)
+
+    def activation_checkpointing_enable(self, **options: Any) -> None:
+        """Recompute activations in the backward pass instead of keeping them; what trainers call."""
+        self.model.activation_checkpointing_enable(**options)
+
+
+def load_critic(path: str, *, setting: str = "critic.path", **options: Any) -> Critic:
+    """Load a critic from a reward model's folder; a value model of its own, never shared with the judge."""
+    from rlhf.models.loading import load_reward_model
+
+    return Critic(load_reward_model(path, setting=setting, **options))
+
+
+def token_values(
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    position_ids: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Apply backbone and score head at every position.
+
+    Args:
+        model: a `...ForSequenceClassification` with one label, plain or with adapters.
+        input_ids: (B, T), padded on any side.
+        attention_mask: (B, T), True counts.
+        position_ids: (B, T); from the mask when not given.
+
+    Returns:
+        (B, T) float32.
+    """
+    inner = plain_model(model)
+    backbone = getattr(inner, inner.base_model_prefix)
+    inputs = forward_inputs(backbone, input_ids, attention_mask, position_ids)
+    hidden = backbone(**inputs, use_cache=False).last_hidden_state
+    # bfloat16 has 8 bits: scores that differ would become equal (invariant 81), so the head runs in float32.
+    with torch.autocast(hidden.device.type, enabled=False):
+        return score_head(inner)(hidden.float()).squeeze(-1)
+
+
+def sequence_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Score whole sequences: the head's value at each row's last real token.
+
+    The place is read from the mask and never from ids, so padding's side, width and id do not matter (invariant 40).
+
+    Args:
+        model: a reward model, or a `Critic` around one (also wrapped for several processes).
+        input_ids: (B, T).
+        attention_mask: (B, T), True counts; each row has at least one.
+
+    Returns:
+        (B,) float32.
+    """
+    position_ids = position_ids_from_mask(attention_mask)
+    if isinstance(getattr(model, "module", model), Critic):
+        values = model(input_ids, attention_mask, position_ids)
+    else:
+        values = token_values(model, input_ids, attention_mask, position_ids)
+    return values.gather(1, last_positions(attention_mask).unsqueeze(1)).squeeze(1)
+
+
+def last_positions(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Return (B,) the index of the last True of each row.
+
+    >>> last_positions(torch.tensor([[0, 1, 1], [1, 1, 0]]))
+    tensor([2, 1])
+    """
+    positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
+    return torch.where(attention_mask.bool(), positions, 0).amax(dim=1)
+
+
+def plain_model(model: Any) -> Any:
+    """Strip DDP and peft: the `PreTrainedModel` inside (LoRA layers stay where they were put)."""
+    inner = getattr(model, "module", model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+
+
+def score_head(model: Any) -> nn.Module:
+    """Return the module that turns a hidden state into the score.
+
+    Raises:
+        ModelError: the architecture has none of the known heads.
+    """
+    inner = plain_model(model)
+    for name in HEAD_NAMES:
+        head = getattr(inner, name, None)
+        if isinstance(head, nn.Module):
+            return head
+    raise ModelError(f"{type(inner).__name__} has no score head ({' or '.join(HEAD_NAMES)})")
+
+
+def initialise_head(model: Any) -> None:
+    """Draw the head's weight from N(0, 1/(width + 1)); in place, from torch's global generator."""
+    head: Any = score_head(model)
+    nn.init.normal_(head.weight, std=1.0 / math.sqrt(head.in_features + 1))
+    if head.bias is not None:
+        nn.init.zeros_(head.bias)
+
+
+def keep_head_in_float32(model: Any) -> None:
+    """Hold the head's own parameters in float32 whatever the backbone's type is."""
+    score_head(model).float()
+
+
+def set_score_bias(model: Any, bias: float) -> None:
+    """Give the head a bias; where its class has none, the config notes that `load_reward_model` must look for it."""
+    head: Any = score_head(model)
+    if head.bias is None:
+        head.bias = nn.Parameter(torch.zeros(head.out_features, device=head.weight.device))
+        setattr(plain_model(model).config, BIAS_FLAG, True)
+    with torch.no_grad():
+        head.bias += bias
+
+
+def restore_score_bias(model: Any, folder: str) -> None:
+    """Put back a bias that `set_score_bias` added to an architecture without one, in place."""
+    if not getattr(model.config, BIAS_FLAG, False):
+        return
+    from safetensors import safe_open
+
+    for file in sorted(Path(folder).glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            name = next((key for key in tensors.keys() if key.endswith(tuple(f"{h}.bias" for h in HEAD_NAMES))), None)  # noqa: SIM118
+            if name is not None:
+                set_score_bias(model, float(tensors.get_tensor(name)))
+                return
+    raise ModelError(f"{folder!r} says its score head has a bias, but its weights hold none")

@@ -1,0 +1,96 @@
+"""What a batch of prompts is at each station of its journey (design, section 3).
+
+A later station is a new type that holds everything of the earlier ones. Axes: B sequences of this process,
+R response tokens (right-padded). Log-probabilities are nats, float32; everything here is without gradient and
+0 where `generation.response_mask` is False.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlhf.feedback.records import Prompt
+    from rlhf.rollout import Generation
+
+Minibatches = tuple[tuple["Tensor", ...], ...]
+"""For each minibatch of this process its microbatches; each a tensor of row numbers."""
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Station 5: responses sampled by the policy.
+
+    Microbatches are fixed here for the rollout's whole life: old and new log-probabilities come from forward
+    passes of the same shapes, so that their ratio is exactly 1 before the first step.
+    """
+
+    prompts: tuple[Prompt, ...]
+    generation: Generation
+    texts: tuple[str, ...]  # decoded up to the stop token
+    minibatches: Minibatches
+    old_logprobs: Tensor  # (B, R) of the sampled tokens under the sampling policy, by the training forward
+    entropy: Tensor  # (B, R) nats, of the next-token distributions that were sampled from
+    temperature: float
+
+
+@dataclass(frozen=True)
+class ScoredRollout(Rollout):
+    """Station 6: one number a response."""
+
+    raw_scores: Tensor  # (B,) as the scorer gave them
+    scores: Tensor  # (B,) after clipping and the missing-EOS rule; what the policy is trained on
+
+
+@dataclass(frozen=True)
+class ComparedRollout(ScoredRollout):
+    """Station 7: how likely the reference finds the same tokens."""
+
+    ref_logprobs: Tensor  # (B, R)
+
+
+@dataclass(frozen=True)
+class RewardedRollout(ComparedRollout):
+    """Station 8: one reward a token."""
+
+    kl: Tensor  # (B, R) k1: old_logprobs - ref_logprobs
+    rewards: Tensor  # (B, R) -kl_coef * kl, plus the score at the last token
+    kl_coef: float
+
+
+@dataclass(frozen=True)
+class Experience(RewardedRollout):
+    """Station 9: credit for each token; what `update` learns from."""
+
+    old_values: Tensor  # (B, R) the critic's value before each token
+    advantages: Tensor  # (B, R) whitened where asked for
+    returns: Tensor  # (B, R) raw advantages + old_values
+
+
+@dataclass(frozen=True)
+class UpdateStats:
+    """Station 10: means over all optimizer steps of one update, over all processes."""
+
+    policy_loss: float
+    value_loss: float
+    clip_fraction: float
+    approx_kl: float  # nats a token, old policy against the policy in training
+    ratio_mean: float
+    value_clip_fraction: float
+    policy_grad_norm: float  # before clipping
+    critic_grad_norm: float
+    first_ratio_error: float  # max |ratio - 1| of this process in the first minibatch, before any step: 0
+    num_optimizer_steps: int
+    policy_learning_rate: float  # at the last step
+    critic_learning_rate: float
+
+
+T = TypeVar("T", bound=Rollout)
+
+
+def advance(station: Rollout, later: type[T], **added: Any) -> T:
+    """Return the later station: everything of `station` and what was added."""
+    return later(**{field.name: getattr(station, field.name) for field in fields(station)}, **added)

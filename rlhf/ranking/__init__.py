@@ -1,0 +1,3 @@
+"""Train a reward model on ranked responses: `batch`, `trainer`, `training`, `assessment`, `centring`."""
+
+from __future__ import annotations

@@ -1,0 +1,135 @@
+"""How good a reward model is, beside what anybody would get without one."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from statistics import fmean, pstdev
+from typing import Any
+
+from rlhf.evaluation.calibration import calibration
+from rlhf.evaluation.pairs import Accuracy, Comparison, annotator_agreement, first_wins, longer_wins, pair_accuracy
+from rlhf.feedback.records import Ranking
+from rlhf.rendering import Renderer, RenderedRanking
+from rlhf.scoring import call_with_columns, score_sequences
+
+__all__ = ["assess_baselines", "assess_scores", "judge_rankings", "labeler_agreement", "score_rankings"]
+
+Table = list[list[float]]  # one list a ranking, one number a response
+
+
+def score_rankings(model: Any, rankings: Sequence[RenderedRanking], batch_size: int) -> Table:
+    """Score every response of every ranking with a reward model in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    flat = score_sequences(model, [ids for ranking in rankings for ids in ranking.ids], batch_size).tolist()
+    model.train(was_training)
+    numbers = iter(flat)
+    return [[next(numbers) for _ in ranking.response_ids] for ranking in rankings]
+
+
+def judge_rankings(
+    judge: Callable[..., Any], rankings: Sequence[RenderedRanking], renderer: Renderer, name: str
+) -> Table:
+    """Let the judge score every response (its "score"); it sees the text, never ids."""
+    prompts = [ranking.prompt for ranking in rankings for _ in ranking.response_ids]
+    texts = [renderer.decode_response(ids) for ranking in rankings for ids in ranking.response_ids]
+    verdicts = iter(call_with_columns(judge, prompts, texts, name))
+    return [[float(next(verdicts)["score"]) for _ in ranking.response_ids] for ranking in rankings]
+
+
+def assess_scores(scores: Table, rankings: Sequence[RenderedRanking], judged: Table | None = None) -> dict[str, float]:
+    """Measure scores against the labels, and against the judge where there is one.
+
+    Accuracies count pairs, prediction ties half, and come with a 95 % interval over prompts (`_low`, `_high`); pairs
+    labelled as ties are left out. The judge's pairs are those it scores differently.
+
+    Returns:
+        pair_accuracy_labels, pair_accuracy_judge, judge_accuracy_labels (the ceiling: what the judge itself gets on
+        the noisy labels), calibration_error, log_loss, score_mean, score_std, score_length_correlation, num_pairs,
+        num_prompts. What needs a judge is missing without one.
+    """
+    labels = [ranking.comparisons for ranking in rankings]
+    lengths = [len(ids) for ranking in rankings for ids in ranking.response_ids]
+    flat = [score for of_prompt in scores for score in of_prompt]
+    labelled = pair_accuracy(*_by_prompt(rankings, scores, labels))
+    calibrated = calibration(scores, labels)
+    found = {
+        **_named("pair_accuracy_labels", labelled),
+        "num_pairs": labelled.num_pairs,
+        "num_prompts": labelled.num_prompts,
+        "calibration_error": calibrated.expected_error,
+        "log_loss": calibrated.log_loss,
+        "score_mean": fmean(flat),
+        "score_std": pstdev(flat),
+        "score_length_correlation": correlation(flat, lengths),
+    }
+    if judged is not None:
+        strict = [_strict_pairs(of_prompt) for of_prompt in judged]
+        found |= _named("pair_accuracy_judge", pair_accuracy(*_by_prompt(rankings, scores, strict)))
+        found |= _named("judge_accuracy_labels", pair_accuracy(*_by_prompt(rankings, judged, labels)))
+    return found
+
+
+def assess_baselines(rankings: Sequence[RenderedRanking]) -> dict[str, float]:
+    """Measure "the longer response wins" and "the response listed first wins" on the labels."""
+    labels = [ranking.comparisons for ranking in rankings]
+    lengths = [[float(len(ids)) for ids in ranking.response_ids] for ranking in rankings]
+    pooled_lengths, pooled_labels = _by_prompt(rankings, lengths, labels)
+    return {
+        **_named("longer_wins", longer_wins(pooled_lengths, pooled_labels)),  # type: ignore[arg-type]
+        **_named("first_wins", first_wins(pooled_labels)),
+    }
+
+
+def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
+    """Measure how often two labelers order the same two responses alike; empty where nothing was labelled twice."""
+    by_question: dict[Any, dict[str | None, list[Comparison]]] = defaultdict(dict)
+    for number, ranking in enumerate(rankings):
+        texts = sorted(set(ranking.responses))
+        place = {text: k for k, text in enumerate(texts)}
+        pairs = [(place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()]
+        labeler = ranking.annotator if ranking.annotator is not None else f"row {number}"
+        by_question[(ranking.prompt.messages, tuple(texts))][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
+    labels = [list(of_labelers.values()) for of_labelers in by_question.values() if len(of_labelers) >= 2]
+    try:
+        return _named("labeler_agreement", annotator_agreement(labels))
+    except ValueError:  # no pair that two labelers ordered
+        return {}
+
+
+def correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Pearson's correlation, 0 where one of the two does not vary.
+
+    >>> round(correlation([1.0, 2.0, 3.0], [2, 4, 6]), 6)
+    1.0
+    """
+    mean_first, mean_second = fmean(first), fmean(second)
+    together = sum((a - mean_first) * (b - mean_second) for a, b in zip(first, second, strict=True))
+    apart = math.sqrt(sum((a - mean_first) ** 2 for a in first) * sum((b - mean_second) ** 2 for b in second))
+    return together / apart if apart > 0 else 0.0
+
+
+def _strict_pairs(scores: Sequence[float]) -> list[Comparison]:
+    ordered = combinations(range(len(scores)), 2)
+    return [(i, j, 1.0) if scores[i] > scores[j] else (j, i, 1.0) for i, j in ordered if scores[i] != scores[j]]
+
+
+def _by_prompt(
+    rankings: Sequence[RenderedRanking], scores: Table, comparisons: Sequence[Sequence[Comparison]]
+) -> tuple[Table, list[list[Comparison]]]:
+    """Put several rankings of one prompt together, so that the interval draws prompts and not labelers."""
+    pooled_scores: dict[tuple[int, ...], list[float]] = defaultdict(list)
+    pooled_pairs: dict[tuple[int, ...], list[Comparison]] = defaultdict(list)
+    for ranking, of_responses, pairs in zip(rankings, scores, comparisons, strict=True):
+        key = tuple(ranking.prompt_ids)
+        offset = len(pooled_scores[key])
+        pooled_scores[key].extend(of_responses)
+        pooled_pairs[key].extend((i + offset, j + offset, p) for i, j, p in pairs)
+    return list(pooled_scores.values()), [pooled_pairs[key] for key in pooled_scores]
+
+
+def _named(name: str, accuracy: Accuracy) -> dict[str, float]:
+    return {name: accuracy.value, f"{name}_low": accuracy.low, f"{name}_high": accuracy.high}

@@ -1,0 +1,69 @@
+"""Give the reward model a zero that means something: the policy that PPO starts from scores 0 on average."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rlhf.feedback.records import Prompt
+from rlhf.models.centring import recentre
+from rlhf.rendering import Renderer
+from rlhf.rollout import generate
+from rlhf.scoring import score_sequences
+
+__all__ = ["Centred", "centre_on_policy"]
+
+
+class Centred(NamedTuple):
+    """What centring did: the mean score before and after, and the spread, over the sampled responses."""
+
+    shift: float
+    mean: float
+    std: float
+    num_samples: int
+
+
+def centre_on_policy(
+    reward_model: Any,
+    policy: Any,
+    renderer: Renderer,
+    prompts: Sequence[Prompt],
+    *,
+    max_response_tokens: int,
+    temperature: float,
+    seed: int,
+    batch_size: int,
+) -> Centred:
+    """Shift the reward model in place so that responses of the policy score 0 on average (invariant 38).
+
+    Ouyang et al. 2022 (arXiv:2203.02155, section 3.5) centre on the labelers' demonstrations; we centre on what the
+    policy says, which is what PPO meets first. Rankings do not change, and neither does PPO's optimum; the critic
+    starts near the truth and clipping of scores is symmetric.
+
+    Args:
+        reward_model: without adapters; reads the policy's ids.
+        policy: the SFT model.
+        renderer: of the policy's tokenizer.
+        prompts: at least one; training prompts, never test ones.
+        max_response_tokens: as in PPO; longer responses are cut and scored as they are.
+        temperature: as in PPO.
+        seed: of the sampling.
+        batch_size: sequences at once.
+    """
+    policy.eval()
+    reward_model.eval()
+    generation = generate(
+        policy,
+        [renderer.render_prompt(prompt.messages) for prompt in prompts],
+        stop_token_ids=renderer.stop_token_ids,
+        pad_token_id=renderer.pad_token_id,
+        max_new_tokens=max_response_tokens,
+        temperature=temperature,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    sequences = [a + b for a, b in zip(generation.prompts(), generation.responses(), strict=True)]
+    shift = float(score_sequences(reward_model, sequences, batch_size).double().mean())
+    recentre(reward_model, shift)
+    after = score_sequences(reward_model, sequences, batch_size).double()
+    return Centred(shift, float(after.mean()), float(after.std(correction=0)), len(sequences))

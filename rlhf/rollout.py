@@ -1,0 +1,272 @@
+"""Turn prompts into sampled responses, and responses into log-probabilities.
+
+Sampling is transformers' `generate` with a configuration made from nothing, so that no leftover of the
+model's own `generation_config.json` (top_k, repetition penalty, suppressed tokens ...) bends the distribution
+that PPO believes it sampled from. The random numbers are drawn beforehand, one per row and token, from a seed
+and the row's number: a response does not depend on which rows share its batch or on how many processes there are.
+
+Axes: B sequences, P prompt tokens (left-padded), R response tokens (right-padded), V vocabulary.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig, LogitsProcessorList
+
+from rlhf.errors import ModelError
+from rlhf.maths.logprobs import token_logprobs
+from rlhf.models.inputs import forward_inputs
+from rlhf.models.saving import unwrap_model
+from rlhf.rendering import pad_left, pad_right
+from rlhf.sampling import NoiseSampler, own_generation_config, sampling_noise
+
+if TYPE_CHECKING:
+    from rlhf.feedback.records import Prompt
+    from rlhf.rendering import Renderer
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Prompts and the responses sampled for them, as ids (station 5 of the journey, before log-probabilities).
+
+    prompt_ids (B, P) int64 left-padded, prompt_mask (B, P) bool; response_ids (B, R) int64 right-padded,
+    response_mask (B, R) bool, True up to and including the stop token; ended (B,) bool, True where a stop
+    token was sampled (False: cut at the length limit). Masks come from lengths, never from the pad id.
+    """
+
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+    response_ids: Tensor
+    response_mask: Tensor
+    ended: Tensor
+
+    def __len__(self) -> int:
+        return int(self.prompt_ids.shape[0])
+
+    def rows(self, index: Tensor) -> Generation:
+        """Return the rows `index` (N,), trimmed to their own longest prompt and response."""
+        prompt_mask, response_mask = self.prompt_mask[index], self.response_mask[index]
+        num_prompt_tokens = max(int(prompt_mask.sum(1).max()), 1)
+        num_response_tokens = max(int(response_mask.sum(1).max()), 1)
+        return Generation(
+            prompt_ids=self.prompt_ids[index][:, -num_prompt_tokens:],
+            prompt_mask=prompt_mask[:, -num_prompt_tokens:],
+            response_ids=self.response_ids[index][:, :num_response_tokens],
+            response_mask=response_mask[:, :num_response_tokens],
+            ended=self.ended[index],
+        )
+
+    def responses(self) -> list[list[int]]:
+        """Return each row's sampled ids without padding, bit for bit what was sampled."""
+        lengths = self.response_mask.sum(1).tolist()
+        return [ids[:n] for ids, n in zip(self.response_ids.tolist(), lengths, strict=True)]
+
+    def prompts(self) -> list[list[int]]:
+        """Return each row's prompt ids without padding."""
+        lengths = self.prompt_mask.sum(1).tolist()
+        return [ids[len(ids) - n :] for ids, n in zip(self.prompt_ids.tolist(), lengths, strict=True)]
+
+
+def generate(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    *,
+    stop_token_ids: Sequence[int],
+    pad_token_id: int,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int = 0,
+    rows: Sequence[int] | None = None,
+    batch_size: int | None = None,
+) -> Generation:
+    """Sample one response for each prompt.
+
+    `prompts` are B lists of token ids, each ending where its response starts. Sampling is from
+    softmax(logits / temperature) over the whole vocabulary; temperature 0 takes the likeliest token.
+    A response stops at the first of `stop_token_ids` (kept, part of the response) or after `max_new_tokens`
+    (then without a stop token: none is forced). `rows` are the prompts' numbers in the whole batch of all
+    processes (default 0..B-1); `seed` and number decide the random draws. `batch_size` sequences are
+    generated together (default all), in order of prompt length; the rows come back in the order given.
+
+    Raises ModelError where prompt and response do not fit into the model's context.
+    """
+    assert len(prompts) > 0 and max_new_tokens > 0 and len(stop_token_ids) > 0
+    check_context(model, max(len(ids) for ids in prompts), max_new_tokens, "the policy")
+    numbers = list(rows) if rows is not None else list(range(len(prompts)))
+    by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    size = batch_size or len(prompts)
+    responses: list[list[int]] = [[] for _ in prompts]
+    with evaluating(model), own_generation_config(model):
+        for start in range(0, len(prompts), size):
+            chosen = by_length[start : start + size]
+            prompt_ids, prompt_mask = pad_left([list(prompts[i]) for i in chosen], pad_token_id)
+            noise = sampling_noise(seed, [numbers[i] for i in chosen], max_new_tokens) if temperature > 0 else None
+            sampled = _generate_batch(
+                model, prompt_ids, prompt_mask, noise, temperature, stop_token_ids, pad_token_id, max_new_tokens
+            )
+            for i, ids in zip(chosen, sampled, strict=True):
+                responses[i] = cut_after_stop(ids, stop_token_ids)
+    return build_generation(prompts, responses, stop_token_ids, pad_token_id, device_of(model))
+
+
+def _generate_batch(
+    model: nn.Module,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    noise: Tensor | None,
+    temperature: float,
+    stop_token_ids: Sequence[int],
+    pad_token_id: int,
+    max_new_tokens: int,
+) -> list[list[int]]:
+    """Run transformers' generate on one padded batch; return the new ids of each row, padding included."""
+    config = GenerationConfig(
+        do_sample=False,  # NoiseSampler leaves one token to choose from; without it this is greedy decoding
+        num_beams=1,
+        use_cache=True,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(stop_token_ids),
+        pad_token_id=pad_token_id,
+    )
+    processors = LogitsProcessorList()
+    if noise is not None:
+        processors.append(NoiseSampler(noise, temperature, prompt_ids.shape[1]))
+    device = device_of(model)
+    with torch.inference_mode():
+        generator: Any = model
+        output = generator.generate(
+            input_ids=prompt_ids.to(device),
+            attention_mask=prompt_mask.long().to(device),
+            generation_config=config,
+            logits_processor=processors,
+        )
+    new_ids: list[list[int]] = output[:, prompt_ids.shape[1] :].tolist()
+    return new_ids
+
+
+def cut_after_stop(ids: Sequence[int], stop_token_ids: Sequence[int]) -> list[int]:
+    """Return `ids` up to and including the first stop token; all of them where there is none."""
+    stops = set(stop_token_ids)
+    for position, token in enumerate(ids):
+        if token in stops:
+            return list(ids[: position + 1])
+    return list(ids)
+
+
+def build_generation(
+    prompts: Sequence[Sequence[int]],
+    responses: Sequence[Sequence[int]],
+    stop_token_ids: Sequence[int],
+    pad_token_id: int,
+    device: torch.device | str = "cpu",
+) -> Generation:
+    """Pad unpadded prompts (left) and responses (right, already cut after their stop token) into a Generation."""
+    stops = set(stop_token_ids)
+    prompt_ids, prompt_mask = pad_left([list(ids) for ids in prompts], pad_token_id)
+    response_ids, response_mask = pad_right([list(ids) for ids in responses], pad_token_id)
+    ended = torch.tensor([len(ids) > 0 and ids[-1] in stops for ids in responses], dtype=torch.bool)
+    return Generation(
+        prompt_ids.to(device), prompt_mask.to(device), response_ids.to(device), response_mask.to(device), ended.to(device)
+    )
+
+
+def response_logits(model: nn.Module, generation: Generation) -> Tensor:
+    """Return the logits (B, R, V) that predict each response token, from one forward pass of the whole sequence.
+
+    `model` may be wrapped for data-parallel training; the forward goes through the wrapper. The vocabulary is
+    projected on the response positions only where the architecture knows `logits_to_keep`.
+    """
+    num_response_tokens = generation.response_ids.shape[1]
+    ids = torch.cat([generation.prompt_ids, generation.response_ids], dim=1)
+    mask = torch.cat([generation.prompt_mask, generation.response_mask], dim=1)
+    arguments: dict[str, Any] = {**forward_inputs(model, ids, mask), "use_cache": False}
+    if accepts_logits_to_keep(model):
+        arguments["logits_to_keep"] = num_response_tokens + 1
+    logits: Tensor = model(**arguments).logits
+    # the logits at a position predict the next token: those of the last prompt token come first
+    return logits[:, -num_response_tokens - 1 : -1]
+
+
+def response_logprobs(
+    model: nn.Module, generation: Generation, temperature: float, microbatch_size: int | None = None
+) -> Tensor:
+    """Return log-probabilities (B, R), nats, of the sampled tokens under softmax(logits / temperature), without gradient.
+
+    Rows are taken `microbatch_size` at a time in the order given; positions past a response are 0.
+    """
+    size = microbatch_size or len(generation)
+    result = torch.zeros(generation.response_ids.shape, device=generation.response_ids.device)
+    with torch.no_grad():
+        for start in range(0, len(generation), size):
+            index = torch.arange(start, min(start + size, len(generation)), device=result.device)
+            part = generation.rows(index)
+            logprobs = token_logprobs(response_logits(model, part), part.response_ids, temperature)
+            result[index, : logprobs.shape[1]] = torch.where(part.response_mask, logprobs, 0.0)
+    return result
+
+
+def sample_texts(
+    model: nn.Module,
+    renderer: Renderer,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    seed: int,
+    batch_size: int = 64,
+) -> list[str]:
+    """Return one response text for each prompt, sampled at `temperature` (0: the likeliest token each time)."""
+    if not prompts:
+        return []
+    generation = generate(
+        model,
+        [renderer.render_prompt(prompt.messages) for prompt in prompts],
+        stop_token_ids=renderer.stop_token_ids,
+        pad_token_id=renderer.pad_token_id,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
+        batch_size=batch_size,
+    )
+    return [renderer.decode_response(ids) for ids in generation.responses()]
+
+
+def check_context(model: nn.Module, num_prompt_tokens: int, num_response_tokens: int, what: str) -> None:
+    """Raise ModelError where a prompt and a response together do not fit into the model's context."""
+    limit = getattr(getattr(unwrap_model(model), "config", None), "max_position_embeddings", None)
+    if limit is not None and num_prompt_tokens + num_response_tokens > limit:
+        raise ModelError(
+            f"{what} reads at most {limit} tokens, but a prompt of {num_prompt_tokens} and a response of "
+            f"{num_response_tokens} tokens make {num_prompt_tokens + num_response_tokens}; "
+            "lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+        )
+
+
+def accepts_logits_to_keep(model: nn.Module) -> bool:
+    """Return whether the model's own forward can project the vocabulary on the last positions only."""
+    inner: Any = unwrap_model(model)
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+    return "logits_to_keep" in inspect.signature(type(inner).forward).parameters
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of the model's parameters."""
+    return next(model.parameters()).device
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put the model into evaluation mode and restore its mode afterwards."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

@@ -1,0 +1,76 @@
+"""Random numbers drawn beforehand, and a sampler that obeys them inside transformers' `generate`.
+
+A response then depends on the seed and its own number only: not on the rows that share its batch, not on the
+number of processes, and not on a generator whose state would have to be saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig, LogitsProcessor
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Return a 63-bit seed that depends on every part; different parts give unrelated streams."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def sampling_noise(seed: int, rows: Iterable[int], num_tokens: int) -> Tensor:
+    """Draw the uniform numbers in [0, 1) that decide the tokens of each row.
+
+    `rows` are numbers that identify a response in the whole (all-process) batch. Returns (B, num_tokens)
+    float64 on the CPU; a row's numbers depend on `seed` and its own number only.
+    """
+    drawn = []
+    for row in rows:
+        generator = torch.Generator().manual_seed(derive_seed(seed, row))
+        drawn.append(torch.rand(num_tokens, generator=generator, dtype=torch.float64))
+    return torch.stack(drawn)
+
+
+class NoiseSampler(LogitsProcessor):
+    """Sample by inverting the distribution function at numbers drawn beforehand.
+
+    Leaves one token possible a row, so that greedy decoding takes it: token v is chosen where
+    F(v-1) <= u < F(v), F the cumulated softmax(logits / temperature). It runs after every processor of
+    transformers, so what it is given is what would be sampled from.
+    """
+
+    def __init__(self, noise: Tensor, temperature: float, num_prompt_tokens: int) -> None:
+        self.noise = noise
+        self.temperature = temperature
+        self.num_prompt_tokens = num_prompt_tokens
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+        """Return `scores` (B, V) with every token but the chosen one at minus infinity."""
+        step = input_ids.shape[1] - self.num_prompt_tokens
+        probabilities = torch.softmax(scores.float() / self.temperature, dim=-1)
+        # float32 sums of a large vocabulary lose the tail; MPS knows no float64
+        wide = torch.float32 if scores.device.type == "mps" else torch.float64
+        cumulated = probabilities.to(wide).cumsum(dim=-1)
+        level = self.noise[:, step : step + 1].to(scores.device, wide) * cumulated[:, -1:]
+        chosen = torch.searchsorted(cumulated, level, right=True).clamp(max=scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+
+@contextmanager
+def own_generation_config(model: nn.Module) -> Iterator[None]:
+    """Hide the model's generation config while generating.
+
+    transformers fills what a given configuration leaves open from the model's own: with an empty one there is
+    nothing to leak.
+    """
+    holder: Any = model
+    original = holder.generation_config
+    holder.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        holder.generation_config = original

@@ -1,0 +1,203 @@
+"""Give each response one number: from reward models, from Python functions, or from a weighted sum of both."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rlhf.errors import RunError, SettingsError
+from rlhf.models.values import sequence_scores
+from rlhf.rendering import pad_right
+from rlhf.rollout import Generation, device_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from rlhf.feedback.records import Prompt
+    from rlhf.rendering import Renderer
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """Load a Python function named `file.py:function`.
+
+    The file is imported under a name of its own, with its folder importable while it loads, so that it may
+    have helpers beside it. Raises SettingsError saying what is wrong: the form of the name, a missing file, a
+    file that fails to import, a missing function (with the functions that are there).
+    """
+    file, separator, function_name = name.rpartition(":")
+    if not separator or not file.endswith(".py") or not function_name.isidentifier():
+        raise SettingsError(f"'{name}' does not name a function; write file.py:function, e.g. rewards.py:score")
+    path = Path(file)
+    if not path.is_file():
+        raise SettingsError(f"'{name}': file '{path}' does not exist (looked in {Path.cwd()})")
+    module = _import_file(path.resolve(), name)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        found = sorted(key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_")
+        raise SettingsError(f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})")
+    return function  # type: ignore[no-any-return]
+
+
+def _import_file(path: Path, name: str) -> Any:
+    module_name = f"_rlhf_user_{path.stem}_{abs(hash(str(path)))}"
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses and pickling in the file look their module up
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        raise SettingsError(f"'{name}': importing {path} failed with {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+class Scorer(Protocol):
+    """Anything that gives a batch of responses one number each."""
+
+    name: str
+
+    def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
+        """Return scores (B,) float32 on the CPU; `texts` are the decoded responses of `generation`."""
+        ...
+
+
+@dataclass(frozen=True)
+class RewardModelScorer:
+    """Score by a frozen sequence-classification model, read at the last real token.
+
+    With `renderer` None the model shares the policy's tokenizer and template and is given the sampled ids bit
+    for bit. Otherwise text goes across: prompt and response are rendered by the reward model's own `renderer`,
+    and a response that was cut at the length limit gets no end token there either.
+    """
+
+    name: str
+    model: nn.Module
+    renderer: Renderer | None
+    batch_size: int
+
+    def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
+        """Return scores (B,) float32."""
+        if self.renderer is None:
+            pairs = zip(generation.prompts(), generation.responses(), strict=True)
+            sequences = [prompt + response for prompt, response in pairs]
+        else:
+            ended = generation.ended.tolist()
+            sequences = [
+                self._render(self.renderer, prompt, text, end)
+                for prompt, text, end in zip(prompts, texts, ended, strict=True)
+            ]
+        return score_sequences(self.model, sequences, self.batch_size)
+
+    @staticmethod
+    def _render(renderer: Renderer, prompt: Prompt, text: str, ended: bool) -> list[int]:
+        response = renderer.render_response(text)
+        if not ended and response and response[-1] in renderer.stop_token_ids:
+            response = response[:-1]
+        return renderer.render_prompt(prompt.messages) + response
+
+
+@dataclass(frozen=True)
+class FunctionScorer:
+    """Score by a Python function `f(prompts, responses, **columns) -> list[float]`.
+
+    It is given each prompt's messages (a list of role/content dictionaries), each response's text, and the
+    prompts' other columns as lists, row by row. Its exceptions are not caught.
+    """
+
+    name: str
+    function: Callable[..., Any]
+
+    def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
+        """Return scores (B,) float32. Raises RunError for a wrong count or a value that is no finite number."""
+        values = call_with_columns(self.function, prompts, texts, self.name)
+        for prompt, value in zip(prompts, values, strict=True):
+            if not isinstance(value, (int, float)) or not math.isfinite(value):
+                raise RunError(f"{self.name} gave {value!r} for prompt '{prompt.id}'; a score is a finite number")
+        return torch.tensor([float(value) for value in values])
+
+
+@dataclass(frozen=True)
+class WeightedScorer:
+    """The weighted sum of several scorers."""
+
+    parts: tuple[tuple[Scorer, float], ...]
+    name: str = "scores"
+
+    def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
+        """Return scores (B,) float32."""
+        total = torch.zeros(len(prompts))
+        for scorer, weight in self.parts:
+            total = total + weight * scorer(prompts, generation, texts)
+        return total
+
+
+def score_sequences(model: nn.Module, sequences: Sequence[Sequence[int]], batch_size: int) -> Tensor:
+    """Return the reward model's score (B,) float32 on the CPU of each list of ids, in order of length inside."""
+    by_length = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
+    pad_token_id = getattr(model.config, "pad_token_id", None) or 0  # never looked at: masks come from lengths
+    scores = torch.zeros(len(sequences))
+    with torch.inference_mode():
+        for start in range(0, len(sequences), batch_size):
+            index = by_length[start : start + batch_size]
+            ids, mask = pad_right([list(sequences[i]) for i in index], pad_token_id)
+            part = sequence_scores(model, ids.to(device_of(model)), mask.to(device_of(model)))
+            scores[index] = part.float().cpu()
+    return scores
+
+
+def call_with_columns(
+    function: Callable[..., Any], prompts: Sequence[Prompt], texts: Sequence[str], name: str
+) -> list[Any]:
+    """Call `function(prompts, responses, **columns)` and check that it returns one value for each response.
+
+    A function without `**columns` is given those columns that it names.
+    """
+    messages = [prompt.as_dicts() for prompt in prompts]
+    columns = prompt_columns(prompts)
+    parameters = inspect.signature(function).parameters.values()
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        columns = {key: values for key, values in columns.items() if key in {p.name for p in parameters}}
+    values = function(messages, list(texts), **columns)
+    values = values.tolist() if isinstance(values, Tensor) else list(values)
+    if len(values) != len(prompts):
+        raise RunError(f"{name} gave {len(values)} values for {len(prompts)} responses; it must give one for each")
+    return values
+
+
+def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, list[Any]]:
+    """Return the prompts' extra columns as lists in the prompts' order; None where a prompt lacks one."""
+    names = {name for prompt in prompts for name in prompt.columns} - {"prompts", "responses"}
+    return {name: [prompt.columns.get(name) for prompt in prompts] for name in sorted(names)}
+
+
+def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Return whether two tokenizers turn every conversation into the same ids, so that ids may go across."""
+    if one.get_vocab() != other.get_vocab() or one.chat_template != other.chat_template:
+        return False
+    if one.all_special_ids != other.all_special_ids:
+        return False
+    backends = [getattr(tokenizer, "backend_tokenizer", None) for tokenizer in (one, other)]
+    if any(backend is None for backend in backends):
+        return type(one) is type(other)
+    return _encoding_rules(backends[0]) == _encoding_rules(backends[1])
+
+
+def _encoding_rules(backend: Any) -> Mapping[str, Any]:
+    rules: dict[str, Any] = json.loads(backend.to_str())
+    return {key: value for key, value in rules.items() if key not in ("padding", "truncation")}

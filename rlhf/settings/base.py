@@ -1,0 +1,82 @@
+"""Settings of the base stage: a tokenizer and a small GPT from text, from scratch."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from rlhf.settings.layers import Items, Settings
+from rlhf.settings.shared import CheckpointSettings, Dtype, RunSettings, SourceSettings
+from rlhf.settings.training import TrainerSettings
+
+__all__ = ["BaseSettings"]
+
+
+class TextSettings(Settings):
+    """Where the text comes from: files, a generator, or both."""
+
+    train: Items[SourceSettings] = ()
+    """Sources of text; see `format: text`."""
+    generator: str | None = "data/pocket_world/raw_text.py:documents"
+    """A Python function `file.py:name` that yields texts from a seed; null: none."""
+    generator_seed: int = Field(0, ge=0)
+    """What the generator is called with."""
+    num_documents: int | None = Field(None, ge=1)
+    """Texts taken from the generator; null: all that it yields."""
+    validation_fraction: float = Field(0.01, gt=0, lt=1)
+    """Share of the texts that is held out; equal texts are on the same side."""
+
+    @model_validator(mode="after")
+    def _has_text(self) -> TextSettings:
+        if not self.train and self.generator is None:
+            raise ValueError("no text: set data.train or data.generator")
+        return self
+
+
+class ArchitectureSettings(Settings):
+    """The size of the GPT-2 that is made."""
+
+    layers: int = Field(4, ge=1)
+    """Transformer blocks."""
+    width: int = Field(256, ge=1)
+    """Numbers that stand for a token inside; a multiple of heads."""
+    heads: int = Field(4, ge=1)
+    """Attention heads a block."""
+    context_tokens: int = Field(256, ge=8)
+    """Longest sequence that the model can read, prompt and response together."""
+    vocabulary_size: int = Field(2048, ge=261)
+    """Tokens of the byte-level BPE tokenizer, the 256 bytes and 5 special tokens included."""
+
+
+class PretrainingSettings(TrainerSettings):
+    """How the model is trained; sizes count blocks of `model.context_tokens` tokens."""
+
+    learning_rate: float = Field(2e-3, gt=0)
+    """Highest step size of AdamW, reached after the warm-up."""
+    final_learning_rate_fraction: float = Field(0.1, ge=0, le=1)
+    """What is left of the learning rate at the end, as a share of its highest value."""
+    weight_decay: float = Field(0.1, ge=0)
+    """AdamW's pull of the weights towards zero."""
+    save_dtype: Dtype = "bfloat16"
+    """Precision of the saved weights."""
+
+
+class BaseEvaluationSettings(Settings):
+    """Held-out loss while training goes on."""
+
+    every_updates: int | None = Field(200, ge=1)
+    """Optimizer steps between evaluations; null: only before and after."""
+    num_blocks: int = Field(128, ge=1)
+    """Held-out blocks; fewer where there are fewer."""
+
+
+class BaseSettings(Settings):
+    """Everything that `make base` can be told."""
+
+    run: RunSettings = RunSettings(output="{run.root}/base")
+    data: TextSettings = TextSettings()
+    model: ArchitectureSettings = ArchitectureSettings()
+    base: PretrainingSettings = PretrainingSettings()
+    evaluation: BaseEvaluationSettings = BaseEvaluationSettings()
+    checkpoint: CheckpointSettings = CheckpointSettings(every_updates=500)
+
+

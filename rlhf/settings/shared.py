@@ -1,0 +1,172 @@
+"""The sections that several stages have in common.
+
+Text values may hold ``{run.root}``, which is replaced by the value of ``run.root`` and by nothing else, so that one
+setting moves the outputs and inputs of all stages together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from pydantic import AfterValidator, Field, create_model
+
+from rlhf.feedback.mapping import Source
+from rlhf.settings.layers import Items, Settings
+
+__all__ = [
+    "CheckpointSettings",
+    "Dtype",
+    "EvaluationSettings",
+    "LoraSettings",
+    "ModelSettings",
+    "PathText",
+    "RunSettings",
+    "SamplingSettings",
+    "SourceSettings",
+    "Tracker",
+    "check_divides",
+]
+
+
+
+def _expand_home(text: str) -> str:
+    return str(Path(text).expanduser()) if text.startswith("~") else text
+
+
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_expand_home)]
+"""A path or a hub id as text; a leading ``~`` is the home folder."""
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Tracker = Literal["tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab"]
+
+
+def _source_fields() -> Iterator[tuple[str, Any, Any]]:
+    """Name, type and default of each field of `Source`, as pydantic takes them."""
+    hints = get_type_hints(Source)
+    for field in fields(Source):
+        if field.default_factory is not MISSING:
+            yield field.name, hints[field.name], Field(default_factory=field.default_factory)
+        else:
+            yield field.name, hints[field.name], ... if field.default is MISSING else field.default
+
+
+class RunSettings(Settings):
+    """Where a run writes, from which seed it starts, and what happens to an older run in the same place."""
+
+    root: PathText = "runs"
+    """Folder that holds the folders of all stages; ``{run.root}`` elsewhere stands for it."""
+    output: PathText
+    """Folder of this run; each stage has its own below `root`."""
+    name: str | None = None
+    """What reports and trackers call this run; null is the output folder's name."""
+    seed: int = Field(1, ge=0, lt=2**31)
+    """Start of every random generator; the same seed repeats a run on the same machine."""
+    resume: Literal["auto"] | bool = "auto"
+    """auto: go on with an unfinished run of the same settings; true: go on or stop; false: start anew."""
+    keep_previous: bool = True
+    """Move an older run in `output` to ``<output>.previous`` (true) or delete it (false) when a new one starts."""
+    trackers: Items[Tracker] = ()
+    """Experiment trackers beside metrics.jsonl, as accelerate names them."""
+
+
+class ModelSettings(Settings):
+    """A model and its tokenizer: a local folder or a hub id."""
+
+    path: PathText
+    """Folder or hub id."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; null is the newest."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model."""
+    dtype: Dtype = "float32"
+    """Precision of the weights in memory."""
+    eos_token: str | None = None
+    """End-of-sequence token; null is the tokenizer's own."""
+    chat_template: PathText | None = None
+    """File with a Jinja chat template; null is the tokenizer's own, or a plain one where it has none."""
+
+
+class LoraSettings(Settings):
+    """Train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) in place of all weights."""
+
+    rank: int = Field(16, ge=1)
+    """Rank of the update of each adapted matrix."""
+    alpha: float = Field(32.0, gt=0)
+    """The update is scaled by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the adapters' input."""
+    target_modules: Items[str] | None = None
+    """Names of the modules that get adapters; null is peft's choice for the architecture."""
+    merge: bool = True
+    """Add the adapters into the weights when saving, so that the folder loads without peft."""
+
+
+if TYPE_CHECKING:
+
+    class SourceSettings(Settings):
+        """One source of data, with the fields of `rlhf.feedback.mapping.Source`."""
+
+        path: str
+
+        def build(self) -> Source:
+            """Turn the settings into what `rlhf.feedback` reads."""
+
+else:
+    # Made from the dataclass, so that what a source may say is written down once, beside the readers.
+    class _SourceSettings(Settings):
+        def build(self) -> Source:
+            return Source(**dict(self))
+
+    SourceSettings = create_model(
+        "SourceSettings",
+        __base__=_SourceSettings,
+        __doc__="One source of data, with the fields of `rlhf.feedback.mapping.Source`.",
+        **{name: (hint, default) for name, hint, default in _source_fields()},
+    )
+
+
+class SamplingSettings(Settings):
+    """How responses are drawn from a policy."""
+
+    temperature: float = Field(1.0, gt=0)
+    """Divides the logits; below 1 is more careful, above 1 more varied."""
+    max_response_tokens: int = Field(64, ge=1)
+    """Longest response, its end token included."""
+
+
+class EvaluationSettings(Settings):
+    """How often and on how much a run is evaluated while it goes."""
+
+    every_updates: int | None = Field(10, ge=1)
+    """Updates between evaluations; null is only at the end."""
+    num_prompts: int = Field(128, ge=1)
+    """Held-out prompts, the same ones each time."""
+    judge: str | None = None
+    """A scoring function as ``file.py:name``; null evaluates by the reward model only."""
+    temperature: float = Field(1.0, ge=0)
+    """Sampling temperature of evaluations; 0 takes the likeliest token."""
+
+
+class CheckpointSettings(Settings):
+    """How often a run can be taken up again."""
+
+    every_updates: int | None = Field(20, ge=1)
+    """Updates between checkpoints; null writes none, and a killed run starts anew."""
+    keep: int = Field(1, ge=1)
+    """Newest checkpoints that are kept."""
+
+
+def check_divides(whole: int, whole_name: str, part: int, part_name: str) -> int:
+    """Return ``whole / part``, which has to be a whole number.
+
+    Raises:
+        ValueError: it is not; names both settings and the nearest values that would do.
+    """
+    if whole % part:
+        below, above = whole - whole % part, whole - whole % part + part
+        near = f"{below} or {above}" if below else f"{above}"
+        raise ValueError(f"{whole_name} {whole} is not a multiple of {part_name} {part}; {near} would be")
+    return whole // part

@@ -1,0 +1,134 @@
+"""Supervised fine-tuning on demonstrations: the loss counts the response, its end token included, and nothing else.
+
+The text is rendered once, by `rlhf.rendering`, exactly as PPO will render it; `trl.SFTTrainer` gets finished ids and
+labels and neither tokenises nor cuts anything.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from rlhf.maths.logprobs import token_logprobs
+from rlhf.models.inputs import forward_inputs
+from rlhf.rendering import Rendered, pad_right
+from rlhf.training import PlannedTrainer, Record, RecordingCallback, TrainingPlan, trainer_arguments
+
+__all__ = ["ResponseLoss", "build_dataset", "response_loss", "train_sft"]
+
+IGNORED = -100  # the label that the library's losses leave out
+
+
+class ResponseLoss(NamedTuple):
+    """Mean negative log-likelihood of response tokens, in nats a token."""
+
+    loss: float
+    num_tokens: int
+
+    @property
+    def perplexity(self) -> float:
+        """e to the loss: among how many equally likely tokens the model hesitates."""
+        return math.exp(min(self.loss, 700.0))
+
+
+class _SftTrainer(PlannedTrainer, SFTTrainer):
+    """`trl.SFTTrainer` with our schedule and order of the data."""
+
+
+def build_dataset(rendered: Sequence[Rendered]) -> Dataset:
+    """Turn rendered demonstrations into ids and labels; labels of the prompt are ignored by the loss.
+
+    >>> build_dataset([Rendered(prompt_ids=[5, 6], response_ids=[7, 1])])[0]
+    {'input_ids': [5, 6, 7, 1], 'labels': [-100, -100, 7, 1]}
+    """
+    return Dataset.from_dict(
+        {
+            "input_ids": [list(one.ids) for one in rendered],
+            "labels": [[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for one in rendered],
+        }
+    )
+
+
+def train_sft(
+    model: Any,
+    tokenizer: Any,
+    demonstrations: Sequence[Rendered],
+    plan: TrainingPlan,
+    *,
+    checkpoints: Path,
+    record: Record,
+    evaluate: Callable[[], dict[str, Any]] | None = None,
+    resume_from: Path | None = None,
+) -> int:
+    """Fine-tune a causal language model in place (Ouyang et al. 2022, arXiv:2203.02155, section 3.5).
+
+    The mean is over all response tokens of an optimizer step, over processes and micro-batches alike, so a long
+    response weighs more than a short one and the split into micro-batches changes nothing.
+
+    Args:
+        model: plain or with adapters; trained in place.
+        tokenizer: gives the padding id and is saved with checkpoints.
+        demonstrations: rendered prompt and response, each ending with its end token.
+        plan: sizes, rates and lengths of the run.
+        checkpoints: folder for them.
+        record: called with numbers to keep, under the names `sft/...`.
+        evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
+        resume_from: a checkpoint to go on from.
+
+    Returns:
+        The number of optimizer steps of the whole run.
+
+    Raises:
+        SettingsError: sizes do not divide, or fewer demonstrations than a batch.
+        RunError: the loss is no number any more.
+    """
+    arguments = SFTConfig(
+        **trainer_arguments(plan, checkpoints, len(demonstrations), "sft"),
+        max_length=None,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    trainer = _SftTrainer(
+        plan=plan,
+        section="sft",
+        lengths=[len(one.ids) for one in demonstrations],
+        model=model,
+        args=arguments,
+        train_dataset=build_dataset(demonstrations),
+        processing_class=tokenizer,
+        callbacks=[RecordingCallback("sft", record, evaluate, plan.evaluate_every)],
+    )
+    return trainer.run(resume_from)
+
+
+@torch.no_grad()
+def response_loss(model: Any, demonstrations: Sequence[Rendered], pad_token_id: int, batch_size: int) -> ResponseLoss:
+    """Measure the mean negative log-likelihood of all response tokens, each token weighing the same.
+
+    Args:
+        model: a causal language model; its train or eval mode is left as it was.
+        demonstrations: what to measure on, at least one.
+        pad_token_id: any id; masks come from lengths.
+        batch_size: sequences a forward pass.
+    """
+    was_training, device = model.training, next(model.parameters()).device
+    model.eval()
+    total, num_tokens = 0.0, 0
+    by_length = sorted(demonstrations, key=lambda one: len(one.ids))
+    for start in range(0, len(by_length), batch_size):
+        batch = by_length[start : start + batch_size]
+        ids, mask = pad_right([one.ids for one in batch], pad_token_id)
+        is_response, _ = pad_right([[0] * len(one.prompt_ids) + [1] * len(one.response_ids) for one in batch], 0)
+        ids, mask, counts = ids.to(device), mask.to(device), is_response[:, 1:].bool().to(device)
+        logits = model(**forward_inputs(model, ids, mask), use_cache=False).logits
+        logprobs = token_logprobs(logits[:, :-1], ids[:, 1:])
+        total -= float(torch.where(counts, logprobs, 0.0).double().sum())
+        num_tokens += int(counts.sum())
+    model.train(was_training)
+    return ResponseLoss(total / num_tokens, num_tokens)

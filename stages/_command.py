@@ -1,0 +1,222 @@
+"""What all stages share: read the command line, say the settings, open the run, end with one clear message.
+
+A stage script ends with::
+
+    if __name__ == "__main__":
+        run_stage("sft", SftSettings, train, check=check)
+
+Its exit status is 0, 1 (a bug of ours, with its traceback), 2 (the user's mistake, one message on standard error),
+130 (Ctrl-C) or 143 (SIGTERM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import NoReturn, TypeVar
+
+from rlhf.errors import RunError, UserError
+from rlhf.runs import console
+from rlhf.runs.clock import format_seconds
+from rlhf.runs.folder import RunFolder
+from rlhf.settings.layers import Resolved, Settings, describe_layers, resolve_settings, settings_to_yaml
+
+__all__ = ["STAGES", "load_schema", "run_stage"]
+
+STAGES = ("base", "sft", "reward", "ppo", "report")
+USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
+
+S = TypeVar("S", bound=Settings)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: somebody, or the cluster, wants this process to end."""
+
+
+def load_schema(stage: str) -> type[Settings]:
+    """The settings of a stage: ``rlhf.settings.sft.SftSettings`` for ``sft``."""
+    module = importlib.import_module(f"rlhf.settings.{stage}")
+    schema: type[Settings] = getattr(module, f"{stage.capitalize()}Settings")
+    return schema
+
+
+def run_stage(
+    stage: str,
+    settings_type: type[S],
+    train: Callable[[S, RunFolder], None],
+    *,
+    check: Callable[[S], None] | None = None,
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Run a stage from the command line and end the process with its status.
+
+    Args:
+        stage: its name, which is also that of its section, its YAML and its make target.
+        settings_type: its schema.
+        train: does the work; called on every process with the settings and the open run. Heavy imports go inside.
+        check: looks at data and paths without loading a model and raises `UserError`; always called first, and the
+            last thing that ``--dry-run`` does.
+        argv: the words after the program's name; those of this process when None.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(_Command(stage, settings_type, train, check, words).run())
+
+
+class _Command:
+    """One call of a stage."""
+
+    def __init__(
+        self,
+        stage: str,
+        settings_type: type[Settings],
+        train: Callable[..., None],
+        check: Callable[..., None] | None,
+        words: list[str],
+    ) -> None:
+        self.stage = stage
+        self.settings_type = settings_type
+        self.train = train
+        self.check = check
+        self.words = words
+        self.folder: RunFolder | None = None
+        # accelerate launch and torchrun number the processes before any of our code runs.
+        self.rank = int(os.environ.get("RANK", "0"))
+
+    def run(self) -> int:
+        """Do all of it; returns the exit status."""
+        console.silence(self.rank != 0)
+        before = signal.signal(signal.SIGTERM, self._on_sigterm)
+        try:
+            self._run()
+            return 0
+        except UserError as error:
+            return self._end("failed", str(error), USER_MISTAKE)
+        except KeyboardInterrupt as error:
+            status = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+            return self._end("interrupted", self._how_to_go_on(), status)
+        except Exception as error:
+            message = _environment_mistake(error, self.folder)
+            if message is None:
+                self._end("failed", "", 1)
+                raise
+            return self._end("failed", message, USER_MISTAKE)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def _run(self) -> None:
+        options = _parser(self.stage).parse_intermixed_args(self.words)
+        if options.dry_run:
+            console.send_to(sys.stderr)  # standard output is the YAML and nothing else
+        others = [name for name in STAGES if name != self.stage] if options.ignore_other_stages else []
+        resolved: Resolved[Settings] = resolve_settings(
+            self.settings_type, options.config, options.pairs, {name: load_schema(name) for name in others}
+        )
+        console.say(f"{self.stage}: settings (defaults < {options.config} < command line)")
+        for line in describe_layers(resolved):
+            console.say(f"  {line}")
+        settings = resolved.settings
+        if self.check is not None:
+            self.check(settings)
+        if options.dry_run:
+            if self.rank == 0:
+                print(settings_to_yaml(settings), end="")
+            console.send_to(None)
+            return
+        self._train(settings)
+
+    def _train(self, settings: Settings) -> None:
+        from accelerate import PartialState
+        from accelerate.utils import set_seed
+
+        run = settings.run  # type: ignore[attr-defined]
+        state = PartialState()
+        self.folder = RunFolder.open(
+            run.output,
+            settings.model_dump(by_alias=True),
+            stage=self.stage,
+            resume=run.resume,
+            keep_previous=run.keep_previous,
+            command=["python", "-m", f"stages.{self.stage}", *self.words],
+            is_main=state.is_main_process,
+            num_processes=state.num_processes,
+            wait=state.wait_for_everyone,
+        )
+        set_seed(run.seed)
+        self.train(settings, self.folder)
+        self.folder.finish()
+        console.say(f"{self.stage}: done in {format_seconds(self.folder.seconds)}; see {self.folder.path}")
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        if self.folder is not None and self.folder.handles_stop and not self.folder.stop_requested:
+            self.folder.stop_requested = True
+        else:
+            raise Terminated
+
+    def _how_to_go_on(self) -> str:
+        from rlhf.runs.existing import find_checkpoints
+
+        if self.folder is None:
+            return f"{self.stage}: stopped before it began"
+        checkpoints = find_checkpoints(self.folder.path)
+        if checkpoints:
+            return f"{self.stage}: stopped; the same command again goes on from {checkpoints[-1]}"
+        return f"{self.stage}: stopped before its first checkpoint; the same command again starts anew"
+
+    def _end(self, status: str, message: str, code: int) -> int:
+        """Say why it ended, once, and note it in the run's folder."""
+        console.send_to(None)
+        if self.folder is not None:
+            try:
+                self.folder.finish(status)
+            except OSError:  # the disk is full: the message says so, and the run counts as unfinished anyway
+                pass
+        if message and self.rank == 0:
+            print(message, file=sys.stderr, flush=True)
+        elif message and self.folder is not None and code == USER_MISTAKE:
+            print(f"process {self.rank}: {message}", file=sys.stderr, flush=True)
+        return code
+
+
+def _parser(stage: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m stages.{stage}",
+        description=f"The {stage} stage. Settings: defaults < YAML file < key=value pairs.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("pairs", nargs="*", metavar="key=value", help=f"settings, as in {stage}.name=value run.seed=3")
+    parser.add_argument("--config", default=f"configs/{stage}.yaml", help="YAML file (default: %(default)s)")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check settings, data and paths, print the resolved YAML and stop"
+    )
+    parser.add_argument(
+        "--ignore-other-stages",
+        action="store_true",
+        help="skip pairs that only another stage knows (make all gives the same pairs to every stage)",
+    )
+    return parser
+
+
+def _environment_mistake(error: BaseException, folder: RunFolder | None) -> str | None:
+    """The message for what the machine, not the code, is to blame for; None for everything else."""
+    place = folder.path if folder is not None else "."
+    if _disk_is_full(error):
+        return str(RunError(f"the disk of {place} is full; free some space, then give the same command again"))
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"{error.filename or place}: {error.strerror}; it has to be writable (see run.root and run.output)"
+    if type(error).__name__ == "OutOfMemoryError":
+        return f"the accelerator's memory is full ({error}); lower the stage's microbatch_size, or its lengths in tokens"
+    return None
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # safetensors and torch report it as text.
+    text = str(error)
+    return any(words in text for words in ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed"))

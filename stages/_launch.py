@@ -1,0 +1,52 @@
+"""``accelerate launch`` as make needs it: the stage's own exit status, and no traceback of the launcher.
+
+``python -m stages._launch --config_file configs/accelerate/one_process.yaml -m stages.sft ...`` does what
+``accelerate launch`` with the same words does, which works as well; but there a mistake in the settings ends in the
+launcher's traceback, below which the message that matters scrolls out of sight, and Ctrl-C kills the launcher before
+the stage has said how to go on.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from types import FrameType
+
+
+def main(words: list[str]) -> int:
+    """Launch a stage and wait for it; returns its exit status."""
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    arguments = launch_command_parser().parse_args(words)
+    # Ctrl-C reaches the stage by itself (same terminal); the launcher has to wait for its last words.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, _pass_on)
+    try:
+        launch_command(arguments)
+    except subprocess.CalledProcessError as error:
+        return _status(error.returncode)
+    except Exception as error:
+        failures = getattr(error, "failures", None)  # torch.distributed.elastic's ChildFailedError
+        if not failures:
+            raise
+        first = min(failures.values(), key=lambda failure: failure.timestamp)
+        return _status(first.exitcode)
+    return 0
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Give a signal to the processes that were launched: a kill of the launcher is meant for the stage."""
+    import psutil
+
+    for child in psutil.Process().children():
+        child.send_signal(number)
+
+
+def _status(code: int) -> int:
+    """A process that a signal ended has minus its number; shells say 128 plus it."""
+    return 128 - code if code < 0 else code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,44 @@
+"""What every test shares: no network, one thread, the same seed, tiny models."""
+
+from __future__ import annotations
+
+import os
+
+# Before any import of Hugging Face or torch: both read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import random
+
+import pytest
+import torch
+from hypothesis import settings as hypothesis_settings
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from tests.helpers import tiny_gpt2, tiny_tokenizer
+
+torch.set_num_threads(1)
+# A slow shared machine must not fail a property; the same examples each time keep failures repeatable.
+hypothesis_settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _same_seed() -> None:
+    """Every test starts from the same random state, whatever ran before it."""
+    random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def tokenizer() -> PreTrainedTokenizerFast:
+    """A fresh tiny tokenizer."""
+    return tiny_tokenizer()
+
+
+@pytest.fixture
+def policy(tokenizer: PreTrainedTokenizerFast) -> GPT2LMHeadModel:
+    """A fresh tiny GPT-2 over the tiny tokenizer."""
+    return tiny_gpt2(tokenizer)
