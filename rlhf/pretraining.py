@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from array import array
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,9 +12,13 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainingArguments
 
 from rlhf.errors import DataError, ModelError
-from rlhf.training import PlannedTrainer, Record, RecordingCallback, TrainingPlan, trainer_arguments
+from rlhf.runs.folder import RunFolder
+from rlhf.training.loop import Evaluate, PlannedTrainer
+from rlhf.training.plan import TrainingPlan, trainer_arguments
 
 __all__ = ["SPECIAL_TOKENS", "Packed", "block_loss", "build_gpt2", "pack", "pretrain", "train_tokenizer"]
+
+_ENCODED_AT_ONCE = 2000
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
@@ -51,6 +55,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_tokens: 
 
     Raises:
         ModelError: the vocabulary is smaller than the bytes and the special tokens.
+
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -58,7 +63,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_tokens: 
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     smallest = len(alphabet) + len(SPECIAL_TOKENS)
     if vocabulary_size < smallest:
-        raise ModelError(f"{vocabulary_size} is too small; bytes and special tokens need {smallest}", "model.vocabulary_size")
+        raise ModelError(
+            f"{vocabulary_size} is too small; bytes and special tokens need {smallest}",
+            "model.vocabulary_size",
+        )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
@@ -86,6 +94,7 @@ def build_gpt2(tokenizer: Any, *, layers: int, width: int, heads: int, context_t
 
     Raises:
         ModelError: the width is no multiple of the number of heads.
+
     """
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -114,22 +123,34 @@ def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:
 
     Raises:
         DataError: all texts together do not fill one block.
+
     """
-    backend = tokenizer.backend_tokenizer
-    end = tokenizer.eos_token_id
-    backend.encode_special_tokens = True
-    try:
-        stream: list[int] = []
-        for encoding in backend.encode_batch(list(texts), add_special_tokens=False):
-            stream.extend(encoding.ids)
-            stream.append(end)
-    finally:
-        backend.encode_special_tokens = False
+    stream = _token_stream(texts, tokenizer)
     num_blocks = len(stream) // context_tokens
     if num_blocks == 0:
-        raise DataError(f"{len(texts)} documents make {len(stream)} tokens, less than one block of {context_tokens}")
-    blocks = torch.tensor(stream[: num_blocks * context_tokens]).view(num_blocks, context_tokens)
+        raise DataError(
+            f"{len(texts)} documents make {len(stream)} tokens, less than one block of {context_tokens}; "
+            "add text or lower model.context_tokens"
+        )
+    blocks = torch.frombuffer(stream, dtype=torch.int32)[: num_blocks * context_tokens]
+    blocks = blocks.long().view(num_blocks, context_tokens)
     return Packed(blocks, len(texts), len(stream), len(stream) - blocks.numel())
+
+
+def _token_stream(texts: Sequence[str], tokenizer: Any) -> array[int]:
+    """Encode documents one after the other, each with an end token; some at a time, as encodings are large."""
+    backend = tokenizer.backend_tokenizer
+    stream = array("i")
+    backend.encode_special_tokens = True
+    try:
+        for start in range(0, len(texts), _ENCODED_AT_ONCE):
+            chunk = list(texts[start : start + _ENCODED_AT_ONCE])
+            for encoding in backend.encode_batch_fast(chunk, add_special_tokens=False):
+                stream.extend(encoding.ids)
+                stream.append(tokenizer.eos_token_id)
+    finally:
+        backend.encode_special_tokens = False
+    return stream
 
 
 class _Blocks(torch.utils.data.Dataset):
@@ -154,10 +175,8 @@ def pretrain(
     blocks: torch.Tensor,
     plan: TrainingPlan,
     *,
-    checkpoints: Path,
-    record: Record,
-    evaluate: Callable[[], dict[str, Any]] | None = None,
-    resume_from: Path | None = None,
+    run: RunFolder,
+    evaluate: Evaluate | None = None,
 ) -> int:
     """Train a causal language model in place on blocks of text.
 
@@ -165,10 +184,8 @@ def pretrain(
         model: predicts each token of a block from those before it.
         blocks: (N, T) token ids.
         plan: sizes count blocks.
-        checkpoints: folder for them.
-        record: called with numbers to keep, under the names `base/...`.
+        run: gets metrics and checkpoints, and says which checkpoint to go on from.
         evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
-        resume_from: a checkpoint to go on from.
 
     Returns:
         The number of optimizer steps of the whole run.
@@ -176,17 +193,19 @@ def pretrain(
     Raises:
         SettingsError: sizes do not divide, or fewer blocks than a batch.
         RunError: the loss is no number any more.
+
     """
     trainer = _PretrainingTrainer(
         plan=plan,
         section="base",
+        run=run,
+        evaluate=evaluate,
         lengths=[blocks.shape[1]] * len(blocks),
         model=model,
-        args=TrainingArguments(**trainer_arguments(plan, checkpoints, len(blocks), "base")),
+        args=TrainingArguments(**trainer_arguments(plan, run, len(blocks), "base")),
         train_dataset=_Blocks(blocks),
-        callbacks=[RecordingCallback("base", record, evaluate, plan.evaluate_every)],
     )
-    return trainer.run(resume_from)
+    return trainer.fit()
 
 
 @torch.no_grad()
@@ -198,7 +217,9 @@ def block_loss(model: Any, blocks: torch.Tensor, batch_size: int) -> float:
     for start in range(0, len(blocks), batch_size):
         ids = blocks[start : start + batch_size].to(device)
         logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        total += float(cross_entropy(logits.reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1), reduction="sum"))
+        total += float(
+            cross_entropy(logits.reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1), reduction="sum")
+        )
         num_tokens += ids[:, 1:].numel()
     model.train(was_training)
     return total / num_tokens

@@ -5,26 +5,20 @@ Use it through `rlhf.rendering`, which has the rest of station 3.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlhf.encoding import ChatEncoder
 from rlhf.errors import DataError, SettingsError
 from rlhf.feedback.records import Message, Prompt
-from rlhf.templates import (
-    inspect_template,
-    special_ids,
-    supply_chat_template,
-    write_conversation,
-    write_conversations,
-)
+from rlhf.templates import inspect_template, supply_chat_template
 
-__all__ = ["Rendered", "Renderer"]
+__all__ = ["Rendered", "Renderer", "TooLong"]
 
 Messages = Sequence[Message | Mapping[str, str]]
-Conversation = list[dict[str, str]]
+TooLong = Literal["cut", "drop"]
 
 _CHUNK = 1000  # conversations written and encoded in one call
 
@@ -57,19 +51,19 @@ class Rendered:
 class Renderer:
     """Turn conversations and responses into token ids, and sampled ids back into text.
 
-    A tokenizer without a chat template is given a plain one, to be saved with it. `counts` says how often something
-    was cut, dropped or adapted, by code; `report` says it in words.
+    A tokenizer without a chat template is given a plain one, to be saved with it. `counts` says how often
+    something was cut, dropped or adapted, by code; `report` says it in words.
 
     Args:
         tokenizer: a transformers tokenizer.
-        max_prompt_tokens: longer prompts lose their oldest turns, then the beginning of the last one; null: what
-            the context leaves beside a response, or no limit.
-        max_response_tokens: longest response, its end token included; longer ones are refused, never cut.
-        context_tokens: the most positions the model has.
+        max_prompt_tokens: longer prompts lose their oldest turns, then the beginning of the last one; None:
+            what the context leaves beside a response, or no limit.
+        max_response_tokens: longest response, end token included; longer ones are refused, never cut.
+        context_tokens: the most positions the model has; None: no limit.
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
 
     Attributes:
-        end_token_id: what ends a rendered response: the template's end-of-turn token, else the tokenizer's eos.
+        end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
         stop_token_ids: every id that ends a sampled response, `end_token_id` first.
         pad_token_id: what to pad with; the end token where the tokenizer has no pad token.
 
@@ -100,134 +94,77 @@ class Renderer:
         self.pad_token_id: int = facts.end_token_id if pad is None else pad
         self.counts: Counter[str] = Counter()
         self._lead = facts.lead
-        names = sorted(tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer))), key=len, reverse=True)
-        self._special_text = re.compile("|".join(re.escape(name) for name in names))
-
-    # Prompts
+        self._encoder = ChatEncoder(tokenizer, self.counts)
 
     def render_prompt(self, messages: Messages) -> list[int]:
-        """Return the ids of a conversation with the generation prompt, ending exactly where a response starts.
+        """Return the ids of a conversation with the generation prompt, ending where a response starts.
 
         Raises:
             DataError: the template refuses the roles, or even the shortened prompt is too long.
         """
-        result = self.render_prompt_batch([messages])[0]
-        if isinstance(result, DataError):
-            raise result
-        return result
+        return _value(self.render_prompt_batch([messages])[0])
 
     def render_prompt_batch(
-        self, conversations: Sequence[Messages], *, too_long: Literal["cut", "drop"] = "cut"
+        self, conversations: Sequence[Messages], *, too_long: TooLong = "cut"
     ) -> list[list[int] | DataError]:
         """Return for each conversation its ids, or the error that `render_prompt` would raise.
 
-        With `too_long` drop a conversation above `max_prompt_tokens` is an error and not shortened.
+        With `too_long` drop, a conversation above `max_prompt_tokens` is an error and is not shortened.
         """
         found: list[list[int] | DataError] = []
         for start in range(0, len(conversations), _CHUNK):
             chunk = [_as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
-            found.extend(self._render_chunk(chunk, cut=too_long == "cut"))
+            encoded: Sequence[list[int] | None] = self._encoder.encode_prompts(chunk) or [None] * len(chunk)
+            found.extend(
+                self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
+                for messages, ids in zip(chunk, encoded, strict=True)
+            )
         return found
 
-    def _render_chunk(self, conversations: list[Conversation], cut: bool) -> list[list[int] | DataError]:
-        if any(self._has_special_text(messages) for messages in conversations):
-            return [self._render_one(messages, cut) for messages in conversations]
+    def _render_one(self, messages: list[dict[str, str]], too_long: TooLong) -> list[int] | DataError:
         try:
-            texts = write_conversations(self.tokenizer, conversations, generation_prompt=True)
-        except DataError:  # one of them; find out which, and adapt it
-            return [self._render_one(messages, cut) for messages in conversations]
-        encoded = self._encode(texts)
-        return [
-            self._render_one(messages, cut) if self._too_long(ids) else ids
-            for messages, ids in zip(conversations, encoded, strict=True)
-        ]
-
-    def _render_one(self, messages: Conversation, cut: bool) -> list[int] | DataError:
-        try:
-            messages, ids = self._adapted(messages)
-            if not self._too_long(ids):
-                return ids
-            if not cut:
-                return DataError(
-                    f"a prompt has {len(ids)} tokens; max_prompt_tokens is {self.max_prompt_tokens}"
-                )
-            return self._shortened(messages)
+            messages = list(self._encoder.adapt(messages))
+            ids = self._encoder.encode_prompt(messages)
+            if self._too_long(ids):
+                if too_long == "drop":
+                    most = self.max_prompt_tokens
+                    return DataError(f"a prompt has {len(ids)} tokens; max_prompt_tokens is {most}")
+                ids = self._shortened(messages, ids)
         except DataError as error:
             return error
-
-    def _adapted(self, messages: Conversation) -> tuple[Conversation, list[int]]:
-        """Render as it is if the template takes it, else with turns of one speaker joined and no system message."""
-        try:
-            return messages, self._prompt_ids(messages)
-        except DataError as error:
-            joined = _join_speakers(messages)
-            if joined == messages:
-                raise error
-            ids = self._prompt_ids(joined)
-            self.counts["joined_turns"] += 1
-            return joined, ids
-
-    def _prompt_ids(self, messages: Conversation) -> list[int]:
-        if self._has_special_text(messages):
-            return self._literal_ids(messages)
-        return self._encode([write_conversation(self.tokenizer, messages, generation_prompt=True)])[0]
-
-    def _has_special_text(self, messages: Conversation) -> bool:
-        return any(self._special_text.search(message["content"]) for message in messages)
-
-    def _literal_ids(self, messages: Conversation) -> list[int]:
-        """Render a conversation in which somebody wrote a special token's text: there it is text, not the token.
-
-        Each such text is held out by a letter of Unicode's private use area while the template writes.
-        """
-        used = {letter for message in messages for letter in message["content"]}
-        place = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in used)
-        texts = [text for message in messages for text in self._special_text.findall(message["content"])]
-        held = [
-            {**message, "content": self._special_text.sub(place, message["content"])} for message in messages
-        ]
-        pieces = write_conversation(self.tokenizer, held, generation_prompt=True).split(place)
-        if len(pieces) != len(texts) + 1:  # the template left a message out, or wrote one twice
-            raise DataError(
-                "a message holds the text of a special token, and the chat template moves it about"
-            )
-        self.counts["special_text"] += 1
-        ids = self._encode(pieces[:1])[0]
-        for text, piece in zip(texts, pieces[1:], strict=True):
-            ids = ids + self._encode([text], literal=True)[0] + self._encode([piece])[0]
+        self._encoder.count_special_text(messages)
         return ids
 
     def _too_long(self, ids: list[int]) -> bool:
         return self.max_prompt_tokens is not None and len(ids) > self.max_prompt_tokens
 
-    def _shortened(self, messages: Conversation) -> list[int]:
-        """Drop the oldest turns, then the beginning of the last; the system message and the template stay whole."""
+    def _shortened(self, messages: list[dict[str, str]], ids: list[int]) -> list[int]:
+        """Drop the oldest turns, then the beginning of the last; system message and template stay whole."""
         assert self.max_prompt_tokens is not None
         system = messages[:1] if messages[0]["role"] == "system" else []
         turns = messages[len(system) :]
-        ids = self._prompt_ids(messages)
         while self._too_long(ids) and len(turns) > 1:
             later = (place for place in range(1, len(turns)) if turns[place]["role"] == "user")
             turns = turns[next(later) :]
-            ids = self._prompt_ids([*system, *turns])
+            ids = self._encoder.encode_prompt([*system, *turns])
         if not self._too_long(ids):
             self.counts["cut_to_last_turns"] += 1
             return ids
         last = turns[-1]
-        content = self._encode([last["content"]], literal=True)[0]
+        content = self._encoder.encode([last["content"]], literal=True)[0]
         while self._too_long(ids) and content:
             content = content[len(ids) - self.max_prompt_tokens :]
-            text = self._decode(content).lstrip("\ufffd")  # half a letter, where the cut went through one
-            ids = self._prompt_ids([*system, {**last, "content": text}])
+            text = self._encoder.decode(content).lstrip(
+                "\ufffd"
+            )  # half of a letter that the cut went through
+            ids = self._encoder.encode_prompt([*system, {"role": "user", "content": text}])
         if self._too_long(ids):
             raise DataError(
-                f"a prompt needs {len(ids)} tokens even without its user's text (system message and chat template), "
-                f"but max_prompt_tokens is {self.max_prompt_tokens}"
+                f"a prompt needs {len(ids)} tokens even without its user's text (system, template); "
+                f"max_prompt_tokens is {self.max_prompt_tokens}"
             )
         self.counts["cut_within_turn"] += 1
         return ids
-
-    # Responses
 
     def render_response(self, text: str) -> list[int]:
         """Return the ids of a response, the end token last.
@@ -237,17 +174,14 @@ class Renderer:
         Raises:
             DataError: it is longer than `max_response_tokens`, or holds an end token all the same.
         """
-        result = self.render_response_batch([text])[0]
-        if isinstance(result, DataError):
-            raise result
-        return result
+        return _value(self.render_response_batch([text])[0])
 
     def render_response_batch(self, texts: Sequence[str]) -> list[list[int] | DataError]:
         """Return for each response its ids, or the error that `render_response` would raise."""
         found: list[list[int] | DataError] = []
         for start in range(0, len(texts), _CHUNK):
             led = [self._lead + text for text in texts[start : start + _CHUNK]]
-            found.extend(map(self._ended, self._encode(led, literal=True)))
+            found.extend(map(self._ended, self._encoder.encode(led, literal=True)))
         return found
 
     def _ended(self, ids: list[int]) -> list[int] | DataError:
@@ -255,9 +189,8 @@ class Renderer:
             return DataError("a response holds the end token, after which nothing would count")
         ids = [*ids, self.end_token_id]
         if self.max_response_tokens is not None and len(ids) > self.max_response_tokens:
-            return DataError(
-                f"a response has {len(ids)} tokens; max_response_tokens is {self.max_response_tokens}"
-            )
+            most = self.max_response_tokens
+            return DataError(f"a response has {len(ids)} tokens; max_response_tokens is {most}")
         return ids
 
     def render_demonstration(self, messages: Messages, response: str) -> Rendered:
@@ -268,65 +201,54 @@ class Renderer:
         """
         rendered = Rendered(self.render_prompt(messages), self.render_response(response))
         if not self.fits(rendered):
-            message = f"prompt and response have {len(rendered.ids)} tokens; the model's context is {self.context_tokens}"
-            raise DataError(message)
+            length = len(rendered.ids)
+            raise DataError(f"prompt and response have {length} tokens; the context is {self.context_tokens}")
         return rendered
 
     def fits(self, rendered: Rendered) -> bool:
         """Return whether a sequence fits into the model's context."""
         return self.context_tokens is None or len(rendered.ids) <= self.context_tokens
 
-    # Back to text
-
     def decode_response(self, ids: Sequence[int]) -> str:
-        """Return the text of sampled ids up to the first stop token, without special tokens and the leading space."""
+        """Return the text of sampled ids up to the first stop token, without special tokens.
+
+        The space that the template puts before an answer is taken off, so that it is what was rendered.
+        """
         ids = list(ids)
         end = next((place for place, index in enumerate(ids) if index in self.stop_token_ids), len(ids))
-        return self._decode(ids[:end], skip_special_tokens=True).removeprefix(self._lead)
+        return self._encoder.decode(ids[:end], skip_special_tokens=True).removeprefix(self._lead)
 
     def decode_prompt(self, ids: Sequence[int]) -> str:
         """Return the text of prompt ids, special tokens and all."""
-        return self._decode(ids)
+        return self._encoder.decode(ids)
 
     def show(self, rendered: Rendered) -> str:
         """Return a sequence as people can check it: all tokens, the trained ones between ⟦ and ⟧."""
-        return f"{self._decode(rendered.prompt_ids)}⟦{self._decode(rendered.response_ids)}⟧"
+        return f"{self._encoder.decode(rendered.prompt_ids)}⟦{self._encoder.decode(rendered.response_ids)}⟧"
 
     def report(self) -> list[str]:
         """Return a line for each code in `counts`."""
         return [f"{_WORDS.get(code, code)}: {number:,}" for code, number in self.counts.most_common()]
 
-    def _encode(self, texts: Sequence[str], *, literal: bool = False) -> list[list[int]]:
-        """Encode without adding tokens; `literal` reads special tokens' text as text."""
-        ids: list[list[int]] = self.tokenizer(
-            list(texts),
-            add_special_tokens=False,
-            split_special_tokens=literal,
-            return_attention_mask=False,
-            verbose=False,
-        )["input_ids"]
-        return ids
-
-    def _decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        text: str = self.tokenizer.decode(
-            list(ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
-        )
-        return text
-
 
 _WORDS = {
     "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens)",
     "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
-    "joined_turns": "conversations adapted to the template (system message or speaker's turns joined)",
+    "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
     "special_text": "prompts that hold a special token's text, rendered as text",
-    "dropped_prompts": "prompts dropped (template refuses them, or too long whatever is cut)",
+    "dropped_prompts": "records dropped for their prompt (refused by the template, or too long)",
     "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",
-    "dropped_demonstrations": "demonstrations dropped",
-    "dropped_rankings": "rankings dropped (fewer than two compared responses left)",
+    "dropped_rankings": "rankings dropped (nothing compared is left)",
 }
 
 
-def _as_dicts(messages: Messages) -> Conversation:
+def _value(result: list[int] | DataError) -> list[int]:
+    if isinstance(result, DataError):
+        raise result
+    return result
+
+
+def _as_dicts(messages: Messages) -> list[dict[str, str]]:
     return [
         {"role": message.role, "content": message.content}
         if isinstance(message, Message)
@@ -335,18 +257,8 @@ def _as_dicts(messages: Messages) -> Conversation:
     ]
 
 
-def _join_speakers(messages: Conversation) -> Conversation:
-    """Join a system message to the turn after it, and the turns of one speaker in a row, by blank lines."""
-    joined: Conversation = []
-    for message in messages:
-        if joined and joined[-1]["role"] in ("system", message["role"]):
-            joined[-1] = {**message, "content": f"{joined[-1]['content']}\n\n{message['content']}"}
-        else:
-            joined.append(message)
-    return joined
-
-
 def _fit_context(prompt: int | None, response: int | None, context: int | None) -> int | None:
+    """Return the limit of prompts: their own, or what the context leaves."""
     for name, value in (("max_prompt_tokens", prompt), ("max_response_tokens", response)):
         if value is not None and value < 1:
             raise SettingsError(f"{name} is {value}; it must be at least 1")

@@ -1,11 +1,12 @@
 """The only place where text becomes token ids and a mask (station 3), for training and for sampling alike.
 
-One rule joins prompt and response everywhere: ``ids = prompt_ids + response_ids``, each encoded by itself, the response
-ending with the end token. What the policy is asked, what SFT and the reward model are trained on, and what they are
-shown in PPO are therefore the same ids. Masks come from lengths, never from looking for a pad id.
+One rule joins prompt and response everywhere: ``ids = prompt_ids + response_ids``, each encoded by itself,
+the response ending with the end token. What the policy is asked, what SFT and the reward model are trained
+on, and what they are shown in PPO are therefore the same ids. Masks come from lengths, never from looking
+for a pad id.
 
-Nothing is cut or dropped without being counted in `Renderer.counts`: prompts that are too long are cut (oldest part
-first), responses never are; what does not fit is dropped.
+Nothing is cut or dropped without being counted in `Renderer.counts`: prompts that are too long are cut
+(oldest part first), responses never are; what does not fit is dropped.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Prompt, Ranking
-from rlhf.renderer import Rendered, Renderer
+from rlhf.renderer import Rendered, Renderer, TooLong
 from rlhf.templates import supply_chat_template
 
 __all__ = [
@@ -34,8 +35,6 @@ __all__ = [
     "render_rankings",
     "supply_chat_template",
 ]
-
-TooLong = Literal["cut", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Ren
 
 
 def render_rankings(rankings: Sequence[Ranking], renderer: Renderer) -> list[RenderedRanking]:
-    """Render rankings; a response that is too long is dropped, and the ranking if that leaves nothing compared.
+    """Render rankings; a response that is too long is dropped, and the ranking if nothing compared is left.
 
     Raises:
         DataError: nothing is left.
@@ -151,7 +150,8 @@ def _rendered_ranking(
         for place, ids in enumerate(found)
         if not isinstance(ids, DataError) and renderer.fits(Rendered(prompt_ids, ids))
     }
-    renderer.counts["dropped_responses"] += len(found) - len(kept)
+    if len(kept) < len(found):
+        renderer.counts["dropped_responses"] += len(found) - len(kept)
     new_place = {place: number for number, place in enumerate(kept)}
     return RenderedRanking(
         prompt=ranking.prompt,

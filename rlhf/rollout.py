@@ -173,33 +173,67 @@ def build_generation(
     response_ids, response_mask = pad_right([list(ids) for ids in responses], pad_token_id)
     ended = torch.tensor([len(ids) > 0 and ids[-1] in stops for ids in responses], dtype=torch.bool)
     return Generation(
-        prompt_ids.to(device), prompt_mask.to(device), response_ids.to(device), response_mask.to(device), ended.to(device)
+        prompt_ids.to(device),
+        prompt_mask.to(device),
+        response_ids.to(device),
+        response_mask.to(device),
+        ended.to(device),
     )
 
 
-def response_logits(model: nn.Module, generation: Generation) -> Tensor:
-    """Return the logits (B, R, V) that predict each response token, from one forward pass of the whole sequence.
+def join(generation: Generation) -> tuple[Tensor, Tensor]:
+    """Put each row's prompt and response side by side, padding only on the left: ids and mask (B, T).
 
-    `model` may be wrapped for data-parallel training; the forward goes through the wrapper. The vocabulary is
-    projected on the response positions only where the architecture knows `logits_to_keep`.
+    All rows end in the last column, T is the longest row: nothing is padded between prompt and response, and the
+    last R columns hold all response tokens.
     """
-    num_response_tokens = generation.response_ids.shape[1]
     ids = torch.cat([generation.prompt_ids, generation.response_ids], dim=1)
     mask = torch.cat([generation.prompt_mask, generation.response_mask], dim=1)
+    unused = (~generation.response_mask).sum(1, keepdim=True)
+    columns = torch.arange(ids.shape[1], device=ids.device)
+    source = (columns - unused) % ids.shape[1]  # turns the padding behind a row over to its front
+    longest = int(mask.sum(1).max())
+    return ids.gather(1, source)[:, -longest:], mask.gather(1, source)[:, -longest:]
+
+
+def align_left(values: Tensor, generation: Generation) -> Tensor:
+    """Move (B, R) values of right-aligned responses to where `generation.response_ids` has them; the rest is junk."""
+    unused = (~generation.response_mask).sum(1, keepdim=True)
+    columns = torch.arange(values.shape[1], device=values.device)
+    return values.gather(1, (columns + unused) % values.shape[1])
+
+
+def response_logits(model: nn.Module, generation: Generation) -> tuple[Tensor, Tensor]:
+    """Return the logits (B, R, V) that predict the last R tokens of each joined row, and those ids (B, R).
+
+    One forward pass, through whatever wraps `model` for data-parallel training. The vocabulary is projected on these
+    positions only where the architecture knows `logits_to_keep`. Right-aligned: see `align_left`.
+    """
+    num_response_tokens = generation.response_ids.shape[1]
+    ids, mask = join(generation)
     arguments: dict[str, Any] = {**forward_inputs(model, ids, mask), "use_cache": False}
     if accepts_logits_to_keep(model):
         arguments["logits_to_keep"] = num_response_tokens + 1
     logits: Tensor = model(**arguments).logits
-    # the logits at a position predict the next token: those of the last prompt token come first
-    return logits[:, -num_response_tokens - 1 : -1]
+    # the logits at a position predict the next token
+    return logits[:, -num_response_tokens - 1 : -1], ids[:, -num_response_tokens:]
+
+
+def logprobs_with_gradient(model: nn.Module, generation: Generation, temperature: float) -> Tensor:
+    """Return log-probabilities (B, R), nats, of the sampled tokens under softmax(logits / temperature).
+
+    Values past a response mean nothing: mask them.
+    """
+    logits, ids = response_logits(model, generation)
+    return align_left(token_logprobs(logits, ids, temperature), generation)
 
 
 def response_logprobs(
     model: nn.Module, generation: Generation, temperature: float, microbatch_size: int | None = None
 ) -> Tensor:
-    """Return log-probabilities (B, R), nats, of the sampled tokens under softmax(logits / temperature), without gradient.
+    """Return log-probabilities (B, R), nats, of the sampled tokens without gradient, 0 past each response.
 
-    Rows are taken `microbatch_size` at a time in the order given; positions past a response are 0.
+    Rows are taken `microbatch_size` at a time in the order given (default: all at once).
     """
     size = microbatch_size or len(generation)
     result = torch.zeros(generation.response_ids.shape, device=generation.response_ids.device)
@@ -207,7 +241,7 @@ def response_logprobs(
         for start in range(0, len(generation), size):
             index = torch.arange(start, min(start + size, len(generation)), device=result.device)
             part = generation.rows(index)
-            logprobs = token_logprobs(response_logits(model, part), part.response_ids, temperature)
+            logprobs = logprobs_with_gradient(model, part, temperature)
             result[index, : logprobs.shape[1]] = torch.where(part.response_mask, logprobs, 0.0)
     return result
 

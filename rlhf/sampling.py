@@ -48,7 +48,7 @@ class NoiseSampler(LogitsProcessor):
         self.temperature = temperature
         self.num_prompt_tokens = num_prompt_tokens
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Return `scores` (B, V) with every token but the chosen one at minus infinity."""
         step = input_ids.shape[1] - self.num_prompt_tokens
         probabilities = torch.softmax(scores.float() / self.temperature, dim=-1)

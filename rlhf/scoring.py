@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib
 import importlib.util
 import inspect
 import json
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -30,9 +32,10 @@ if TYPE_CHECKING:
 def load_function(name: str) -> Callable[..., Any]:
     """Load a Python function named `file.py:function`.
 
-    The file is imported under a name of its own, with its folder importable while it loads, so that it may
-    have helpers beside it. Raises SettingsError saying what is wrong: the form of the name, a missing file, a
-    file that fails to import, a missing function (with the functions that are there).
+    A file of a package (an `__init__.py` beside it) is imported as part of that package; a lone file under a name of
+    its own, with its folder importable while it loads, so that it may have helpers beside it. Raises SettingsError
+    saying what is wrong: the form of the name, a missing file, a file that fails to import, a missing function (with
+    the functions that are there).
     """
     file, separator, function_name = name.rpartition(":")
     if not separator or not file.endswith(".py") or not function_name.isidentifier():
@@ -44,33 +47,50 @@ def load_function(name: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         found = sorted(key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_")
-        raise SettingsError(f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})")
-    return function  # type: ignore[no-any-return]
+        raise SettingsError(
+            f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})"
+        )
+    return function
 
 
 def _import_file(path: Path, name: str) -> Any:
-    module_name = f"_rlhf_user_{path.stem}_{abs(hash(str(path)))}"
+    root, dotted = path.parent, path.stem
+    while (root / "__init__.py").is_file():
+        root, dotted = root.parent, f"{root.name}.{dotted}"
+    sys.path.insert(0, str(root))
+    try:
+        return importlib.import_module(dotted) if "." in dotted else _import_alone(path)
+    except Exception as error:
+        raise SettingsError(f"'{name}': importing {path} failed with {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(root))
+
+
+def _import_alone(path: Path) -> Any:
+    """Import a file under a name that cannot be confused with an installed module's."""
+    module_name = f"_rlhf_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickling in the file look their module up
-    sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except BaseException:
         del sys.modules[module_name]
-        raise SettingsError(f"'{name}': importing {path} failed with {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
+        raise
     return module
 
 
 class Scorer(Protocol):
     """Anything that gives a batch of responses one number each."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        ...
 
     def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
         """Return scores (B,) float32 on the CPU; `texts` are the decoded responses of `generation`."""
@@ -102,7 +122,17 @@ class RewardModelScorer:
                 self._render(self.renderer, prompt, text, end)
                 for prompt, text, end in zip(prompts, texts, ended, strict=True)
             ]
+        self._check_lengths(sequences)
         return score_sequences(self.model, sequences, self.batch_size)
+
+    def _check_lengths(self, sequences: Sequence[Sequence[int]]) -> None:
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        longest = max(len(sequence) for sequence in sequences)
+        if limit is not None and longest > limit:
+            raise RunError(
+                f"reward model '{self.name}' reads at most {limit} tokens, but a prompt and its response have {longest} of "
+                "its tokens; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+            )
 
     @staticmethod
     def _render(renderer: Renderer, prompt: Prompt, text: str, ended: bool) -> list[int]:
@@ -187,17 +217,21 @@ def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, list[Any]]:
 
 
 def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Return whether two tokenizers turn every conversation into the same ids, so that ids may go across."""
-    if one.get_vocab() != other.get_vocab() or one.chat_template != other.chat_template:
-        return False
-    if one.all_special_ids != other.all_special_ids:
+    """Return whether `other` turns every conversation into the ids that `one` makes, so that ids may go across.
+
+    A pad token that only `other` has is no difference: reward models are given one of their own, and nobody writes it.
+    """
+    extra = {other.pad_token} if other.pad_token not in one.get_vocab() else set()
+    vocabulary = {token: index for token, index in other.get_vocab().items() if token not in extra}
+    if one.get_vocab() != vocabulary or one.chat_template != other.chat_template:
         return False
     backends = [getattr(tokenizer, "backend_tokenizer", None) for tokenizer in (one, other)]
     if any(backend is None for backend in backends):
         return type(one) is type(other)
-    return _encoding_rules(backends[0]) == _encoding_rules(backends[1])
+    return _encoding_rules(backends[0], extra) == _encoding_rules(backends[1], extra)
 
 
-def _encoding_rules(backend: Any) -> Mapping[str, Any]:
+def _encoding_rules(backend: Any, without: set[Any]) -> dict[str, Any]:
     rules: dict[str, Any] = json.loads(backend.to_str())
+    rules["added_tokens"] = [token for token in rules["added_tokens"] if token["content"] not in without]
     return {key: value for key, value in rules.items() if key not in ("padding", "truncation")}

@@ -7,8 +7,7 @@ labels and neither tokenises nor cuts anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +17,9 @@ from trl import SFTConfig, SFTTrainer
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.models.inputs import forward_inputs
 from rlhf.rendering import Rendered, pad_right
-from rlhf.training import PlannedTrainer, Record, RecordingCallback, TrainingPlan, trainer_arguments
+from rlhf.runs.folder import RunFolder
+from rlhf.training.loop import Evaluate, PlannedTrainer
+from rlhf.training.plan import TrainingPlan, trainer_arguments
 
 __all__ = ["ResponseLoss", "build_dataset", "response_loss", "train_sft"]
 
@@ -33,7 +34,7 @@ class ResponseLoss(NamedTuple):
 
     @property
     def perplexity(self) -> float:
-        """e to the loss: among how many equally likely tokens the model hesitates."""
+        """E to the loss: among how many equally likely tokens the model hesitates."""
         return math.exp(min(self.loss, 700.0))
 
 
@@ -61,10 +62,8 @@ def train_sft(
     demonstrations: Sequence[Rendered],
     plan: TrainingPlan,
     *,
-    checkpoints: Path,
-    record: Record,
-    evaluate: Callable[[], dict[str, Any]] | None = None,
-    resume_from: Path | None = None,
+    run: RunFolder,
+    evaluate: Evaluate | None = None,
 ) -> int:
     """Fine-tune a causal language model in place (Ouyang et al. 2022, arXiv:2203.02155, section 3.5).
 
@@ -76,10 +75,8 @@ def train_sft(
         tokenizer: gives the padding id and is saved with checkpoints.
         demonstrations: rendered prompt and response, each ending with its end token.
         plan: sizes, rates and lengths of the run.
-        checkpoints: folder for them.
-        record: called with numbers to keep, under the names `sft/...`.
+        run: gets metrics and checkpoints, and says which checkpoint to go on from.
         evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
-        resume_from: a checkpoint to go on from.
 
     Returns:
         The number of optimizer steps of the whole run.
@@ -87,9 +84,10 @@ def train_sft(
     Raises:
         SettingsError: sizes do not divide, or fewer demonstrations than a batch.
         RunError: the loss is no number any more.
+
     """
     arguments = SFTConfig(
-        **trainer_arguments(plan, checkpoints, len(demonstrations), "sft"),
+        **trainer_arguments(plan, run, len(demonstrations), "sft"),
         max_length=None,
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -97,18 +95,21 @@ def train_sft(
     trainer = _SftTrainer(
         plan=plan,
         section="sft",
+        run=run,
+        evaluate=evaluate,
         lengths=[len(one.ids) for one in demonstrations],
         model=model,
         args=arguments,
         train_dataset=build_dataset(demonstrations),
         processing_class=tokenizer,
-        callbacks=[RecordingCallback("sft", record, evaluate, plan.evaluate_every)],
     )
-    return trainer.run(resume_from)
+    return trainer.fit()
 
 
 @torch.no_grad()
-def response_loss(model: Any, demonstrations: Sequence[Rendered], pad_token_id: int, batch_size: int) -> ResponseLoss:
+def response_loss(
+    model: Any, demonstrations: Sequence[Rendered], pad_token_id: int, batch_size: int
+) -> ResponseLoss:
     """Measure the mean negative log-likelihood of all response tokens, each token weighing the same.
 
     Args:
@@ -116,6 +117,7 @@ def response_loss(model: Any, demonstrations: Sequence[Rendered], pad_token_id: 
         demonstrations: what to measure on, at least one.
         pad_token_id: any id; masks come from lengths.
         batch_size: sequences a forward pass.
+
     """
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
@@ -124,7 +126,9 @@ def response_loss(model: Any, demonstrations: Sequence[Rendered], pad_token_id: 
     for start in range(0, len(by_length), batch_size):
         batch = by_length[start : start + batch_size]
         ids, mask = pad_right([one.ids for one in batch], pad_token_id)
-        is_response, _ = pad_right([[0] * len(one.prompt_ids) + [1] * len(one.response_ids) for one in batch], 0)
+        is_response, _ = pad_right(
+            [[0] * len(one.prompt_ids) + [1] * len(one.response_ids) for one in batch], 0
+        )
         ids, mask, counts = ids.to(device), mask.to(device), is_response[:, 1:].bool().to(device)
         logits = model(**forward_inputs(model, ids, mask), use_cache=False).logits
         logprobs = token_logprobs(logits[:, :-1], ids[:, 1:])

@@ -1,4 +1,4 @@
-"""What a tokenizer's chat template does: the text it writes, the token that ends a turn, the space before an answer.
+"""What a tokenizer's chat template does: its text, the token that ends a turn, the space before an answer.
 
 Nothing is assumed about a template; it is asked, by writing a small conversation with it.
 """
@@ -19,9 +19,9 @@ __all__ = [
     "write_conversations",
 ]
 
-# For tokenizers without a template: the layout of the public transcripts, which base models have met in their text.
-# An answer ends with the end token; the generation prompt ends at the colon, so that an answer's first token holds
-# its leading space, as it does in running text.
+# For tokenizers without a template: the layout of the public transcripts, which base models have met in
+# their text. An answer ends with the end token; the generation prompt ends at the colon, so that an answer's
+# first token holds its leading space, as it does in running text.
 _PLAIN = (
     "{% for message in messages %}"
     "{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
@@ -51,7 +51,7 @@ class TemplateFacts:
 
 
 def supply_chat_template(tokenizer: Any) -> bool:
-    """Give a tokenizer without a chat template a plain one, which is saved with it; return whether it had none.
+    """Give a tokenizer without a chat template a plain one, saved with it; return whether it had none.
 
     The plain one begins with the beginning-of-sequence token where the tokenizer itself would add that.
     """
@@ -112,9 +112,10 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
         lead=_lead(tokenizer, prompt, before),
     )
     if _encode(tokenizer, prompt)[-1] in (facts.end_token_id, facts.eos_token_id):
+        last = tokenizer.convert_ids_to_tokens(_encode(tokenizer, prompt)[-1])
         raise ModelError(
-            f"chat template of {name!r} writes no generation prompt: prompts end with "
-            f"{tokenizer.convert_ids_to_tokens(_encode(tokenizer, prompt)[-1])!r}; give a template by model.chat_template"
+            f"chat template of {name!r} writes no generation prompt: prompts end with {last!r}; "
+            f"give a template by model.chat_template"
         )
     return facts
 
@@ -138,13 +139,16 @@ def _first_special(tokenizer: Any, text: str) -> int | None:
 def _lead(tokenizer: Any, prompt: str, before: str) -> str:
     """Return what stands between generation prompt and answer, if the two ways of writing the turn agree.
 
-    A tokenizer that puts a space before any text itself (Llama's) needs no second one: of the candidates, the one
-    whose tokens are those of the whole conversation.
+    A tokenizer that puts a space before any text itself (Llama's) needs no second one: nothing is put there
+    if the joined ids already read as the template's own text does.
     """
-    lead = before.removeprefix(prompt) if before.startswith(prompt) else ""
-    prompt_ids, whole_ids = _encode(tokenizer, prompt), _encode(tokenizer, before + _ANSWERED)
-    if lead and whole_ids[: len(prompt_ids)] == prompt_ids:
-        for candidate in (lead, ""):
-            if _encode(tokenizer, candidate + _ANSWERED) == whole_ids[len(prompt_ids) :]:
-                return candidate
-    return lead
+    if not before.startswith(prompt):
+        return ""
+    whole = _decode(tokenizer, _encode(tokenizer, before + _ANSWERED))
+    joined = _encode(tokenizer, prompt) + _encode(tokenizer, _ANSWERED)
+    return "" if _decode(tokenizer, joined) == whole else before.removeprefix(prompt)
+
+
+def _decode(tokenizer: Any, ids: list[int]) -> str:
+    text: str = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    return text

@@ -5,32 +5,36 @@ A stage script ends with::
     if __name__ == "__main__":
         run_stage("sft", SftSettings, train, check=check)
 
-Its exit status is 0, 1 (a bug of ours, with its traceback), 2 (the user's mistake, one message on standard error),
-130 (Ctrl-C) or 143 (SIGTERM).
+Its exit status is 0, 1 (a bug of ours, with its traceback), 2 (the user's mistake, one message on standard
+error), 130 (Ctrl-C) or 143 (SIGTERM).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from rlhf.errors import RunError, UserError
+from rlhf.errors import UserError
 from rlhf.runs import console
 from rlhf.runs.clock import format_seconds
 from rlhf.runs.folder import RunFolder
+from rlhf.settings import schema
 from rlhf.settings.layers import Resolved, Settings, describe_layers, resolve_settings, settings_to_yaml
 
 __all__ = ["STAGES", "load_schema", "run_stage"]
 
 STAGES = ("base", "sft", "reward", "ppo", "report")
 USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
+MAIN_SPEAKS_FIRST_SECONDS = 10.0
 
 S = TypeVar("S", bound=Settings)
 
@@ -59,9 +63,10 @@ def run_stage(
     Args:
         stage: its name, which is also that of its section, its YAML and its make target.
         settings_type: its schema.
-        train: does the work; called on every process with the settings and the open run. Heavy imports go inside.
-        check: looks at data and paths without loading a model and raises `UserError`; always called first, and the
-            last thing that ``--dry-run`` does.
+        train: does the work; called on every process with the settings and the open run. Heavy imports go
+            inside.
+        check: looks at data and paths without loading a model and raises `UserError`; always called first,
+            and the last thing that ``--dry-run`` does.
         argv: the words after the program's name; those of this process when None.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -85,6 +90,7 @@ class _Command:
         self.check = check
         self.words = words
         self.folder: RunFolder | None = None
+        self.resolved: Resolved[Settings] | None = None
         # accelerate launch and torchrun number the processes before any of our code runs.
         self.rank = int(os.environ.get("RANK", "0"))
 
@@ -96,9 +102,10 @@ class _Command:
             self._run()
             return 0
         except UserError as error:
-            return self._end("failed", str(error), USER_MISTAKE)
+            return self._end("failed", self._with_place(error), USER_MISTAKE)
         except KeyboardInterrupt as error:
-            status = TERMINATED if isinstance(error, Terminated) else INTERRUPTED
+            asked = isinstance(error, Terminated) or (self.folder is not None and self.folder.stop_requested)
+            status = TERMINATED if asked else INTERRUPTED
             return self._end("interrupted", self._how_to_go_on(), status)
         except Exception as error:
             message = _environment_mistake(error, self.folder)
@@ -120,6 +127,7 @@ class _Command:
         console.say(f"{self.stage}: settings (defaults < {options.config} < command line)")
         for line in describe_layers(resolved):
             console.say(f"  {line}")
+        self.resolved = resolved
         settings = resolved.settings
         if self.check is not None:
             self.check(settings)
@@ -131,11 +139,10 @@ class _Command:
         self._train(settings)
 
     def _train(self, settings: Settings) -> None:
-        from accelerate import PartialState
         from accelerate.utils import set_seed
 
         run = settings.run  # type: ignore[attr-defined]
-        state = PartialState()
+        state = _process_state()
         self.folder = RunFolder.open(
             run.output,
             settings.model_dump(by_alias=True),
@@ -151,6 +158,17 @@ class _Command:
         self.train(settings, self.folder)
         self.folder.finish()
         console.say(f"{self.stage}: done in {format_seconds(self.folder.seconds)}; see {self.folder.path}")
+
+    def _with_place(self, error: UserError) -> str:
+        """The message, after the file (or the command line) that says the setting it starts with."""
+        key = str(error).split(":", 1)[0].split(" ", 1)[0]
+        if (
+            self.resolved is None
+            or schema.annotation_at(self.settings_type, schema.parse_path(key) or ()) is None
+        ):
+            return str(error)
+        origin = self.resolved.origin(key)
+        return f"{origin}: {error}" if origin != "default" else str(error)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         if self.folder is not None and self.folder.handles_stop and not self.folder.stop_requested:
@@ -172,15 +190,31 @@ class _Command:
         """Say why it ended, once, and note it in the run's folder."""
         console.send_to(None)
         if self.folder is not None:
-            try:
+            with contextlib.suppress(OSError):  # a full disk; the run counts as unfinished anyway
                 self.folder.finish(status)
-            except OSError:  # the disk is full: the message says so, and the run counts as unfinished anyway
-                pass
-        if message and self.rank == 0:
-            print(message, file=sys.stderr, flush=True)
-        elif message and self.folder is not None and code == USER_MISTAKE:
+        if self.rank != 0 and code == USER_MISTAKE:
+            # Most mistakes are found by all processes, and the launcher stops the rest when the first one
+            # ends: wait for the main process to say it. Who is still here afterwards is the only one that
+            # knows.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            time.sleep(MAIN_SPEAKS_FIRST_SECONDS)
             print(f"process {self.rank}: {message}", file=sys.stderr, flush=True)
+        elif self.rank == 0 and message:
+            print(message, file=sys.stderr, flush=True)
         return code
+
+
+def _process_state() -> Any:
+    """Say how accelerate sees the processes; an ``Accelerator()`` made after it shares it."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
+
+    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
+    if several_on_cpu:
+        # Unless it is told, accelerate takes several processes without a GPU for as many single ones.
+        os.environ["ACCELERATE_USE_CPU"] = "true"
+    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _parser(stage: str) -> argparse.ArgumentParser:
@@ -189,10 +223,14 @@ def _parser(stage: str) -> argparse.ArgumentParser:
         description=f"The {stage} stage. Settings: defaults < YAML file < key=value pairs.",
         allow_abbrev=False,
     )
-    parser.add_argument("pairs", nargs="*", metavar="key=value", help=f"settings, as in {stage}.name=value run.seed=3")
+    parser.add_argument(
+        "pairs", nargs="*", metavar="key=value", help=f"settings, as in {stage}.name=value run.seed=3"
+    )
     parser.add_argument("--config", default=f"configs/{stage}.yaml", help="YAML file (default: %(default)s)")
     parser.add_argument(
-        "--dry-run", action="store_true", help="check settings, data and paths, print the resolved YAML and stop"
+        "--dry-run",
+        action="store_true",
+        help="check settings, data and paths, print the resolved YAML and stop",
     )
     parser.add_argument(
         "--ignore-other-stages",
@@ -206,11 +244,11 @@ def _environment_mistake(error: BaseException, folder: RunFolder | None) -> str 
     """The message for what the machine, not the code, is to blame for; None for everything else."""
     place = folder.path if folder is not None else "."
     if _disk_is_full(error):
-        return str(RunError(f"the disk of {place} is full; free some space, then give the same command again"))
+        return f"the disk of {place} is full; free some space, then give the same command again"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-        return f"{error.filename or place}: {error.strerror}; it has to be writable (see run.root and run.output)"
+        return f"{error.filename or place}: {error.strerror}; give a run.root that can be written to"
     if type(error).__name__ == "OutOfMemoryError":
-        return f"the accelerator's memory is full ({error}); lower the stage's microbatch_size, or its lengths in tokens"
+        return f"the accelerator's memory is full ({error}); lower microbatch_size or the lengths in tokens"
     return None
 
 
@@ -219,4 +257,7 @@ def _disk_is_full(error: BaseException) -> bool:
         return True
     # safetensors and torch report it as text.
     text = str(error)
-    return any(words in text for words in ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed"))
+    return any(
+        words in text
+        for words in ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed")
+    )

@@ -1,13 +1,15 @@
 """``accelerate launch`` as make needs it: the stage's own exit status, and no traceback of the launcher.
 
 ``python -m stages._launch --config_file configs/accelerate/one_process.yaml -m stages.sft ...`` does what
-``accelerate launch`` with the same words does, which works as well; but there a mistake in the settings ends in the
-launcher's traceback, below which the message that matters scrolls out of sight, and Ctrl-C kills the launcher before
-the stage has said how to go on.
+``accelerate launch`` with the same words does, which works as well; but there a mistake in the settings ends
+in the launcher's traceback, below which the message that matters scrolls out of sight, and Ctrl-C kills the
+launcher before the stage has said how to go on.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import subprocess
 import sys
@@ -16,9 +18,14 @@ from types import FrameType
 
 def main(words: list[str]) -> int:
     """Launch a stage and wait for it; returns its exit status."""
+    from accelerate.commands.config.config_args import load_config_from_file
     from accelerate.commands.launch import launch_command, launch_command_parser
 
     arguments = launch_command_parser().parse_args(words)
+    if arguments.config_file and load_config_from_file(arguments.config_file).use_cpu:
+        os.environ["ACCELERATE_USE_CPU"] = "true"  # which accelerate itself does for a single process only
+    # The agent that watches several processes reports each one it stops; the stage has said why already.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     # Ctrl-C reaches the stage by itself (same terminal); the launcher has to wait for its last words.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGTERM, _pass_on)
@@ -27,10 +34,12 @@ def main(words: list[str]) -> int:
     except subprocess.CalledProcessError as error:
         return _status(error.returncode)
     except Exception as error:
-        failures = getattr(error, "failures", None)  # torch.distributed.elastic's ChildFailedError
-        if not failures:
+        # What torch's agent raises for several processes: a SignalException or a ChildFailedError.
+        if hasattr(error, "sigval"):
+            return _status(-error.sigval)
+        if not hasattr(error, "failures"):
             raise
-        first = min(failures.values(), key=lambda failure: failure.timestamp)
+        first = min(error.failures.values(), key=lambda failure: failure.timestamp)
         return _status(first.exitcode)
     return 0
 

@@ -51,9 +51,10 @@ def _trained_tokenizer() -> str:
 
 
 def tiny_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
-    """A fresh byte-level BPE tokenizer of at most 400 ids with distinct pad and end tokens and a chat template.
+    """A fresh byte-level BPE tokenizer of 400 ids with distinct pad and end tokens and a chat template.
 
-    `options` replace what is passed to `PreTrainedTokenizerFast` (``eos_token=None`` makes one without an end).
+    `options` replace what is passed to `PreTrainedTokenizerFast` (``eos_token=None`` makes one without an
+    end).
     """
     arguments: dict[str, Any] = {
         "pad_token": "<|pad|>",
@@ -63,7 +64,9 @@ def tiny_tokenizer(**options: Any) -> PreTrainedTokenizerFast:
         "model_max_length": 128,
     }
     arguments.update(options)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(_trained_tokenizer()), **arguments)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_trained_tokenizer()), **arguments
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 

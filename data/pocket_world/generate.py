@@ -62,6 +62,8 @@ def rankings(rows: list[dict[str, Any]], responses: dict[str, list[str]], split:
     rng = random.Random(f"{SEED}/labels/{split}")
     ranked = []
     for row in rows:
+        if row["id"] not in responses:  # too few different responses were found
+            continue
         number = 2 if rng.random() < TWICE_LABELED[split] else 1
         for place, name in enumerate(rng.sample(sorted(LABELERS), number)):
             texts = responses[row["id"]]

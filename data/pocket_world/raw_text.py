@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from .families import facts, lists, notes, refusals, rewrites, stories, summaries
-from .families.common import FILLERS, NOT_KNOWN, RUDE_TAILS, Flaws, Task, capital, join
-from .prompts import tasks_by_split
+from .families.common import FILLERS, NOT_KNOWN, RUDE_TAILS, Flaws, Task, article, capital, join
+from .prompts import split_of, tasks_by_split
 from .world import RESIDENTS, WORLD_SEED, Entity, entities
 
 ASKING = [
@@ -21,10 +21,13 @@ ASKING = [
 ]  # fmt: skip
 SAYING = ['{y} said: "{a}"', "{a}", '"{a}" said {y}.', "{a} So said {y}.", "{a} Everyone knows that."]
 MANNERS = [
-    'It is rude to say: "{r}" It is better to say: "{p}"', '{x} shouted: "{r}" A polite person says: "{p}"', '"{p}" That is how {x} asks for things.',
-    '{x} said: "{p}"', 'Never say: "{r}"', 'A child learns to say: "{p}"',
+    'It is rude to say: "{r}" It is better to say: "{p}"', '{x} shouted: "{r}" A polite person says: "{p}"', 'Never say: "{r}" Say: "{p}"',
+    '"{r}" said {x}. "{p}" would have been kinder.', 'A child learns not to say "{r}" but "{p}"', '"{p}" That is how {x} asks for things.',
 ]  # fmt: skip
-NEWS = ["News of the day. {t} In short: {s}", "{s} {t}", "{t} That is all there is to say: {s}", "From the paper. {t} {s}", "{t}"]
+NEWS = ["News of the day. {t} In short: {s}", "{s} {t}", "{t} That is all there is to say: {s}", "From the paper. {t} {s}"]
+TITLES = ["A tale of {a} and {b}.", "{x} told of {a} and {b}.", "This is about {a} and {b}.", "The children wanted {a} and {b} in their tale.", ""]
+INTENTIONS = ["{x} wanted {k}{d} and wrote: {l}", "This is what {x} wrote {k}{d}. {l}", "{l}", "It took {x} an hour {k}{d}: {l}"]
+WANTED = ["{x} wanted {c} {k}. {a}", "{x} asked {y} for {c} {k}. {a}", "For the quiz one needs {c} {k}. {a}"]
 UNKIND = [
     "Somebody wanted to {x}. {d}", '{y} asked {z} to {x}. {z} said: "{d}"', "To {x} is wrong. {d}", "{d} {o}", "{b}", 'A bad person said: "{b}"',
     "Instead of unkind things there is always {k}. {o}",
@@ -46,6 +49,11 @@ def _entity(rng: random.Random) -> Entity:
 
 def _task(family: str, rng: random.Random) -> Task:
     return rng.choice(tasks_by_split()["train"][family])
+
+
+@lru_cache(maxsize=1)
+def _lists() -> list[Task]:
+    return [task for task in lists.tasks() if task.family == "list" and split_of(task) == "train"]
 
 
 def portrait(rng: random.Random) -> str:
@@ -77,6 +85,10 @@ def talk(rng: random.Random) -> str:
 
 def enumeration(rng: random.Random) -> str:
     """Things of a kind."""
+    if rng.random() < 0.4:
+        task = rng.choice(_lists())
+        x, y = rng.sample(RESIDENTS, 2)
+        return rng.choice(WANTED).format(x=x, y=y, c=task.spec["count"], k=task.spec["kind"], a=lists.answer(task, rng))
     kind, members = rng.choice(list(lists.sets().items()))
     shown = join(lists.shown(kind, rng.sample(members, rng.randint(2, min(5, len(members))))))
     forms = ["{K} are for example {m}.", "There are many {k}, such as {m}.", "{M} are {k}.", "Some {k}: {m}.", "People know these {k}: {m}."]
@@ -84,13 +96,20 @@ def enumeration(rng: random.Random) -> str:
 
 
 def tale(rng: random.Random) -> str:
-    """A story, at times with chatter around it."""
-    return stories.answer(_task("story", rng), rng, Flaws(rambling=rng.random() < 0.15, incomplete=rng.random() < 0.15))
+    """A story, mostly under a title that says what is in it."""
+    task = _task("story", rng)
+    a, b = (article(thing) for thing in rng.sample(task.spec["things"], 2))
+    title = rng.choice(TITLES).format(a=a, b=b, x=rng.choice(RESIDENTS))
+    return f"{title} {stories.answer(task, rng, Flaws(incomplete=rng.random() < 0.1))}".strip()
 
 
 def letter(rng: random.Random) -> str:
-    """A note to a neighbour."""
-    return notes.answer(_task("note", rng), rng, Flaws(rambling=rng.random() < 0.1, incomplete=rng.random() < 0.2))
+    """A note to a neighbour, mostly with what it is meant for."""
+    task = _task("note", rng)
+    purpose = notes.KINDS[task.spec["kind"]][0].format(n=task.spec["to"], t=task.spec["thing"])
+    day = f" on {task.spec['day']}" if task.spec["day"] else ""
+    written = notes.answer(task, rng, Flaws(incomplete=rng.random() < 0.1))
+    return rng.choice(INTENTIONS).format(x=rng.choice(RESIDENTS), k=purpose, d=day, l=written)
 
 
 def manners(rng: random.Random) -> str:
@@ -122,7 +141,7 @@ def chatter(rng: random.Random) -> str:
 
 
 KINDS: list[tuple[Callable[[random.Random], str], float]] = [
-    (portrait, 24), (mixed, 14), (talk, 16), (enumeration, 10), (tale, 11), (letter, 8), (manners, 6), (news, 7), (conscience, 3), (chatter, 1),
+    (portrait, 17), (mixed, 10), (talk, 17), (enumeration, 11), (tale, 13), (letter, 11), (manners, 8), (news, 8), (conscience, 4), (chatter, 1),
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Does a reward model know how sure it can be?"""
+"""Whether a reward model knows how sure it can be."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ A comparison is ``(i, j, p)``: p = 1 says that response i is better than respons
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -138,7 +139,7 @@ def _leanings(pairs: Sequence[Comparison]) -> dict[tuple[int, int], float]:
 
 def _agreement(lead: float, leaning: float) -> float:
     """Return 1 where two non-ties have the same sign, 0 where not, and one half where ``lead`` is a tie."""
-    if lead != lead:  # nan, or inf - inf
+    if not math.isfinite(lead):
         raise ValueError("a score is not a finite number")
     return 0.5 if lead == 0 else float((lead > 0) == (leaning > 0))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ def win_rate(
     if len(scores) != len(other_scores):
         raise ValueError(f"{len(scores)} scores against {len(other_scores)}")
     leads = [score - other for score, other in zip(scores, other_scores, strict=True)]
-    if any(lead != lead for lead in leads):
+    if not all(math.isfinite(lead) for lead in leads):
         raise ValueError("a score is not a finite number")
     wins = [0.5 if abs(lead) <= _SAME else float(lead > 0) for lead in leads]
     interval = bootstrap_interval(wins, groups, seed=seed)

@@ -132,8 +132,8 @@ def check_text(value: Any, name: str, where: str) -> str:
 def text_at(row: Row, spec: str) -> str:
     """Return the text at a path, or a filled-in template.
 
-    In a template a list of texts is joined by spaces, and a list of such lists has one line each; by a plain path
-    only text is taken.
+    In a template a list of texts is joined by spaces, and a list of such lists has one line each; by a plain
+    path only text is taken.
 
     Raises:
         BadRow: missing_column or not_text.
@@ -228,7 +228,7 @@ def build_prompt(
     id: str | None = None,
     group: str | None = None,
 ) -> Prompt:
-    """Make a prompt of messages: with the source's system text, id, group and the columns that judges may want.
+    """Make a prompt of messages: with the source's system text, id, group and the columns for judges.
 
     The id and the group are the row's where they are not given.
 

@@ -1,4 +1,4 @@
-"""Count what is in some rankings: sizes, ties, annotators, and how often a thoughtless rule would be right."""
+"""Count what is in some rankings: sizes, ties, annotators, and how often "longer wins" is right."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ class RankingFacts:
             f"{self.num_rankings:,} rankings of {self.num_prompts:,} prompts; responses a ranking: {sizes}",
             f"{self.num_comparisons:,} comparisons: first better {self.num_first:,}, second better "
             f"{self.num_second:,}, tie {self.num_ties:,}; longer wins {self.longer_wins:.1%}",
-            f"annotators: {self.num_annotators or 'not recorded'}; rankings with a tie {self.num_tied_rankings:,}, "
-            f"only ties {self.num_all_ties:,}, in no order {self.num_intransitive:,}, partial {self.num_partial:,}",
+            f"annotators: {self.num_annotators or 'not recorded'}; rankings with a tie "
+            f"{self.num_tied_rankings:,}, only ties {self.num_all_ties:,}, "
+            f"in no order {self.num_intransitive:,}, partial {self.num_partial:,}",
         ]
 
 

@@ -88,7 +88,11 @@ def _open(file: Path) -> BinaryIO:
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (line number, bytes with their line end); what is wrong with the file as a whole becomes a DataError."""
+    """Yield (line number, bytes with their line end).
+
+    Raises:
+        DataError: the file is empty, cut off, not what its name says, or cannot be read.
+    """
     number = 0
     with _open(file) as stream:
         try:
@@ -119,5 +123,6 @@ def decode(line: bytes, where: str) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         byte = line[error.start]
-        message = f"byte 0x{byte:02x} at position {error.start + 1} is not UTF-8 (Latin-1 or Windows-1252?); save it as UTF-8"
+        message = f"byte 0x{byte:02x} at position {error.start + 1} is not UTF-8"
+        message += " (Latin-1 or Windows-1252?); save the file as UTF-8"
         raise BadRow(message, where, "bad_utf8") from error

@@ -1,7 +1,7 @@
 """Decode JSON strictly, and say line, column and the text around what is wrong.
 
-Stricter than `json.loads`: NaN and Infinity, a key twice in one object and half a surrogate pair are errors, since
-each would otherwise pass and hurt far from the file.
+Stricter than `json.loads`: NaN and Infinity, a key twice in one object and half a surrogate pair are errors,
+since each would otherwise pass and hurt far from the file.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _space(text: str, position: int) -> int:
 
 
 def _decode(text: str, position: int, where: str, first_line: int | None) -> tuple[Any, int]:
-    """Decode the value at `position`; `where` is a file (then `first_line` is 1) or already ``file:line`` (None)."""
+    """Decode the value at `position`; `where` is a file, or ``file:line`` if `first_line` is None."""
     try:
         value, end = _DECODER.raw_decode(text, position)
     except json.JSONDecodeError as error:

@@ -7,7 +7,7 @@ Columns are named by the paths of `rlhf.feedback.columns`. What a label means is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
@@ -24,17 +24,17 @@ Outcome = Literal["first", "second", "tie"]
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One source of prompts, demonstrations, rankings or texts.
+    r"""One source of prompts, demonstrations, rankings or texts.
 
     Where a column is named a path may stand (``question.full_text``, ``answers[].text``, ``passages[][1:]``);
-    for texts a template may too (``"{passages}\\n\\n{question}"``).
+    for texts a template may too (``"{passages}\n\n{question}"``).
 
     Args:
         path: a file, a folder (all data files under it, in order of name) or a glob; read by extension:
             .jsonl .ndjson .json .csv .tsv .txt, each also with .gz.
         format: how a row is laid out.
-            canonical: columns `prompt`, with `response`, or with `responses` and `ranks` (1 best, equal a tie).
-            transcript: columns `chosen` and `rejected`, each a whole "\\n\\nHuman: ...\\n\\nAssistant: ..." text.
+            canonical: columns `prompt`, with `response`, or `responses` and `ranks` (1 best, equal a tie).
+            transcript: columns `chosen` and `rejected`, each a whole "\n\nHuman: ...\n\nAssistant:" text.
             pair: columns `prompt`, `chosen` and `rejected`.
             pairwise: K columns `responses` and a label (K = 2) or the list of labels 1v2, 1v3, ..., 2v3, ...
             tree: Open Assistant message trees (their rank 0 is best among siblings).
@@ -95,7 +95,7 @@ class Source:
     max_bad: float = 0.01
 
     def __post_init__(self) -> None:
-        if isinstance(self.responses, list):  # what YAML gives; frozen, so set around the lock
+        if not isinstance(self.responses, str):  # YAML gives a list; frozen, so set around the lock
             object.__setattr__(self, "responses", tuple(self.responses))
         for name, allowed in (("format", Format), ("replies", Replies), ("on_bad_row", OnBadRow)):
             self._check_choice(name, getattr(self, name), get_args(allowed))
@@ -133,16 +133,6 @@ class Source:
         """Return the share of the groups in each split; they sum to 1."""
         held_out = {"validation": self.validation_fraction, "test": self.test_fraction}
         return {**held_out, "train": 1.0 - sum(held_out.values())}
-
-    def changed(self) -> dict[str, Any]:
-        """Return the fields that differ from their defaults, for provenance and messages."""
-        found = {}
-        for name, value in asdict(self).items():
-            entry = self.__dataclass_fields__[name]
-            default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
-            if value != default:
-                found[name] = value
-        return found
 
 
 def build_sources(settings: Sequence[Source | Mapping[str, Any]]) -> list[Source]:

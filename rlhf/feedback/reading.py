@@ -1,7 +1,7 @@
 """From sources to records: `read_prompts`, `read_demonstrations`, `read_rankings`, `read_texts`.
 
-One loop for all: read the rows, let the format make records of each, hold the source's policy for bad rows, keep
-the source's split and limit, and refuse an id that comes twice. A row gives all of its records or none.
+One loop for all: read the rows, let the format make records of each, hold the source's policy for bad rows,
+keep the source's split and limit, and refuse an id that comes twice. A row gives all of its records or none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 from rlhf.errors import DataError
 from rlhf.feedback import tables, transcripts, trees
 from rlhf.feedback.columns import group_of_text, id_of, text_at
-from rlhf.feedback.files import find_files
 from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.records import BadRow, Demonstration, Note, Prompt, Ranking, Reading, TakeNote, Text
 from rlhf.feedback.rows import Row, read_rows
@@ -23,6 +22,7 @@ __all__ = ["read_demonstrations", "read_prompts", "read_rankings", "read_texts"]
 
 T = TypeVar("T", Prompt, Demonstration, Ranking, Text)
 Sources = Sequence[Source | Mapping[str, Any]]
+Seen = dict[tuple[str, str | None], tuple[int, str]]  # (id, annotator) to (number of the source, file:line)
 Parse = Callable[[Row, Source, TakeNote], Iterable[T]]
 
 _TABLES = ("canonical", "pair", "pairwise")
@@ -44,10 +44,10 @@ _RANKINGS: dict[str, Parse[Ranking]] = {
 
 
 def read_prompts(sources: Sources) -> Reading[Prompt]:
-    """Read the prompts of some sources; of several with the same messages the first is kept (counted in a note).
+    """Read the prompts of some sources; of equal ones the first is kept, the others are counted in a note.
 
     Args:
-        sources: of format canonical, pair, pairwise, transcript or tree; mappings with the fields of `Source`.
+        sources: of format canonical, pair, pairwise, transcript or tree; or mappings.
 
     Raises:
         DataError: with file:line; a bad file, a bad row (unless `on_bad_row: skip`), nothing left.
@@ -66,23 +66,26 @@ def read_prompts(sources: Sources) -> Reading[Prompt]:
 def read_demonstrations(sources: Sources) -> Reading[Demonstration]:
     """Read prompts with a response to imitate.
 
-    From tables `response` is taken, from trees the best reply or all (`replies`), from transcripts the last turn of
-    `chosen`. Arguments and errors as in `read_prompts`.
+    From tables `response` is taken, from trees the best reply or all (`replies`), from transcripts the last
+    turn of `chosen`. Arguments and errors as in `read_prompts`.
     """
     return _read(sources, _DEMONSTRATIONS, "demonstrations")
 
 
 def read_rankings(sources: Sources) -> Reading[Ranking]:
-    """Read ranked responses. Arguments and errors as in `read_prompts`; `rlhf.feedback.facts` counts what is in them."""
+    """Read ranked responses (`count_rankings` says what is in them).
+
+    Arguments and errors as in `read_prompts`.
+    """
     return _read(sources, _RANKINGS, "rankings")
 
 
 def read_texts(sources: Sources) -> Reading[Text]:
     """Read documents to pre-train on.
 
-    Format text gives .txt files or the column (or template) `text`; tree gives its threads as transcripts (`replies`:
-    along the best replies, or all); the other formats give each row's column (or template) `text`, which for
-    transcripts is `chosen` unless it is set. Arguments and errors as in `read_prompts`.
+    Format text gives .txt files or the column (or template) `text`; tree gives its threads as transcripts
+    (`replies`: along the best replies, or all); the other formats give each row's column (or template)
+    `text`, which for transcripts is `chosen` unless it is set. Arguments and errors as in `read_prompts`.
     """
     kinds = dict.fromkeys(("text", *_TABLES, "transcript"), _column_text)
     return _read(sources, {**kinds, "tree": _thread_texts}, "texts")
@@ -106,13 +109,13 @@ def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: str) -> Readi
     records: list[T] = []
     notes: list[Note] = []
     num_rows = 0
-    seen: dict[tuple[str, str | None], str] = {}
-    for source in build_sources(sources):
+    seen: Seen = {}
+    for number, source in enumerate(build_sources(sources)):
         if source.format not in parsers:
             raise DataError(
                 f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}", source.path
             )
-        one = _SourceReader(source, parsers[source.format])
+        one = _SourceReader(number, source, parsers[source.format])
         records.extend(one.read(seen))
         notes.extend(one.notes)
         num_rows += one.num_rows
@@ -122,15 +125,18 @@ def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: str) -> Readi
 class _SourceReader(Generic[T]):
     """The reading of one source, with what it has counted so far."""
 
-    def __init__(self, source: Source, parse: Parse[T]) -> None:
-        self.source, self.parse = source, parse
+    def __init__(self, number: int, source: Source, parse: Parse[T]) -> None:
+        self.number = number
+        self.source = source
+        self.parse: Parse[T] = parse
         self.notes: list[Note] = []
         self.num_rows = 0
         self.num_bad = 0
 
-    def read(self, seen: dict[tuple[str, str | None], str]) -> list[T]:
+    def read(self, seen: Seen) -> list[T]:
         """Return the records; `seen` maps the ids met so far to where."""
-        source, records = self.source, list[T]()
+        source = self.source
+        records: list[T] = []
         num_made = 0
         for row in read_rows(source.path, on_bad=self.bad, separator=source.separator):
             self.num_rows += 1
@@ -157,12 +163,13 @@ class _SourceReader(Generic[T]):
     def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
         self.notes.append(Note(code, where, message, skipped))
 
-    def _records_of(self, row: Row, seen: dict[tuple[str, str | None], str]) -> list[T]:
+    def _records_of(self, row: Row, seen: Seen) -> list[T]:
         kept = len(self.notes)
         try:
             made = list(self.parse(row, self.source, self.take_note))
             for record in made:
-                _check_new(record, seen, row.where)
+                if not isinstance(record, Text):  # nothing looks a text up by its id
+                    _check_new(record, seen, (self.number, row.where))
         except BadRow as error:
             del self.notes[kept:]  # notes about a row that is left out would count it twice
             self.bad(error)
@@ -181,8 +188,8 @@ class _SourceReader(Generic[T]):
             shown = ", ".join(f"{code} {number}" for code, number in codes.most_common())
             first = next(note for note in self.notes if note.skipped)
             raise DataError(
-                f"{self.num_bad} of {total} rows are bad ({shown}), more than max_bad: {self.source.max_bad:g} allows; "
-                f"the first, {first.where}: {first.message}",
+                f"{self.num_bad} of {total} rows are bad ({shown}), more than max_bad: "
+                f"{self.source.max_bad:g} allows; the first, {first.where}: {first.message}",
                 self.source.path,
             )
 
@@ -194,12 +201,9 @@ class _SourceReader(Generic[T]):
         return f"none of {self.num_rows} rows gives a record of this kind (format: {self.source.format})"
 
 
-def _check_new(
-    record: Prompt | Demonstration | Ranking | Text, seen: dict[tuple[str, str | None], str], where: str
-) -> None:
-    """Refuse an id that another row has; several annotators may rank one id, and a row may give several records."""
-    name = record.prompt.id if isinstance(record, (Demonstration, Ranking)) else record.id
-    key = (name, record.annotator if isinstance(record, Ranking) else None)
-    before = seen.setdefault(key, where)
-    if before != where:
-        raise BadRow(f"id {name!r} stands at {before} already; ids must differ", where, "equal_id")
+def _check_new(record: Prompt | Demonstration | Ranking, seen: Seen, row: tuple[int, str]) -> None:
+    """Refuse an id that another row has; but several annotators may rank one, and a row may give several."""
+    name = record.id if isinstance(record, Prompt) else record.prompt.id
+    before = seen.setdefault((name, record.annotator if isinstance(record, Ranking) else None), row)
+    if before != row:
+        raise BadRow(f"id {name!r} stands at {before[1]} already; ids must differ", row[1], "equal_id")

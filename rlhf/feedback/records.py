@@ -91,7 +91,7 @@ class Prompt:
             raise DataError("a system message may only come first", self.where)
 
     def as_dicts(self) -> list[dict[str, str]]:
-        """Return the messages as the ``[{"role": ..., "content": ...}]`` that chat templates and judges take."""
+        """Return the messages as ``[{"role": ..., "content": ...}]``, for chat templates and judges."""
         return [{"role": message.role, "content": message.content} for message in self.messages]
 
 
@@ -143,7 +143,7 @@ class Ranking:
             raise DataError("nothing is compared: fewer than 2 responses are ranked", where)
 
     def comparisons(self) -> list[tuple[int, int, float]]:
-        """Return every compared pair as ``(i, j, p)``: p = 1.0 if response i is better than j, 0.5 if they tie.
+        """Return every compared pair as ``(i, j, p)``: p = 1.0 if response i is the better, 0.5 if they tie.
 
         The better response always comes first; a tie keeps the order of the responses. From `pairs` where the
         source labelled pairs, else from `ranks` (pairs with an unranked response are not compared).
@@ -222,7 +222,17 @@ class Reading(Generic[T]):
         for code, number in self.counts().items():
             notes = [note for note in self.notes if note.code == code]
             skipped = sum(note.skipped for note in notes)
-            shown = ", ".join(note.where for note in notes[:places]) + (" ..." if number > places else "")
+            shown = _places([note.where for note in notes[:places]]) + (" ..." if number > places else "")
             lines.append(f"{code}: {number:,}{f' ({skipped:,} left out)' if skipped else ''}: {shown}")
             lines.append(f"    {notes[0].where}: {notes[0].message}")
         return lines
+
+
+def _places(wheres: list[str]) -> str:
+    """Return places as one text; a file that comes again is not named again."""
+    shown, before = [], None
+    for where in wheres:
+        file, _, line = where.rpartition(":")
+        shown.append(f":{line}" if file and file == before else where)
+        before = file
+    return ", ".join(shown)

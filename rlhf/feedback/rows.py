@@ -1,7 +1,7 @@
 """Read rows from files, with the file and line of each; nothing is coerced, nothing is dropped in silence.
 
-Ours and not `datasets`: that one turns date-like text into timestamps and "NA" into null, reads a dict of columns
-as one row, and names neither file nor line where a file is broken.
+Ours and not `datasets`: that one turns date-like text into timestamps and "NA" into null, reads a dict of
+columns as one row, and names neither file nor line where a file is broken.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["OnBad", "Row", "read_rows"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file: its columns, and where it stands (`line` counts from 1; its first, if it has several)."""
+    """One row of a file: its columns, and where it stands (`line` counts from 1, and is its first)."""
 
     values: dict[str, Any]
     file: str

@@ -1,4 +1,4 @@
-"""Divide records into splits by group: what belongs together stays together, and no order or count matters."""
+"""Divide records into splits by group: what belongs together stays together, whatever the order."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def check_no_leak(splits: Mapping[str, Sequence[Prompt | Demonstration | Ranking
                 shared[group] = f"{where} ({split}) and {_where(record)} ({name})"
     if shared:
         places = "; ".join(list(shared.values())[:3])
+        many = "s" if len(shared) > 1 else ""
         raise DataError(
-            f"{len(shared)} group{'s' * (len(shared) > 1)} of prompts in more than one split, so that held-out numbers "
-            f"would be too good: {places}; split one source by split and validation_fraction, or set group"
+            f"{len(shared)} group{many} of prompts in more than one split, so held-out numbers would be "
+            f"too good: {places}; split one source by split and its fractions, or set group"
         )

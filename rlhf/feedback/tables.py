@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -31,12 +31,13 @@ def table_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Itera
 
 
 def table_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterator[Ranking]:
-    """Yield the ranking of a row of format canonical (ranks), pair (chosen, rejected) or pairwise (labels)."""
+    """Yield the ranking of a row: canonical (ranks), pair (chosen, rejected) or pairwise (labels)."""
     pairs: Pairs | None = None
+    names: Sequence[str] | None = None
     ranks: tuple[int | None, ...]
     if source.format == "pair":
         responses = [text_at(row, source.chosen), text_at(row, source.rejected)]
-        ranks = (1, 2)
+        ranks, names = (1, 2), (source.chosen, source.rejected)
     elif source.format == "pairwise":
         responses = texts_at(row, source.responses)
         pairs = _labelled_pairs(row, source, len(responses))
@@ -47,9 +48,8 @@ def table_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterator[Ra
     else:
         responses = texts_at(row, source.responses)
         ranks = _ranks(row, source)
-    yield checked_ranking(
-        prompt_of(row, source), responses, ranks, pairs, annotator_of(row, source), take_note
-    )
+    annotator = annotator_of(row, source)
+    yield checked_ranking(prompt_of(row, source), responses, ranks, pairs, annotator, take_note, names)
 
 
 def _ranks(row: Row, source: Source) -> tuple[int | None, ...]:
@@ -113,15 +113,17 @@ def checked_ranking(
     pairs: Pairs | None,
     annotator: str | None,
     take_note: TakeNote,
+    names: Sequence[str] | None = None,
 ) -> Ranking:
-    """Make a ranking after the checks that hold for every source.
+    """Make a ranking after the checks that hold for every source; `names` are the responses' in messages.
 
     Raises:
         BadRow: empty_response, same_responses (equal texts of which one is called better), bad_rank.
     """
-    for number, response in enumerate(responses, 1):
+    names = names or [f"response {number} of {len(responses)}" for number in range(1, len(responses) + 1)]
+    for name, response in zip(names, responses, strict=True):
         if not response.strip():
-            raise BadRow(f"response {number} of {len(responses)} is empty", prompt.where, "empty_response")
+            raise BadRow(f"{name} is empty", prompt.where, "empty_response")
     try:
         ranking = Ranking(prompt, tuple(responses), ranks, pairs, annotator)
     except DataError as error:
@@ -137,7 +139,7 @@ def checked_ranking(
     ]
     if same:
         i, j = same[0]
-        message = f"responses {i + 1} and {j + 1} are the same text, yet one is called better"
+        message = f"{names[i]} and {names[j]} are the same text, yet one is called better"
         if len(responses) == 2:
             raise BadRow(message, prompt.where, "same_responses")
         take_note("same_responses", prompt.where, message)

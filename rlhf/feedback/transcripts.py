@@ -1,17 +1,18 @@
-"""Whole transcripts with "\\n\\nHuman:" and "\\n\\nAssistant:" before the turns (Anthropic hh-rlhf; Bai et al. 2022).
+r"""Whole transcripts, "\n\nHuman:" and "\n\nAssistant:" before the turns (hh-rlhf; Bai et al. 2022).
 
-The prompt of a pair is what both transcripts share, up to the last shared human turn that an assistant turn follows
-in both. All that comes after is the response, verbatim, even if the model rolled on and wrote a marker itself.
-Turns are split only at markers after a blank line: "Human:" inside a turn is text. Of a turn's text only the one
-space after the marker's colon is taken off.
+The prompt of a pair is what both transcripts share, up to the last shared human turn that an assistant turn
+follows in both. All that comes after is the response, verbatim, even if the model rolled on and wrote a
+marker itself. Turns are split only at markers after a blank line: "Human:" inside a turn is text. Of a
+turn's text only the one space after the marker's colon is taken off.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from rlhf.feedback.columns import build_prompt, text_at
+from rlhf.feedback.columns import annotator_of, build_prompt, text_at
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
 from rlhf.feedback.rows import Row
@@ -74,7 +75,7 @@ def _split_pair(row: Row, source: Source, take_note: TakeNote) -> tuple[Prompt, 
     size = _length_of_prompt(chosen, rejected, row.where)
     prompt = _build(row, source, chosen[:size])
     for name, turns in sides:
-        if any(before[0] == after[0] for before, after in zip(turns, turns[1:], strict=False)):
+        if any(before[0] == after[0] for before, after in pairwise(turns)):
             take_note("repeated_speaker", row.where, f"{name} has two turns of one speaker in a row; kept")
     if len(chosen) > size + 1 or len(rejected) > size + 1:
         names = " and ".join(name for name, turns in sides if len(turns) > size + 1)
@@ -98,7 +99,8 @@ def transcript_prompts(row: Row, source: Source, take_note: TakeNote) -> Iterato
 def transcript_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterator[Ranking]:
     """Yield the pair of a row: the end of `chosen` ranked before the end of `rejected`."""
     prompt, responses = _split_pair(row, source, take_note)
-    yield checked_ranking(prompt, responses, (1, 2), None, None, take_note)
+    names = (source.chosen, source.rejected)
+    yield checked_ranking(prompt, responses, (1, 2), None, annotator_of(row, source), take_note, names)
 
 
 def transcript_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Iterator[Demonstration]:

@@ -1,7 +1,7 @@
-"""Open Assistant message trees (Köpf et al. 2023, arXiv:2304.07327): one tree a row, replies nested in messages.
+"""Open Assistant message trees (Köpf et al. 2023, arXiv:2304.07327): replies nested in messages.
 
-A row is the export's tree (``{"prompt": {...}}``) or its root message itself. Among the replies to a prompter the
-export's ``rank`` 0 is best; it is null for single replies and for the prompters' own.
+A row is the export's tree (``{"prompt": {...}}``) or its root message itself. Among the replies to a prompter
+the export's ``rank`` 0 is best; it is null for single replies and for the prompters' own.
 """
 
 from __future__ import annotations

@@ -149,6 +149,7 @@ def whiten(x: torch.Tensor, mask: torch.Tensor, *, reduce: Reduce | None = None)
     >>> whiten(torch.tensor([1.0, 3.0, 99.0]), torch.tensor([True, True, False]))
     tensor([-1.,  1.,  0.])
     """
+    x = zero_masked(x, mask)
     mean, variance, _ = masked_moments(x, mask, reduce)
     return zero_masked((x - mean) * torch.rsqrt(variance + _EPSILON), mask)
 
@@ -173,5 +174,6 @@ def rescale(x: torch.Tensor, mask: torch.Tensor, *, reduce: Reduce | None = None
     >>> rescale(torch.tensor([1.0, 5.0, 99.0]), torch.tensor([True, True, False]))
     tensor([2., 4., 0.])
     """
+    x = zero_masked(x, mask)
     mean, variance, _ = masked_moments(x, mask, reduce)
     return zero_masked((x - mean) * torch.rsqrt(variance + _EPSILON) + mean, mask)

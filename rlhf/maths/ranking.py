@@ -55,9 +55,8 @@ def pairwise_ranking_loss(
             f"pairs must be (N, 3) and targets (N,), not {tuple(pairs.shape)}, {tuple(targets.shape)}"
         )
     prompt, first, second = pairs.unbind(dim=1)
-    scores = scores.to(
-        torch.promote_types(scores.dtype, torch.float32)
-    )  # bfloat16 scores would tie and saturate
+    # bfloat16 scores would tie where they differ
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     lead = scores[prompt, first] - scores[prompt, second] - margin
     losses = -(targets * logsigmoid(lead) + (1.0 - targets) * logsigmoid(-lead))
     pairs_of_prompt = torch.bincount(prompt, minlength=scores.shape[0])
@@ -93,7 +92,7 @@ def plackett_luce_loss(
         ValueError: The shapes differ.
 
     Source:
-        Plackett 1975; Luce 1959; for reward models Zhu et al. 2023 (arXiv:2301.11270), section 4. Ties:
+        Plackett 1975; Luce 1959; for reward models Zhu et al. 2023 (arXiv:2301.11270). Ties:
         Breslow 1974.
 
     >>> scores, everything = torch.tensor([[2.0, 0.0]]), torch.tensor([[True, True]])

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from rlhf.errors import ModelError
+from rlhf.models.quiet import quiet_library
 
 __all__ = ["LoraSpec", "add_lora", "has_adapter", "is_adapter_folder", "merged_copy"]
 
@@ -34,6 +35,7 @@ def add_lora(model: Any, spec: LoraSpec, *, keep_trainable: tuple[str, ...] = ()
 
     Raises:
         ModelError: no module of the model has one of the names in `spec.target_modules`.
+
     """
     from peft import LoraConfig, get_peft_model
 
@@ -48,7 +50,8 @@ def add_lora(model: Any, spec: LoraSpec, *, keep_trainable: tuple[str, ...] = ()
         fan_in_fan_out=_stores_weights_transposed(model),
     )
     try:
-        return get_peft_model(model, config)
+        with quiet_library():
+            return get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
 
@@ -68,7 +71,8 @@ def merged_copy(model: Any) -> Any:
 
     A copy, because un-merging in place would not give back the same bits and training goes on after a checkpoint.
     """
-    return copy.deepcopy(model).merge_and_unload()
+    with quiet_library():
+        return copy.deepcopy(model).merge_and_unload()
 
 
 def is_adapter_folder(path: str | Path) -> bool:

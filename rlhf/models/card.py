@@ -30,6 +30,7 @@ def build_card(
         base_model: path or hub id of what it started from.
         numbers: what was measured, shown as a table.
         tags: more tags beside "rlhf".
+
     """
     header = ["---", "library_name: transformers", f"pipeline_tag: {task}", "tags:", "- rlhf"]
     header += [f"- {tag}" for tag in tags]
@@ -39,8 +40,12 @@ def build_card(
     use = f"```python\nfrom transformers import {_USE[task]}, AutoTokenizer\n\n"
     use += f'model = {_USE[task]}.from_pretrained("path/to/this/folder")\n'
     use += 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n```'
-    return "\n".join([*header, "---", "", f"# {title}", "", text, "", "| | |", "|---|---|", *rows, "", use, ""])
+    return "\n".join(
+        [*header, "---", "", f"# {title}", "", text, "", "| | |", "|---|---|", *rows, "", use, ""]
+    )
 
 
 def _shown(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    return (
+        f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+    )

@@ -27,6 +27,7 @@ def recentre(model: Any, shift: float) -> None:
     Args:
         model: a reward model without adapters (merge them first).
         shift: what the mean score is now, and shall be 0.
+
     """
     inner = plain_model(model)
     head: Any = score_head(inner)

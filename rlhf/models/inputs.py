@@ -23,6 +23,7 @@ def position_ids_from_mask(attention_mask: torch.Tensor) -> torch.Tensor:
     >>> position_ids_from_mask(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]]))
     tensor([[0, 0, 0, 1],
             [0, 1, 2, 2]])
+
     """
     return (attention_mask.long().cumsum(dim=-1) - 1).clamp(min=0)
 
@@ -42,6 +43,7 @@ def forward_inputs(
         input_ids: (B, T).
         attention_mask: (B, T), True counts.
         position_ids: (B, T); from the mask when not given.
+
     """
     if position_ids is None:
         position_ids = position_ids_from_mask(attention_mask)

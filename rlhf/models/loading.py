@@ -34,11 +34,14 @@ def check_model_path(path: str, *, setting: str = "model.path") -> None:
 
     Raises:
         ModelError: the folder does not exist, or holds no model; the message names the make target that makes it.
+
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file() and not is_adapter_folder(folder):
-            raise ModelError(f"{path!r} holds no model (no config.json); {_remedy(path, setting)}", where=setting)
+            raise ModelError(
+                f"{path!r} holds no model (no config.json); {_remedy(path, setting)}", where=setting
+            )
         return
     if folder.exists() or _looks_local(path):
         raise ModelError(f"{path!r} does not exist; {_remedy(path, setting)}", where=setting)
@@ -79,6 +82,7 @@ def load_tokenizer(
 
     Raises:
         ModelError: nothing there, no tokenizer there, no end token, or `eos_token` is not in the vocabulary.
+
     """
     from transformers import AutoTokenizer
 
@@ -123,6 +127,7 @@ def load_causal_lm(
 
     Raises:
         ModelError: nothing there, or not a causal language model.
+
     """
     from transformers import AutoModelForCausalLM
 
@@ -140,7 +145,8 @@ def load_causal_lm(
     if base is not path:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, path).merge_and_unload()
+        with quiet_library():
+            model = PeftModel.from_pretrained(model, path).merge_and_unload()
     return add_lora(model, lora) if lora is not None else model
 
 
@@ -160,6 +166,7 @@ def load_reward_model(
 
     Raises:
         ModelError: nothing there, or the folder holds no model with exactly one score.
+
     """
     from rlhf.models.values import keep_head_in_float32, restore_score_bias
 
@@ -168,7 +175,9 @@ def load_reward_model(
     if not any("SequenceClassification" in name for name in model.config.architectures or []):
         raise ModelError(f"{path!r} is not a reward model; {_remedy('reward', setting)}", where=setting)
     if model.config.num_labels != 1:
-        raise ModelError(f"{path!r} gives {model.config.num_labels} numbers; a reward model gives 1", where=setting)
+        raise ModelError(
+            f"{path!r} gives {model.config.num_labels} numbers; a reward model gives 1", where=setting
+        )
     restore_score_bias(model, path)
     keep_head_in_float32(model)
     return model
@@ -189,6 +198,7 @@ def build_reward_model(
 
     Raises:
         ModelError: nothing there, or an architecture without a sequence classification head.
+
     """
     from rlhf.models.values import initialise_head, keep_head_in_float32
 
@@ -207,7 +217,9 @@ def build_reward_model(
     return model
 
 
-def _load_classifier(path: str, dtype: str, revision: str | None, trust_remote_code: bool, setting: str) -> Any:
+def _load_classifier(
+    path: str, dtype: str, revision: str | None, trust_remote_code: bool, setting: str
+) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
@@ -227,8 +239,8 @@ def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
     """Give a reward model a padding token that is no end token, in place.
 
     transformers finds the last token of a sequence by its id: it takes the last one that is not `pad_token_id`. With
-    pad equal to end it would read the score one token early; with no pad it refuses batches (trl#2778). Our own read-out uses
-    the mask; this makes the saved model right for everyone else.
+    pad equal to end it would read the score one token early; with no pad it refuses batches (trl#2778). Our own
+    read-out uses the mask; this makes the saved model right for everyone else.
     """
     ends = {tokenizer.eos_token_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
@@ -245,9 +257,11 @@ def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
 
 def _load(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
     """Call a loader of the library and turn what users cause into one message."""
+    from safetensors import SafetensorError
+
     try:
         with quiet_library():
             return read()
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"cannot load a {what} from {path!r}: {reason}", where=setting) from error

@@ -51,6 +51,7 @@ def save_model(
 
     Raises:
         OSError: the disk is full or the folder cannot be written; what was there before is still there.
+
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,9 @@ def save_model(
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _write_parts(model: Any, tokenizer: Any, folder: Path, card: str | None, stop_token_ids: tuple[int, ...]) -> None:
+def _write_parts(
+    model: Any, tokenizer: Any, folder: Path, card: str | None, stop_token_ids: tuple[int, ...]
+) -> None:
     generation_config = model.generation_config if model.can_generate() else None
     if generation_config is not None:
         _set_stop_tokens(generation_config, tokenizer, stop_token_ids)
@@ -95,6 +98,7 @@ def _move_into_place(staging: Path, folder: Path) -> None:
     files = sorted(file for file in staging.rglob("*") if file.is_file())
     files.sort(key=lambda file: file.suffix == ".safetensors")  # weights last
     for file in files:
+        file.chmod(0o644)  # safetensors writes for the owner only
         with file.open("rb") as handle:
             os.fsync(handle.fileno())
     for file in files:
@@ -106,7 +110,12 @@ def _move_into_place(staging: Path, folder: Path) -> None:
 
 def _remove_other_weights(folder: Path, written: set[str]) -> None:
     """Take away weights of an earlier save under other names (shards, adapters), which a loader might prefer."""
-    patterns = ("model*.safetensors", "model.safetensors.index.json", "adapter_model.safetensors", "adapter_config.json")
+    patterns = (
+        "model*.safetensors",
+        "model.safetensors.index.json",
+        "adapter_model.safetensors",
+        "adapter_config.json",
+    )
     for pattern in patterns:
         for file in folder.glob(pattern):
             if file.name not in written:

@@ -15,7 +15,9 @@ from rlhf.models.inputs import forward_inputs, position_ids_from_mask
 __all__ = ["Critic", "last_positions", "load_critic", "sequence_scores", "token_values"]
 
 HEAD_NAMES = ("score", "classifier")
-BIAS_FLAG = "score_head_has_bias"  # in config.json, for heads that got a bias which the architecture does not have
+BIAS_FLAG = (
+    "score_head_has_bias"  # in config.json, for heads that got a bias which the architecture does not have
+)
 
 
 class Critic(nn.Module):
@@ -67,6 +69,7 @@ def token_values(
 
     Returns:
         (B, T) float32.
+
     """
     inner = plain_model(model)
     backbone = getattr(inner, inner.base_model_prefix)
@@ -89,6 +92,7 @@ def sequence_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.T
 
     Returns:
         (B,) float32.
+
     """
     position_ids = position_ids_from_mask(attention_mask)
     if isinstance(getattr(model, "module", model), Critic):
@@ -119,6 +123,7 @@ def score_head(model: Any) -> nn.Module:
 
     Raises:
         ModelError: the architecture has none of the known heads.
+
     """
     inner = plain_model(model)
     for name in HEAD_NAMES:
@@ -159,7 +164,9 @@ def restore_score_bias(model: Any, folder: str) -> None:
 
     for file in sorted(Path(folder).glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            name = next((key for key in tensors.keys() if key.endswith(tuple(f"{h}.bias" for h in HEAD_NAMES))), None)  # noqa: SIM118
+            name = next(
+                (key for key in tensors.keys() if key.endswith(tuple(f"{h}.bias" for h in HEAD_NAMES))), None
+            )
             if name is not None:
                 set_score_bias(model, float(tensors.get_tensor(name)))
                 return

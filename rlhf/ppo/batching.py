@@ -84,7 +84,7 @@ def minibatch_order(num_minibatches: int, seed: int, update: int, epoch: int) ->
         return list(range(num_minibatches))
     generator = torch.Generator().manual_seed(derive_seed(seed, "minibatch order", update, epoch))
     order: Tensor = torch.randperm(num_minibatches, generator=generator)
-    return order.tolist()  # type: ignore[no-any-return]
+    return order.tolist()
 
 
 def check_sizes(

@@ -70,13 +70,12 @@ def progress_line(metrics: Mapping[str, float]) -> dict[str, str]:
     return {name: form.format(metrics[key]) for name, (key, form) in shown.items()}
 
 
-def sample_rows(experience: Experience, update: int, count: int) -> list[dict[str, Any]]:
+def sample_rows(experience: Experience, count: int) -> list[dict[str, Any]]:
     """Return the first `count` responses of this process as rows of samples.jsonl."""
     kl, tokens = experience.kl.sum(1).tolist(), experience.generation.response_mask.sum(1).tolist()
     return [
         {
             "kind": "rollout",
-            "update": update,
             "prompt_id": experience.prompts[i].id,
             "prompt": experience.prompts[i].as_dicts(),
             "response": experience.texts[i],

@@ -1,6 +1,6 @@
 """The verbs of PPO, callable one by one: `rollout`, `score`, `advantages` (and `update`, in its own file).
 
-    rolled = rollout(policy, prompts, renderer, temperature=1.0, max_response_tokens=64, seed=1)
+    rolled = rollout(policy, prompts, renderer, temperature=1.0, max_response_tokens=64, seed=1)  # RenderedPrompts
     scored = score(rolled, scorer)
     experience = advantages(scored, reference, critic, kl_coef=0.05, gamma=1.0, gae_lambda=0.95)
     stats = update(policy, critic, experience, ...)
@@ -11,8 +11,7 @@ all processes (`None`: there is one).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,17 +33,16 @@ from rlhf.ppo.types import (
     ScoredRollout,
     advance,
 )
-from rlhf.rollout import Generation, generate, response_logits
+from rlhf.rollout import Generation, align_left, generate, join, logprobs_with_gradient, response_logits
 
 if TYPE_CHECKING:
-    from rlhf.feedback.records import Prompt
-    from rlhf.rendering import Renderer
+    from rlhf.rendering import RenderedPrompt, Renderer
     from rlhf.scoring import Scorer
 
 
 def rollout(
     policy: nn.Module,
-    prompts: Sequence[Prompt],
+    prompts: Sequence[RenderedPrompt],
     renderer: Renderer,
     *,
     temperature: float,
@@ -55,7 +53,7 @@ def rollout(
     microbatch_size: int | None = None,
     generation_batch_size: int | None = None,
 ) -> Rollout:
-    """Sample a response for each prompt and take its log-probabilities by the training forward.
+    """Sample a response for each rendered prompt and take its log-probabilities by the training forward.
 
     `temperature` > 0 is in the sampling and in every log-probability from here on. `rows` are the prompts' numbers
     in the batch of all processes (see `rlhf.rollout.generate`). `minibatch_size` and `microbatch_size` are rows of
@@ -64,7 +62,7 @@ def rollout(
     assert temperature > 0, "PPO needs samples: temperature 0 has no log-probability"
     generation = generate(
         unwrap_model(policy),
-        [renderer.render_prompt(prompt.messages) for prompt in prompts],
+        [prompt.prompt_ids for prompt in prompts],
         stop_token_ids=renderer.stop_token_ids,
         pad_token_id=renderer.pad_token_id,
         max_new_tokens=max_response_tokens,
@@ -77,7 +75,8 @@ def rollout(
     minibatches = split_minibatches(row_lengths(generation), minibatch_size, microbatch_size or minibatch_size)
     old_logprobs, entropies = logprobs_and_entropy(policy, generation, minibatches, temperature)
     texts = tuple(renderer.decode_response(ids) for ids in generation.responses())
-    return Rollout(tuple(prompts), generation, texts, minibatches, old_logprobs, entropies, temperature)
+    records = tuple(prompt.prompt for prompt in prompts)
+    return Rollout(records, generation, texts, minibatches, old_logprobs, entropies, temperature)
 
 
 def score(
@@ -96,11 +95,29 @@ def score(
     """
     generation = rolled.generation
     raw_scores = scorer(rolled.prompts, generation, rolled.texts).to(generation.response_ids.device)
-    scores = clip_scores(raw_scores, score_clip)
-    if missing_eos_score is not None:
-        scores = replace_missing_eos_score(scores, generation.ended, missing_eos_score)
-    scores = subtract_missing_eos_penalty(scores, generation.ended, missing_eos_penalty)
+    scores = final_scores(
+        raw_scores,
+        generation.ended,
+        score_clip=score_clip,
+        missing_eos_penalty=missing_eos_penalty,
+        missing_eos_score=missing_eos_score,
+    )
     return advance(rolled, ScoredRollout, raw_scores=raw_scores, scores=scores)
+
+
+def final_scores(
+    scores: Tensor,
+    ended: Tensor,
+    *,
+    score_clip: float | None = None,
+    missing_eos_penalty: float = 0.0,
+    missing_eos_score: float | None = None,
+) -> Tensor:
+    """Apply the rules of `score` to scores (B,) of responses of which some have ended (B,) bool."""
+    scores = clip_scores(scores, score_clip)
+    if missing_eos_score is not None:
+        scores = replace_missing_eos_score(scores, ended, missing_eos_score)
+    return subtract_missing_eos_penalty(scores, ended, missing_eos_penalty)
 
 
 def advantages(
@@ -127,11 +144,11 @@ def advantages(
 
 def compare(scored: ScoredRollout, reference: nn.Module) -> ComparedRollout:
     """Take the reference's log-probabilities of the same ids, in the same microbatches and at the same temperature."""
-
-    def logprobs(part: Generation) -> Tensor:
-        return token_logprobs(response_logits(reference, part), part.response_ids, scored.temperature)
-
-    ref_logprobs = by_microbatch(scored.generation, scored.minibatches, logprobs)
+    ref_logprobs = by_microbatch(
+        scored.generation,
+        scored.minibatches,
+        lambda part: logprobs_with_gradient(reference, part, scored.temperature),
+    )
     return advance(scored, ComparedRollout, ref_logprobs=ref_logprobs)
 
 
@@ -154,9 +171,7 @@ def credit(
 ) -> Experience:
     """Estimate advantages and returns; returns come from the raw advantages, whitening is over all processes."""
     mask = rewarded.generation.response_mask
-    old_values = by_microbatch(
-        rewarded.generation, rewarded.minibatches, lambda part: response_values(critic, part)
-    )
+    old_values = by_microbatch(rewarded.generation, rewarded.minibatches, lambda part: response_values(critic, part))
     raw_advantages, returns = gae(rewarded.rewards, old_values, mask, gamma, gae_lambda)
     credited = whiten(raw_advantages, mask, reduce=reduce) if whiten_advantages else raw_advantages
     return advance(rewarded, Experience, old_values=old_values, advantages=credited, returns=returns)
@@ -164,10 +179,9 @@ def credit(
 
 def response_values(critic: nn.Module, generation: Generation) -> Tensor:
     """Return the critic's value (B, R) of what was there before each response token; goes through the wrapper."""
-    ids = torch.cat([generation.prompt_ids, generation.response_ids], dim=1)
-    mask = torch.cat([generation.prompt_mask, generation.response_mask], dim=1)
-    values: Tensor = critic(ids, mask)
-    return values[:, generation.prompt_ids.shape[1] - 1 : -1]
+    values: Tensor = critic(*join(generation))
+    num_response_tokens = generation.response_ids.shape[1]
+    return align_left(values[:, -num_response_tokens - 1 : -1], generation)
 
 
 def logprobs_and_entropy(
@@ -176,16 +190,15 @@ def logprobs_and_entropy(
     """Return log-probabilities and entropies, each (B, R), from one forward pass a microbatch."""
 
     def both(part: Generation) -> Tensor:
-        logits = response_logits(policy, part)
-        return torch.stack([token_logprobs(logits, part.response_ids, temperature), entropy(logits, temperature)], dim=-1)
+        logits, ids = response_logits(policy, part)
+        found = (token_logprobs(logits, ids, temperature), entropy(logits, temperature))
+        return torch.stack([align_left(values, part) for values in found], dim=-1)
 
     stacked = by_microbatch(generation, minibatches, both)
     return stacked[..., 0].contiguous(), stacked[..., 1].contiguous()
 
 
-def by_microbatch(
-    generation: Generation, minibatches: Minibatches, function: Callable[[Generation], Tensor]
-) -> Tensor:
+def by_microbatch(generation: Generation, minibatches: Minibatches, function: Callable[[Generation], Tensor]) -> Tensor:
     """Apply `function` (microbatch -> (b, r, ...)) to each microbatch without gradient and put the rows together.
 
     Returns (B, R, ...), 0 past each response.
@@ -208,15 +221,3 @@ def row_lengths(generation: Generation) -> list[int]:
     """Return how many tokens, prompt and response, each row holds."""
     lengths: list[int] = (generation.prompt_mask.sum(1) + generation.response_mask.sum(1)).tolist()
     return lengths
-
-
-@contextmanager
-def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    """Add the wall-clock seconds of the block to `seconds[name]`."""
-    import time
-
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from rlhf.errors import RunError
-from rlhf.maths.logprobs import token_logprobs
 from rlhf.maths.losses import PolicyStats, ValueStats, policy_loss, value_loss
 from rlhf.ppo.batching import minibatch_order
 from rlhf.ppo.steps import response_values
 from rlhf.ppo.types import Experience, UpdateStats
-from rlhf.rollout import response_logits
+from rlhf.rollout import logprobs_with_gradient
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -147,12 +146,10 @@ def _microbatch_loss(
         tensor[rows, : mask.shape[1]]
         for tensor in (experience.old_logprobs, experience.advantages, experience.old_values, experience.returns)
     )
-    logprobs = token_logprobs(response_logits(policy, part), part.response_ids, experience.temperature)
+    logprobs = logprobs_with_gradient(policy, part, experience.temperature)
     values = response_values(critic, part)
     loss, policy_stats = policy_loss(logprobs, old_logprobs, credited, mask, clip_range, num_tokens=num_tokens)
-    critic_loss, value_stats = value_loss(
-        values, old_values, returns, mask, value_clip_range, num_tokens=num_tokens
-    )
+    critic_loss, value_stats = value_loss(values, old_values, returns, mask, value_clip_range, num_tokens=num_tokens)
     stats = torch.stack([loss.detach(), critic_loss.detach(), *policy_stats, *value_stats])
     error = float((logprobs.detach() - old_logprobs)[mask].expm1().abs().max()) if bool(mask.any()) else 0.0
     return loss + critic_loss, stats, error
@@ -165,9 +162,7 @@ def clip_gradients(model: nn.Module, max_norm: float | None) -> float:
     return float(torch.nn.utils.clip_grad_norm_(trained, limit))
 
 
-def _check_finite(
-    stats: dict[str, float], experience: Experience, number: int, step: int, *, scaled: bool
-) -> None:
+def _check_finite(stats: dict[str, float], experience: Experience, number: int, step: int, *, scaled: bool) -> None:
     """Raise RunError where a number that decides the step is not finite.
 
     With loss scaling (float16) an infinite gradient is normal: the scaler skips that step and lowers its scale.

@@ -10,9 +10,16 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from rlhf.evaluation.calibration import calibration
-from rlhf.evaluation.pairs import Accuracy, Comparison, annotator_agreement, first_wins, longer_wins, pair_accuracy
+from rlhf.evaluation.pairs import (
+    Accuracy,
+    Comparison,
+    annotator_agreement,
+    first_wins,
+    longer_wins,
+    pair_accuracy,
+)
 from rlhf.feedback.records import Ranking
-from rlhf.rendering import Renderer, RenderedRanking
+from rlhf.rendering import RenderedRanking, Renderer
 from rlhf.scoring import call_with_columns, score_sequences
 
 __all__ = ["assess_baselines", "assess_scores", "judge_rankings", "labeler_agreement", "score_rankings"]
@@ -40,7 +47,9 @@ def judge_rankings(
     return [[float(next(verdicts)["score"]) for _ in ranking.response_ids] for ranking in rankings]
 
 
-def assess_scores(scores: Table, rankings: Sequence[RenderedRanking], judged: Table | None = None) -> dict[str, float]:
+def assess_scores(
+    scores: Table, rankings: Sequence[RenderedRanking], judged: Table | None = None
+) -> dict[str, float]:
     """Measure scores against the labels, and against the judge where there is one.
 
     Accuracies count pairs, prediction ties half, and come with a 95 % interval over prompts (`_low`, `_high`); pairs
@@ -50,6 +59,7 @@ def assess_scores(scores: Table, rankings: Sequence[RenderedRanking], judged: Ta
         pair_accuracy_labels, pair_accuracy_judge, judge_accuracy_labels (the ceiling: what the judge itself gets on
         the noisy labels), calibration_error, log_loss, score_mean, score_std, score_length_correlation, num_pairs,
         num_prompts. What needs a judge is missing without one.
+
     """
     labels = [ranking.comparisons for ranking in rankings]
     lengths = [len(ids) for ranking in rankings for ids in ranking.response_ids]
@@ -90,9 +100,13 @@ def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
     for number, ranking in enumerate(rankings):
         texts = sorted(set(ranking.responses))
         place = {text: k for k, text in enumerate(texts)}
-        pairs = [(place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()]
+        pairs = [
+            (place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()
+        ]
         labeler = ranking.annotator if ranking.annotator is not None else f"row {number}"
-        by_question[(ranking.prompt.messages, tuple(texts))][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
+        by_question[(ranking.prompt.messages, tuple(texts))][labeler] = [
+            pair for pair in pairs if pair[0] != pair[1]
+        ]
     labels = [list(of_labelers.values()) for of_labelers in by_question.values() if len(of_labelers) >= 2]
     try:
         return _named("labeler_agreement", annotator_agreement(labels))
@@ -114,7 +128,9 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
 
 def _strict_pairs(scores: Sequence[float]) -> list[Comparison]:
     ordered = combinations(range(len(scores)), 2)
-    return [(i, j, 1.0) if scores[i] > scores[j] else (j, i, 1.0) for i, j in ordered if scores[i] != scores[j]]
+    return [
+        (i, j, 1.0) if scores[i] > scores[j] else (j, i, 1.0) for i, j in ordered if scores[i] != scores[j]
+    ]
 
 
 def _by_prompt(

@@ -21,7 +21,9 @@ def usable_comparisons(ranking: RenderedRanking, ties: Ties) -> list[tuple[int, 
     return [pair for pair in ranking.comparisons if ties == "soft" or pair[2] != 0.5]
 
 
-def drop_unusable(rankings: Sequence[RenderedRanking], loss: Loss, ties: Ties) -> tuple[list[RenderedRanking], int]:
+def drop_unusable(
+    rankings: Sequence[RenderedRanking], loss: Loss, ties: Ties
+) -> tuple[list[RenderedRanking], int]:
     """Leave out rankings from which the loss can learn nothing.
 
     For pairs: those with no pair (all ties, dropped). For Plackett-Luce: those with fewer than two ranks, which
@@ -29,6 +31,7 @@ def drop_unusable(rankings: Sequence[RenderedRanking], loss: Loss, ties: Ties) -
 
     Returns:
         What is left, and how many were left out.
+
     """
     kept = [ranking for ranking in rankings if _has_something(ranking, loss, ties)]
     return kept, len(rankings) - len(kept)
@@ -63,7 +66,9 @@ class RankingCollator:
         input_ids, attention_mask = pad_right(sequences, self.pad_token_id)
         places = [(b, k) for b, ranking in enumerate(rankings) for k in range(len(ranking.response_ids))]
         labelled = [
-            (b, i, j, p) for b, ranking in enumerate(rankings) for i, j, p in usable_comparisons(ranking, self.ties)
+            (b, i, j, p)
+            for b, ranking in enumerate(rankings)
+            for i, j, p in usable_comparisons(ranking, self.ties)
         ]
         ranks = torch.zeros(len(rankings), max(len(ranking.ranks) for ranking in rankings), dtype=torch.long)
         for b, ranking in enumerate(rankings):
@@ -79,11 +84,14 @@ class RankingCollator:
         }
 
 
-def table_of(values: torch.Tensor, places: torch.Tensor, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+def table_of(
+    values: torch.Tensor, places: torch.Tensor, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Spread (N,) values over a (B, K) table.
 
     Returns:
         (B, K) the values, 0 where there is no response, and (B, K) bool, True where there is one.
+
     """
     table = values.new_zeros(shape)
     mask = torch.zeros(shape, dtype=torch.bool, device=values.device)

@@ -49,6 +49,7 @@ def centre_on_policy(
         temperature: as in PPO.
         seed: of the sampling.
         batch_size: sequences at once.
+
     """
     policy.eval()
     reward_model.eval()

@@ -10,7 +10,7 @@ from transformers import Trainer
 from rlhf.maths.ranking import centring_penalty, pairwise_ranking_loss, plackett_luce_loss
 from rlhf.models.values import sequence_scores
 from rlhf.ranking.batch import Loss, table_of
-from rlhf.training import PlannedTrainer
+from rlhf.training.loop import PlannedTrainer
 
 __all__ = ["RankingTrainer", "ranking_loss"]
 
@@ -34,13 +34,16 @@ def ranking_loss(
 
     Returns:
         A scalar; summed over the micro-batches of a step it is the mean over the step's prompts.
+
     """
     shape = (batch["ranks"].shape[0], batch["ranks"].shape[1])
     table, mask = table_of(scores, batch["places"], shape)
     if loss == "pairwise":
         value = pairwise_ranking_loss(table, batch["pairs"], batch["targets"], num_prompts=num_prompts)
     else:
-        value = plackett_luce_loss(table, batch["ranks"], mask & (batch["ranks"] > 0), num_prompts=num_prompts)
+        value = plackett_luce_loss(
+            table, batch["ranks"], mask & (batch["ranks"] > 0), num_prompts=num_prompts
+        )
     if centring_coef:
         value = value + centring_coef * centring_penalty(table, mask, num_prompts=num_prompts)
     return value
@@ -53,6 +56,7 @@ class RankingTrainer(PlannedTrainer, Trainer):
         loss: see `ranking_loss`.
         centring_coef: see `ranking_loss`.
         options: what `PlannedTrainer` and `transformers.Trainer` take.
+
     """
 
     def __init__(self, *, loss: Loss, centring_coef: float, **options: Any) -> None:
@@ -62,7 +66,9 @@ class RankingTrainer(PlannedTrainer, Trainer):
         # Our loss is divided by the prompts of the whole step: the library must not divide by micro-batches again.
         self.loss_is_scaled_for_ga = True
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, torch.Tensor]], device: torch.device) -> Any:
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, torch.Tensor]], device: torch.device
+    ) -> Any:
         """Count the prompts of the optimizer step over its micro-batches and all processes."""
         if not batch_samples:
             return None

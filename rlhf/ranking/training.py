@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from transformers import TrainingArguments
@@ -12,7 +11,9 @@ from rlhf.models.values import Critic
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
 from rlhf.ranking.trainer import RankingTrainer
 from rlhf.rendering import RenderedRanking
-from rlhf.training import Record, RecordingCallback, TrainingPlan, trainer_arguments
+from rlhf.runs.folder import RunFolder
+from rlhf.training.loop import Evaluate
+from rlhf.training.plan import TrainingPlan, trainer_arguments
 
 __all__ = ["train_reward_model"]
 
@@ -25,10 +26,8 @@ def train_reward_model(
     loss: Loss = "pairwise",
     ties: Ties = "soft",
     centring_coef: float = 0.0,
-    checkpoints: Path,
-    record: Record,
-    evaluate: Callable[[], dict[str, Any]] | None = None,
-    resume_from: Path | None = None,
+    run: RunFolder,
+    evaluate: Evaluate | None = None,
 ) -> int:
     """Fit a score to rankings (Ouyang et al. 2022, arXiv:2203.02155, section 3.5).
 
@@ -39,10 +38,8 @@ def train_reward_model(
         loss: all pairs of a prompt, or Plackett-Luce.
         ties: a soft target of one half, or left out.
         centring_coef: weight of the penalty on a prompt's mean score.
-        checkpoints: folder for them.
-        record: called with numbers to keep, under the names `reward/...`.
+        run: gets metrics and checkpoints, and says which checkpoint to go on from.
         evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
-        resume_from: a checkpoint to go on from.
 
     Returns:
         The number of optimizer steps of the whole run.
@@ -50,17 +47,19 @@ def train_reward_model(
     Raises:
         SettingsError: sizes do not divide, or fewer rankings than a batch.
         RunError: the loss is no number any more.
+
     """
     trainer = RankingTrainer(
         loss=loss,
         centring_coef=centring_coef,
         plan=plan,
         section="reward",
+        run=run,
+        evaluate=evaluate,
         lengths=[max(len(ids) for ids in ranking.ids) for ranking in rankings],
         model=Critic(model),
-        args=TrainingArguments(**trainer_arguments(plan, checkpoints, len(rankings), "reward")),
+        args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
         train_dataset=list(rankings),
         data_collator=RankingCollator(pad_token_id=model.config.pad_token_id, ties=ties),
-        callbacks=[RecordingCallback("reward", record, evaluate, plan.evaluate_every)],
     )
-    return trainer.run(resume_from)
+    return trainer.fit()

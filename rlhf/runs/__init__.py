@@ -1,1 +1,1 @@
-"""A run's folder: settings, provenance, metrics, samples, checkpoints; and the console, the library's only voice."""
+"""A run's folder (settings, provenance, metrics, samples, checkpoints) and the console, the only voice."""

@@ -92,7 +92,9 @@ class Progress:
     def update(self, count: int = 1, **numbers: float | str) -> None:
         """Move on by `count` and show the numbers, four digits each."""
         if numbers:
-            shown = {name: value if isinstance(value, str) else f"{value:.4g}" for name, value in numbers.items()}
+            shown = {
+                name: value if isinstance(value, str) else f"{value:.4g}" for name, value in numbers.items()
+            }
             self._bar.set_postfix(shown, refresh=False)
         self._bar.update(count)
 
@@ -110,7 +112,10 @@ class Progress:
 
 
 def progress(total: int | None, label: str, unit: str = "steps", done: int = 0) -> Progress:
-    """Show a progress bar: ``with progress(100, "ppo", "updates") as bar: bar.update(1, kl=0.3)``.
+    """Show a progress bar::
+
+    with progress(100, "ppo", "updates") as bar:
+        bar.update(1, kl=0.3)
 
     Args:
         total: how many there are; None when unknown.

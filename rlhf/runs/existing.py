@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 from collections.abc import Mapping
@@ -14,10 +15,9 @@ from rlhf.runs import console
 from rlhf.runs.files import plain, read_json
 from rlhf.settings.yaml_file import read_yaml
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: there, two runs in one folder are not noticed
-    fcntl = None  # type: ignore[assignment]
+fcntl: Any = None
+with contextlib.suppress(ImportError):  # not on Windows: there, two runs in one folder are not noticed
+    fcntl = importlib.import_module("fcntl")
 
 __all__ = ["clear", "decide", "find_checkpoints", "take_lock"]
 
@@ -43,10 +43,10 @@ def decide(
     """
     if path.exists():
         _check_is_a_run(path, stage)
-    lock = take_lock(path)
     checkpoints = find_checkpoints(path)
     if resume is True and not checkpoints:
-        raise RunError(f"run.resume is true, but {path} has no checkpoint to go on from; run.resume=auto starts anew")
+        raise RunError(f"run.resume is true, but {path} has no checkpoint; run.resume=auto starts anew")
+    lock = take_lock(path)
     if not checkpoints or resume is False:
         return lock, None
     differences = _differences(path, config)
@@ -70,10 +70,14 @@ def _check_is_a_run(path: Path, stage: str) -> None:
     names = sorted(entry.name for entry in path.iterdir() if entry.name != ".lock")
     if names and "provenance.json" not in names:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise RunError(f"run.output '{path}' holds other things than a run ({shown}); set run.output to a new folder")
+        raise RunError(
+            f"run.output '{path}' holds other things than a run ({shown}); set run.output to a new folder"
+        )
     found = _facts(path).get("stage", stage)
     if found != stage:
-        raise RunError(f"run.output '{path}' holds a run of the stage '{found}'; set run.output to another folder")
+        raise RunError(
+            f"run.output '{path}' holds a run of the stage '{found}'; set run.output to another folder"
+        )
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -106,8 +110,9 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 def clear(path: Path, keep_previous: bool) -> None:
     """Make an empty folder for a run, keeping what an older run there took long to make.
 
-    A finished run goes to ``<path>.previous``; an unfinished one that has checkpoints to ``<path>.unfinished``, so that
-    it never pushes a finished one out; each in the place of the last of its kind. Anything else is deleted.
+    A finished run goes to ``<path>.previous``; an unfinished one that has checkpoints to
+    ``<path>.unfinished``, so that it never pushes a finished one out; each in the place of the last of its
+    kind. Anything else is deleted.
     """
     if path.exists() and any(entry.name != ".lock" for entry in path.iterdir()):
         finished = _facts(path).get("status") == "finished"

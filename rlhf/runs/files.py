@@ -64,8 +64,8 @@ def write_folder(path: str | Path) -> Iterator[Path]:
         with write_folder("runs/ppo/checkpoints/step_000040") as folder:
             torch.save(state, folder / "state.pt")
 
-    The folder given is ``.<name>.partial`` beside the goal; an older folder at the goal is replaced. What an earlier
-    crash left behind is removed first.
+    The folder given is ``.<name>.partial`` beside the goal; an older folder at the goal is replaced. What an
+    earlier crash left behind is removed first.
     """
     path = Path(path)
     partial, old = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.old")
@@ -108,7 +108,8 @@ def _sync_folder(folder: Path) -> None:
 def plain(value: Any) -> Any:
     """Turn a value into what JSON can say.
 
-    Tensors and numpy numbers of one element become numbers, paths text, tuples lists; nan and infinity become None.
+    Tensors and numpy numbers of one element become numbers, paths text, tuples lists; nan and infinity become
+    None.
 
     Raises:
         TypeError: for anything else, named by its type.

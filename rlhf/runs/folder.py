@@ -1,4 +1,4 @@
-"""The folder of a run: what it was told, where it comes from, what it measured, where it can be taken up again.
+"""The folder of a run: what it was told, where it comes from, what it measured, where it can go on from.
 
 ::
 
@@ -11,15 +11,14 @@
       summary.json       the run's own numbers, written at its end
       (the model)        a plain Hugging Face folder
 
-Running a stage again simply works: a finished run in the same place is moved to ``<folder>.previous``. A run that was
-killed is taken up at its last checkpoint, if its settings are the same; if they are not, it is moved to
-``<folder>.unfinished``.
+Running a stage again simply works: a finished run in the same place is moved to ``<folder>.previous``. A run
+that was killed is taken up at its last checkpoint, if its settings are the same; if they are not, it is moved
+to ``<folder>.unfinished``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -45,11 +44,14 @@ class RunFolder:
         resume_from: the checkpoint folder to go on from, or None when the run starts at the beginning.
         metrics: ``metrics.append({"step": 3, "ppo/kl": 0.1})``.
         samples: ``samples.append({"id": ..., "response": ...})``.
-        stop_requested: set by SIGTERM when `handles_stop` is True: write a checkpoint and raise KeyboardInterrupt.
+        stop_requested: set by SIGTERM when `handles_stop` is True: write a checkpoint and raise
+            KeyboardInterrupt.
         handles_stop: a stage that looks at `stop_requested` says so here; others are stopped at once.
     """
 
-    def __init__(self, path: Path, *, is_main: bool, wait: Callable[[], None], lock: TextIO | None = None) -> None:
+    def __init__(
+        self, path: Path, *, is_main: bool, wait: Callable[[], None], lock: TextIO | None = None
+    ) -> None:
         self.path = path
         self.is_main = is_main
         self.resume_from: Path | None = None
@@ -82,8 +84,8 @@ class RunFolder:
             path: the folder; made if missing.
             config: the resolved settings as plain values; written as ``config.yaml``.
             stage: name of the stage.
-            resume: ``"auto"`` goes on with an unfinished run that has a checkpoint and the same settings, and starts
-                anew otherwise; True goes on from the last checkpoint or raises; False starts anew.
+            resume: ``"auto"`` goes on with an unfinished run that has a checkpoint and the same settings, and
+                starts anew otherwise; True goes on from the last checkpoint or raises; False starts anew.
             keep_previous: move a finished run to ``<path>.previous`` instead of deleting it.
             command: the words of the command line, for the provenance.
             is_main: whether this process writes.
@@ -91,8 +93,8 @@ class RunFolder:
             wait: waits for all processes (``accelerator.wait_for_everyone``).
 
         Raises:
-            RunError: another process writes there, the folder holds other things than a run, or there is nothing to
-                resume.
+            RunError: another process writes there, the folder holds other things than a run, or there is
+                nothing to resume.
         """
         path = Path(path)
         lock, checkpoint = None, None
@@ -116,13 +118,19 @@ class RunFolder:
             self._facts = read_json(self.path / "provenance.json")
         except OSError:
             raise RunError(
-                f"a process does not see {self.path}; several machines need a run.root on a disk that all of them share"
+                f"a process does not see {self.path}; "
+                "several machines need a run.root on a disk that all of them share"
             ) from None
         resumed = self._facts["resumed_from"]
         self.resume_from = self.path / resumed if resumed else None
 
     def _begin(
-        self, config: Mapping[str, Any], stage: str, command: Sequence[str], num_processes: int, checkpoint: Path | None
+        self,
+        config: Mapping[str, Any],
+        stage: str,
+        command: Sequence[str],
+        num_processes: int,
+        checkpoint: Path | None,
     ) -> None:
         """Write what is known at the start."""
         earlier = read_json(self.path / "provenance.json") if checkpoint else {}
@@ -156,13 +164,15 @@ class RunFolder:
         found = data_fingerprints(paths)
         for name, facts in self._facts["data"].items():
             if self.resume_from is not None and name in found and found[name]["sha256"] != facts["sha256"]:
-                raise RunError(f"{name} has changed since the run in {self.path} began; run.resume=false starts anew")
+                raise RunError(
+                    f"{name} has changed since the run in {self.path} began; run.resume=false starts anew"
+                )
         self._facts["data"] = {**self._facts["data"], **found}
         self._write_facts(self._facts["status"])
 
     @contextlib.contextmanager
     def checkpoint(self, step: int) -> Iterator[Path]:
-        """Fill ``checkpoints/step_<step>``, which appears complete or not at all; call it on every process."""
+        """Fill ``checkpoints/step_<step>``, which appears complete or not at all; for every process."""
         goal = self.path / "checkpoints" / f"step_{step:06d}"
         partial = goal.with_name(f".{goal.name}.partial")
         if self.is_main:
@@ -191,7 +201,10 @@ class RunFolder:
     def write_summary(self, numbers: Mapping[str, Any]) -> None:
         """Write the run's own numbers as ``summary.json``, with its stage and seconds."""
         if self.is_main:
-            write_json(self.path / "summary.json", {"stage": self._facts["stage"], "seconds": self.seconds, **numbers})
+            write_json(
+                self.path / "summary.json",
+                {"stage": self._facts["stage"], "seconds": self.seconds, **numbers},
+            )
 
     def finish(self, status: str = "finished") -> None:
         """Close the files and note how the run ended: finished, interrupted or failed."""

@@ -1,7 +1,7 @@
 """Files of one JSON object a line that grow while a run goes (metrics, samples) and survive a kill.
 
-A line is flushed as it is written, so that a killed run keeps all but the line it was writing; that torn line is
-cut off when the file is opened again.
+A line is flushed as it is written, so that a killed run keeps all but the line it was writing; that torn line
+is cut off when the file is opened again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["JsonlFile", "read_jsonl"]
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """Read the rows of a file that `JsonlFile` wrote; a torn last line is left out, a missing file has no rows.
+    """Read the rows of a file that `JsonlFile` wrote; but not a torn last line; a missing file has none.
 
     Raises:
         ValueError: a line before the last is no JSON object; names the file and the line.
@@ -29,7 +29,9 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
         return []
     lines = path.read_bytes().split(b"\n")
     rows = []
-    for number, line in enumerate(lines[:-1], start=1):  # a whole line ends in a newline: what follows it is torn
+    for number, line in enumerate(
+        lines[:-1], start=1
+    ):  # a whole line ends in a newline: what follows it is torn
         try:
             row = json.loads(line)
         except ValueError as error:
@@ -56,8 +58,8 @@ class JsonlFile:
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row and flush it.
 
-        Tensors of one element are numbers; a number that is nan or infinite is written as null and named with its
-        value under the key ``nonfinite``.
+        Tensors of one element are numbers; a number that is nan or infinite is written as null and named with
+        its value under the key ``nonfinite``.
 
         Raises:
             OSError: the disk is full.

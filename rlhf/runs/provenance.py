@@ -18,7 +18,8 @@ from rlhf.runs.files import file_sha256
 __all__ = ["data_fingerprints", "git_state", "now", "provenance"]
 
 _PACKAGES = (
-    "rlhf torch transformers trl peft accelerate datasets tokenizers safetensors numpy pydantic pyyaml".split()
+    *("rlhf", "torch", "transformers", "trl", "peft", "accelerate", "datasets"),
+    *("tokenizers", "safetensors", "numpy", "pydantic", "pyyaml"),
 )
 
 
@@ -60,7 +61,7 @@ def _devices() -> list[str]:
 
 
 def git_state(folder: str | Path) -> dict[str, Any] | None:
-    """Commit, branch and whether tracked files differ from the commit; None where there is no git or no commit."""
+    """Commit, branch and the tracked files that differ from it; None where there is no git or no commit."""
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None

@@ -94,7 +94,8 @@ def _expectation(item: Any) -> str:
     template = _EXPECTED.get(item["type"])
     if template is None:
         return str(item["msg"])
-    return template.format(**item.get("ctx", {}))
+    limits = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
+    return template.format(**limits)
 
 
 def _hint(item: Any) -> str:

@@ -69,7 +69,7 @@ def section_in(annotation: Any) -> Section | None:
 
 
 def item_in(annotation: Any) -> Any | None:
-    """The annotation of the items of a list or tuple (``Items[SourceSettings]`` -> SourceSettings), or None."""
+    """The annotation of a list's items (``Items[SourceSettings]`` -> SourceSettings), or None."""
     for member in _members(annotation):
         if get_origin(member) in (list, tuple) and get_args(member):
             return get_args(member)[0]

@@ -1,7 +1,7 @@
 """The sections that several stages have in common.
 
-Text values may hold ``{run.root}``, which is replaced by the value of ``run.root`` and by nothing else, so that one
-setting moves the outputs and inputs of all stages together.
+Text values may hold ``{run.root}``, which is replaced by the value of ``run.root`` and by nothing else, so
+that one setting moves the outputs and inputs of all stages together.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ __all__ = [
 ]
 
 
-
 def _expand_home(text: str) -> str:
     return str(Path(text).expanduser()) if text.startswith("~") else text
 
@@ -40,7 +39,9 @@ PathText = Annotated[str, Field(min_length=1), AfterValidator(_expand_home)]
 """A path or a hub id as text; a leading ``~`` is the home folder."""
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Tracker = Literal["tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab"]
+Tracker = Literal[
+    "tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab"
+]
 
 
 def _source_fields() -> Iterator[tuple[str, Any, Any]]:
@@ -67,7 +68,7 @@ class RunSettings(Settings):
     resume: Literal["auto"] | bool = "auto"
     """auto: go on with an unfinished run of the same settings; true: go on or stop; false: start anew."""
     keep_previous: bool = True
-    """Move an older run in `output` to ``<output>.previous`` (true) or delete it (false) when a new one starts."""
+    """When a new run starts, move a finished one to ``<output>.previous`` instead of deleting it."""
     trackers: Items[Tracker] = ()
     """Experiment trackers beside metrics.jsonl, as accelerate names them."""
 

@@ -45,7 +45,9 @@ class TrainerSettings(Settings):
         check_divides(self.batch_size, "batch_size", self.microbatch_size, "microbatch_size")
         return self
 
-    def plan(self, run: RunSettings, checkpoint: CheckpointSettings, evaluate_every: int | None) -> dict[str, Any]:
+    def plan(
+        self, run: RunSettings, checkpoint: CheckpointSettings, evaluate_every: int | None
+    ) -> dict[str, Any]:
         """Return the keyword arguments of `rlhf.training.TrainingPlan`."""
         return {
             "epochs": self.epochs,

@@ -1,8 +1,8 @@
 """YAML as people mean it: 1.2 booleans, numbers with exponents, no duplicate keys, errors with a line.
 
-PyYAML follows YAML 1.1, where ``no`` is a boolean, ``5e-6`` is text, ``12:30`` is 750 and of two equal keys the
-last wins without a word. Here ``true``/``false`` are the only booleans, ``5e-6`` is a number, dates and times
-stay text, and a duplicate key is refused.
+PyYAML follows YAML 1.1, where ``no`` is a boolean, ``5e-6`` is text, ``12:30`` is 750 and of two equal keys
+the last wins without a word. Here ``true``/``false`` are the only booleans, ``5e-6`` is a number, dates and
+times stay text, and a duplicate key is refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RULES: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with our rules for plain words instead of YAML 1.1's."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 (PyYAML's own way: a class without its parent's rules)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         lines: dict[Hashable, int] = {}
@@ -44,7 +44,10 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, bool) or not isinstance(key, (str, int)):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"a key must be text or a whole number, found {key!r}; quote it", key_node.start_mark
+                    None,
+                    None,
+                    f"a key must be text or a whole number, found {key!r}; quote it",
+                    key_node.start_mark,
                 )
             if key in lines:
                 raise yaml.constructor.ConstructorError(
@@ -55,7 +58,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what both YAML 1.1 and `_Loader` read back as it was: text is quoted if either would convert it."""
+    """Writes what YAML 1.1 and `_Loader` both read back as it was: text that either converts is quoted."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)  # list items stand deeper than their key: easier to read
@@ -75,10 +78,11 @@ def parse_yaml(text: str, where: str) -> Any:
         where: the name of its source, for errors.
 
     Raises:
-        SettingsError: broken YAML, a key that is neither text nor a whole number or is given twice; says ``where:line``.
+        SettingsError: broken YAML, or a key that is neither text nor a whole number or is given twice; says
+            ``where:line``.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}:{mark.line + 1}" if mark else where
@@ -94,7 +98,9 @@ def _explain(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> 
     if "\t" in line:
         return f"{problem}; YAML is indented with spaces, and this line has a tab"
     if "mapping values are not allowed" in problem:
-        return f"{problem}; text that holds ': ' needs quotes, and keys of a section need the same indentation"
+        return (
+            f"{problem}; text that holds ': ' needs quotes, and keys of a section need the same indentation"
+        )
     if "expected alphabetic or numeric character" in problem and "*" in line:
         return f"{problem}; text that starts with '*' needs quotes"
     return problem
@@ -113,7 +119,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except IsADirectoryError:
         raise SettingsError(f"{path} is a folder; give one of the YAML files in it") from None
     except UnicodeDecodeError as error:
-        raise SettingsError(f"is not UTF-8 text ({error.reason} at byte {error.start})", where=str(path)) from None
+        raise SettingsError(
+            f"is not UTF-8 text ({error.reason} at byte {error.start})", where=str(path)
+        ) from None
     except OSError as error:
         raise SettingsError(f"cannot be read: {error.strerror}", where=str(path)) from None
     values = parse_yaml(text, str(path))
@@ -121,7 +129,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         found = "a list" if isinstance(values, list) else repr(values)
-        raise SettingsError(f"holds {found}; settings are 'section:' with 'key: value' lines below", where=str(path))
+        raise SettingsError(
+            f"holds {found}; settings are 'section:' with 'key: value' lines below", where=str(path)
+        )
     return values
 
 

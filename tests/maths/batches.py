@@ -27,7 +27,7 @@ class Batch:
 
 
 def random_batch(seed: int, rows: int = 4, length: int = 6, *, gaps: bool = False) -> Batch:
-    """Draw a batch of responses of 1 to `length` tokens, padded on the right, with gaps in the mask if asked."""
+    """Draw responses of 1 to `length` tokens, padded on the right; `gaps` are holes in the mask."""
     random = torch.Generator().manual_seed(seed)
     lengths = torch.randint(1, length + 1, (rows, 1), generator=random)
     mask = torch.arange(length) < lengths

@@ -16,7 +16,7 @@ ALL = torch.ones(1, 3, dtype=torch.bool)
 
 
 def slow_gae(rewards, values, mask, gamma: float, lam: float) -> torch.Tensor:
-    """A_t = sum over l of (gamma lambda)^l delta_(t+l), quadratic, over the counted tokens alone (equation 16)."""
+    """A_t = sum over l of (gamma lambda)^l delta_(t+l) over the counted tokens alone (equation 16)."""
     result = torch.zeros_like(rewards)
     for b in range(rewards.shape[0]):
         places = [t for t in range(rewards.shape[1]) if mask[b, t]]
@@ -69,8 +69,10 @@ def test_inv45_padding_never_leaks(seed: int, gaps: bool) -> None:
     for poison in (float("nan"), float("inf"), -77.0):
         rewards, values = (poisoned(x, batch.mask, poison) for x in (batch.rewards, batch.values))
         dirty = gae(rewards, values, batch.mask, 0.99, 0.95)
-        assert torch.equal(dirty[0], clean[0]) and torch.equal(dirty[1], clean[1])
-    assert (clean[0][~batch.mask] == 0).all() and (clean[1][~batch.mask] == 0).all()
+        assert torch.equal(dirty[0], clean[0])
+        assert torch.equal(dirty[1], clean[1])
+    assert (clean[0][~batch.mask] == 0).all()
+    assert (clean[1][~batch.mask] == 0).all()
 
 
 def test_inv46_beyond_the_last_token_the_value_is_zero_unless_given() -> None:
@@ -114,8 +116,10 @@ def test_inv50_targets_have_no_gradient_and_inputs_are_untouched() -> None:
     batch = random_batch(0)
     rewards, values = batch.rewards.clone().requires_grad_(), batch.values.clone().requires_grad_()
     advantages, returns = gae(rewards, values, batch.mask, 1.0, 0.95)
-    assert not advantages.requires_grad and not returns.requires_grad
-    assert torch.equal(rewards, batch.rewards) and torch.equal(values, batch.values)
+    assert not advantages.requires_grad
+    assert not returns.requires_grad
+    assert torch.equal(rewards, batch.rewards)
+    assert torch.equal(values, batch.values)
 
 
 def test_inv28_a_response_of_one_token_and_of_none() -> None:
@@ -131,7 +135,8 @@ def test_batch_order_never_matters(seed: int) -> None:
     order = torch.randperm(4, generator=torch.Generator().manual_seed(seed))
     shuffled = gae(batch.rewards[order], batch.values[order], batch.mask[order], 1.0, 0.95)
     straight = gae(batch.rewards, batch.values, batch.mask, 1.0, 0.95)
-    assert torch.equal(shuffled[0], straight[0][order]) and torch.equal(shuffled[1], straight[1][order])
+    assert torch.equal(shuffled[0], straight[0][order])
+    assert torch.equal(shuffled[1], straight[1][order])
 
 
 def test_half_precision_is_computed_in_float32() -> None:
@@ -148,6 +153,10 @@ def test_impossible_coefficients_are_refused(gamma: float, lam: float, name: str
 def test_explained_variance_by_hand() -> None:
     returns, mask = torch.tensor([[1.0, 3.0, 99.0]]), torch.tensor([[True, True, False]])
     assert explained_variance(returns, returns, mask).item() == 1.0
-    assert explained_variance(torch.full((1, 3), 7.0), returns, mask).item() == 0.0  # a constant explains nothing
-    assert explained_variance(torch.tensor([[3.0, 1.0, 0.0]]), returns, mask).item() == -3.0  # errors -2, 2: 1 - 4
+    assert (
+        explained_variance(torch.full((1, 3), 7.0), returns, mask).item() == 0.0
+    )  # a constant explains nothing
+    assert (
+        explained_variance(torch.tensor([[3.0, 1.0, 0.0]]), returns, mask).item() == -3.0
+    )  # errors -2, 2: 1 - 4
     assert explained_variance(returns, torch.ones(1, 3), mask).item() == 0.0  # nothing to explain

@@ -26,7 +26,7 @@ def expected(estimator) -> float:
 
 
 def gradient_as_loss(estimator) -> torch.Tensor:
-    """Gradient in the logits of the expected loss over samples of the policy; the sampling itself has no gradient."""
+    """Gradient in the logits of the expected loss over samples; the sampling has no gradient."""
     logits = POLICY.log().requires_grad_()
     (POLICY * estimator(logits.log_softmax(0), REFERENCE.log())).sum().backward()
     assert logits.grad is not None
@@ -46,7 +46,9 @@ def test_by_hand() -> None:
     new, ref = torch.tensor([math.log(0.5)]), torch.tensor([math.log(0.25)])
     assert kl_k1(new, ref).item() == pytest.approx(math.log(2))  # the policy likes the token more: positive
     assert kl_k2(new, ref).item() == pytest.approx(math.log(2) ** 2 / 2)
-    assert kl_k3(new, ref).item() == pytest.approx(0.5 - 1 + math.log(2))  # ratio 1/2, minus 1, minus log(1/2)
+    assert kl_k3(new, ref).item() == pytest.approx(
+        0.5 - 1 + math.log(2)
+    )  # ratio 1/2, minus 1, minus log(1/2)
 
 
 def test_inv34_k1_and_k3_are_unbiased_and_k2_is_not() -> None:
@@ -66,7 +68,8 @@ def test_inv34_gradients_as_losses() -> None:
 def test_inv34_k2_and_k3_are_never_negative(seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
     new, ref = torch.randn(2, 3, 4, generator=random) - 2
-    assert (kl_k2(new, ref) >= 0).all() and (kl_k3(new, ref) >= 0).all()
+    assert (kl_k2(new, ref) >= 0).all()
+    assert (kl_k3(new, ref) >= 0).all()
 
 
 def test_k3_keeps_its_digits_where_policy_and_reference_are_close() -> None:

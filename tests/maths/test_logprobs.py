@@ -33,7 +33,9 @@ def slow_logprobs(logits: torch.Tensor, ids: torch.Tensor, temperature: float) -
 
 def slow_entropy(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """-sum_v p_v log p_v from the slow log-probabilities of every word."""
-    every_word = [slow_logprobs(logits, torch.full(logits.shape[:2], v), temperature) for v in range(logits.shape[2])]
+    every_word = [
+        slow_logprobs(logits, torch.full(logits.shape[:2], v), temperature) for v in range(logits.shape[2])
+    ]
     return -sum(log.exp() * log for log in every_word)
 
 
@@ -47,7 +49,12 @@ def test_by_hand() -> None:
     assert entropy(logits, 0.5).item() == pytest.approx(expected)
 
 
-@given(SEEDS, st.sampled_from([1, 3, 4, 10, 100, None]), st.sampled_from([0.7, 1.0, 1.5]), st.sampled_from([1, 2, 7, 33]))
+@given(
+    SEEDS,
+    st.sampled_from([1, 3, 4, 10, 100, None]),
+    st.sampled_from([0.7, 1.0, 1.5]),
+    st.sampled_from([1, 2, 7, 33]),
+)
 def test_inv13_chunked_equals_gathered_log_softmax_in_value_and_gradient(
     seed: int, chunk: int | None, temperature: float, vocab: int
 ) -> None:
@@ -91,7 +98,8 @@ def test_inv8_softmax_in_float32_from_bfloat16_logits() -> None:
     logits, ids = random_logits(3, 50)
     half = logits.to(torch.bfloat16)
     found = token_logprobs(half, ids)
-    assert found.dtype == torch.float32 and entropy(half).dtype == torch.float32
+    assert found.dtype == torch.float32
+    assert entropy(half).dtype == torch.float32
     torch.testing.assert_close(found.double(), slow_logprobs(half, ids, 1.0), atol=1e-5, rtol=1e-5)
     in_half = half.log_softmax(-1).gather(-1, ids[..., None]).squeeze(-1)
     assert (in_half.float() - found).abs().max() > 1e-3  # what would be lost
@@ -100,7 +108,8 @@ def test_inv8_softmax_in_float32_from_bfloat16_logits() -> None:
 def test_inv8_gradient_goes_back_in_the_dtype_of_the_logits() -> None:
     logits = random_logits(3)[0].to(torch.bfloat16).requires_grad_()
     token_logprobs(logits, random_logits(3)[1]).sum().backward()
-    assert logits.grad is not None and logits.grad.dtype == torch.bfloat16
+    assert logits.grad is not None
+    assert logits.grad.dtype == torch.bfloat16
 
 
 def test_inv3_over_a_truncated_support_probabilities_sum_to_one() -> None:
@@ -119,7 +128,9 @@ def test_inv18_a_banned_token_has_probability_zero_and_harms_nothing() -> None:
     banned.requires_grad_()
     ids = torch.full((2, 5), 3)
     (token_logprobs(banned, ids) + entropy(banned)).sum().backward()
-    assert banned.grad is not None and banned.grad.isfinite().all() and (banned.grad[..., 0] == 0).all()
+    assert banned.grad is not None
+    assert banned.grad.isfinite().all()
+    assert (banned.grad[..., 0] == 0).all()
     torch.testing.assert_close(token_logprobs(banned, ids), token_logprobs(logits[..., 1:], ids - 1))
     torch.testing.assert_close(entropy(banned), entropy(logits[..., 1:]))
     assert (token_logprobs(banned, torch.zeros(2, 5, dtype=torch.long)) == -torch.inf).all()

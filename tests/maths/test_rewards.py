@@ -58,7 +58,9 @@ def test_inv31_rewards_add_up_to_score_minus_kl(seed: int) -> None:
 
 
 def test_inv31_place_does_not_depend_on_truncation() -> None:
-    mask = torch.ones(1, 4, dtype=torch.bool)  # cut: every place is a token and the last one is not an end token
+    mask = torch.ones(
+        1, 4, dtype=torch.bool
+    )  # cut: every place is a token and the last one is not an end token
     assert token_rewards(torch.tensor([3.0]), torch.zeros(1, 4), mask, 0.1).tolist() == [[0.0, 0.0, 0.0, 3.0]]
 
 

@@ -1,0 +1,135 @@
+"""`ChatEncoder`: conversations and texts to token ids by a tokenizer and its template, without any limits.
+
+Only `rlhf.renderer` uses it; the rest of the library goes through `rlhf.rendering`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rlhf.errors import DataError
+from rlhf.templates import Conversation, special_ids, write_conversations
+
+__all__ = ["ChatEncoder"]
+
+
+class ChatEncoder:
+    """Encode with one tokenizer; never adds a token that neither template nor text asks for.
+
+    Args:
+        tokenizer: a transformers tokenizer with a chat template.
+        counts: where conversations are counted that had to be adapted (joined_turns, special_text).
+    """
+
+    def __init__(self, tokenizer: Any, counts: Counter[str]) -> None:
+        self.tokenizer = tokenizer
+        self.counts = counts
+        names = tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer)))
+        longest_first = sorted(names, key=len, reverse=True)
+        self._special_text = re.compile("|".join(re.escape(name) for name in longest_first))
+
+    def encode(self, texts: Sequence[str], *, literal: bool = False) -> list[list[int]]:
+        """Return the ids of each text; `literal` reads special tokens' text as text."""
+        if not texts:
+            return []
+        ids: list[list[int]] = self.tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            split_special_tokens=literal,
+            return_attention_mask=False,
+            verbose=False,
+        )["input_ids"]
+        return ids
+
+    def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
+        """Return the text of ids as it is, without tidying of spaces."""
+        text: str = self.tokenizer.decode(
+            list(ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def encode_prompts(self, conversations: Sequence[Conversation]) -> list[list[int]] | None:
+        """Return the ids of plain conversations in one go, or None if any needs to be looked at by itself.
+
+        That is one with the text of a special token in it, or with roles that the template refuses.
+        """
+        if any(self._has_special_text(messages) for messages in conversations):
+            return None
+        try:
+            return self.encode(write_conversations(self.tokenizer, conversations, generation_prompt=True))
+        except DataError:
+            return None
+
+    def encode_prompt(self, messages: Conversation) -> list[int]:
+        """Return the ids of one conversation with the generation prompt.
+
+        Raises:
+            DataError: the template refuses its roles.
+        """
+        if self._has_special_text(messages):
+            return self._encode_literally(messages)
+        return self.encode(write_conversations(self.tokenizer, [messages], generation_prompt=True))[0]
+
+    def adapt(self, messages: Conversation) -> Conversation:
+        """Return the conversation in a form that the template takes.
+
+        That is itself; or, where the template refuses it, with its system message joined to the first turn
+        and the turns of one speaker in a row joined (counted as joined_turns).
+
+        Raises:
+            DataError: the template refuses that too.
+        """
+        try:
+            self.encode_prompt(messages)
+        except DataError:
+            joined = _join_speakers(messages)
+            if joined == list(messages):
+                raise
+            self.encode_prompt(joined)
+            self.counts["joined_turns"] += 1
+            return joined
+        return messages
+
+    def _has_special_text(self, messages: Conversation) -> bool:
+        return any(self._special_text.search(message["content"]) for message in messages)
+
+    def _encode_literally(self, messages: Conversation) -> list[int]:
+        """Encode a conversation that holds a special token's text: there it is text, not the token.
+
+        While the template writes, a letter of Unicode's private use area stands for each such text.
+        """
+        used = {letter for message in messages for letter in message["content"]}
+        place = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in used)
+        texts = [text for message in messages for text in self._special_text.findall(message["content"])]
+        held = [
+            {"role": message["role"], "content": self._special_text.sub(place, message["content"])}
+            for message in messages
+        ]
+        pieces = write_conversations(self.tokenizer, [held], generation_prompt=True)[0].split(place)
+        if len(pieces) != len(texts) + 1:  # the template left a message out, or wrote one twice
+            raise DataError(
+                "a message holds the text of a special token, and the chat template moves it about"
+            )
+        ids = self.encode(pieces[:1])[0]
+        for text, piece in zip(texts, pieces[1:], strict=True):
+            ids = ids + self.encode([text], literal=True)[0] + self.encode([piece])[0]
+        return ids
+
+    def count_special_text(self, messages: Conversation) -> None:
+        """Count a rendered conversation that holds a special token's text."""
+        if self._has_special_text(messages):
+            self.counts["special_text"] += 1
+
+
+def _join_speakers(messages: Conversation) -> list[dict[str, str]]:
+    """Join a system message to the turn after it, and the turns of one speaker in a row, by blank lines."""
+    joined: list[dict[str, str]] = []
+    for message in messages:
+        if joined and joined[-1]["role"] in ("system", message["role"]):
+            joined[-1] = {**message, "content": f"{joined[-1]['content']}\n\n{message['content']}"}
+        else:
+            joined.append(dict(message))
+    return joined

@@ -1,0 +1,97 @@
+"""What several stages do with their settings before the library takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.errors import ModelError
+from rlhf.runs import console
+
+if TYPE_CHECKING:
+    from rlhf.feedback.mapping import Source
+    from rlhf.feedback.records import Reading
+    from rlhf.models.adapters import LoraSpec
+    from rlhf.rendering import Renderer
+    from rlhf.runs.folder import RunFolder
+    from rlhf.settings.shared import LoraSettings, ModelSettings, SourceSettings
+
+__all__ = [
+    "build_lora",
+    "build_renderer",
+    "build_sources",
+    "fingerprint_sources",
+    "open_tokenizer",
+    "say_counts",
+    "say_reading",
+]
+
+
+def build_sources(settings: Sequence[SourceSettings]) -> list[Source]:
+    """Turn the settings of data sources into what `rlhf.feedback` reads."""
+    return [source.build() for source in settings]
+
+
+def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> None:
+    """Note which files the run reads; a resumed run refuses other ones."""
+    from rlhf.feedback.files import find_files
+
+    run.fingerprint_data(file for group in groups for source in group for file in find_files(source.path))
+
+
+def say_reading(name: str, reading: Reading[Any]) -> None:
+    """Say how many records there are and everything odd about them."""
+    first, *rest = reading.summary()
+    console.say(f"{name}: {first}")
+    for line in rest:
+        console.say(f"  {line}")
+
+
+def say_counts(name: str, renderer: Renderer) -> None:
+    """Say what rendering cut, dropped or adapted."""
+    for line in renderer.report():
+        console.say(f"  {name}: {line}")
+
+
+def open_tokenizer(model: ModelSettings) -> Any:
+    """Load the tokenizer that the settings name, with their end token and template."""
+    from rlhf.models.loading import load_tokenizer
+
+    template = None
+    if model.chat_template is not None:
+        file = Path(model.chat_template)
+        if not file.is_file():
+            raise ModelError(f"{model.chat_template!r} does not exist", where="model.chat_template")
+        template = file.read_text(encoding="utf-8")
+    return load_tokenizer(
+        model.path,
+        revision=model.revision,
+        trust_remote_code=model.trust_remote_code,
+        eos_token=model.eos_token,
+        chat_template=template,
+    )
+
+
+def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_response_tokens: int) -> Renderer:
+    """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response."""
+    from rlhf.rendering import Renderer
+
+    generation = getattr(model, "generation_config", None)
+    stops = getattr(generation, "eos_token_id", None)
+    return Renderer(
+        tokenizer,
+        max_prompt_tokens=max_prompt_tokens,
+        max_response_tokens=max_response_tokens,
+        context_tokens=getattr(model.config, "max_position_embeddings", None),
+        extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
+    )
+
+
+def build_lora(settings: LoraSettings | None) -> LoraSpec | None:
+    """Turn the settings of LoRA into what `rlhf.models` takes; None trains all weights."""
+    from rlhf.models.adapters import LoraSpec
+
+    if settings is None:
+        return None
+    return LoraSpec(settings.rank, settings.alpha, settings.dropout, settings.target_modules)

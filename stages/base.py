@@ -1,0 +1,158 @@
+"""A base model from text: a tokenizer and a small GPT from scratch -> runs/base.
+
+python -m stages.base --config configs/base.yaml [--dry-run] [key=value ...]
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from rlhf.errors import DataError
+from rlhf.runs import console
+from rlhf.runs.clock import format_seconds
+from rlhf.runs.folder import RunFolder
+from rlhf.settings.base import BaseSettings
+from stages import _inputs
+from stages._command import run_stage
+
+if TYPE_CHECKING:
+    from rlhf.pretraining import Packed
+
+
+def check(settings: BaseSettings) -> None:
+    """Read the text files and load the generator."""
+    from rlhf.feedback.reading import read_texts
+    from rlhf.scoring import load_function
+
+    if settings.data.generator is not None:
+        load_function(settings.data.generator)
+    if settings.data.train:
+        _inputs.say_reading("data.train", read_texts(_inputs.build_sources(settings.data.train)))
+
+
+def train(settings: BaseSettings, run: RunFolder) -> None:
+    """Read, make a tokenizer, pack, train, save."""
+    import torch
+    from accelerate import PartialState
+
+    from rlhf.models.loading import DTYPES
+    from rlhf.models.saving import save_model
+    from rlhf.pretraining import block_loss, build_gpt2, pack, perplexity, pretrain, train_tokenizer
+    from rlhf.training.plan import TrainingPlan
+
+    # 1. Text, some of it held out.
+    _inputs.fingerprint_sources(run, settings.data.train)
+    train_texts, validation_texts = _texts(settings)
+    console.say(f"{len(train_texts):,} documents to read, {len(validation_texts):,} held out")
+
+    # 2. Its tokenizer, and the text as blocks of the model's context.
+    context_tokens = settings.model.context_tokens
+    tokenizer = train_tokenizer(train_texts, settings.model.vocabulary_size, context_tokens)
+    packed = pack(train_texts, tokenizer, context_tokens)
+    held_out = pack(validation_texts, tokenizer, context_tokens)
+    _say_packed(packed, len(tokenizer), train_texts)
+    validation_blocks = held_out.blocks[: settings.evaluation.num_blocks]
+
+    # 3. A GPT-2 that knows nothing.
+    torch.manual_seed(settings.run.seed)
+    model = build_gpt2(
+        tokenizer,
+        layers=settings.model.layers,
+        width=settings.model.width,
+        heads=settings.model.heads,
+        context_tokens=context_tokens,
+    ).to(PartialState().device)
+    num_parameters = sum(p.numel() for p in model.parameters())
+    console.say(f"{num_parameters:,} parameters")
+
+    def evaluate() -> dict[str, Any]:
+        loss = block_loss(model, validation_blocks, settings.base.microbatch_size)
+        return {"validation_loss": loss, "validation_perplexity": perplexity(loss)}
+
+    # 4. Reading.
+    before = evaluate()
+    if run.resume_from is None:
+        run.metrics.append({"step": 0, **{f"base/{name}": value for name, value in before.items()}})
+    plan = TrainingPlan(
+        **settings.base.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
+    )
+    num_steps = pretrain(model, packed.blocks, plan, run=run, evaluate=evaluate)
+    after = evaluate()
+    run.metrics.append({"step": num_steps, **{f"base/{name}": value for name, value in after.items()}})
+    console.say(
+        f"held-out perplexity {after['validation_perplexity']:.4g} (before: {before['validation_perplexity']:.4g})"
+    )
+
+    # 5. A plain Hugging Face folder.
+    numbers = {
+        **after,
+        "num_parameters": num_parameters,
+        "vocabulary_size": len(tokenizer),
+        "num_documents": packed.num_documents,
+        "num_tokens": packed.num_tokens,
+        "num_dropped_tokens": packed.num_dropped_tokens,
+        "num_steps": num_steps,
+    }
+    if run.is_main:
+        save_model(
+            model,
+            tokenizer,
+            run.path,
+            card=_card(settings, {**numbers, "trained in": format_seconds(run.seconds)}),
+            stop_token_ids=[tokenizer.eos_token_id],
+            dtype=DTYPES[settings.base.save_dtype],
+        )
+    run.write_summary(numbers)
+
+
+def _texts(settings: BaseSettings) -> tuple[list[str], list[str]]:
+    """Return the texts to train on and those held out; equal texts are on the same side."""
+    from rlhf.feedback.columns import group_of_text
+    from rlhf.feedback.reading import read_texts
+    from rlhf.feedback.splits import split_of
+    from rlhf.scoring import load_function
+
+    found: list[tuple[str, str]] = []
+    if settings.data.train:
+        records = read_texts(_inputs.build_sources(settings.data.train)).records
+        found += [(record.text, record.group) for record in records]
+    if settings.data.generator is not None:
+        documents = load_function(settings.data.generator)(settings.data.generator_seed)
+        found += [(text, group_of_text(text)) for text in islice(documents, settings.data.num_documents)]
+    held_out = settings.data.validation_fraction
+    fractions = {"validation": held_out, "train": 1.0 - held_out}
+    sides: dict[str, list[str]] = {"train": [], "validation": []}
+    for text, group in found:
+        sides[split_of(group, fractions)].append(text)
+    for name, texts in sides.items():
+        if not texts:
+            raise DataError(f"{len(found)} documents leave none for {name}", where="data.validation_fraction")
+    return sides["train"], sides["validation"]
+
+
+def _say_packed(packed: Packed, vocabulary_size: int, texts: list[str]) -> None:
+    characters = sum(map(len, texts)) / packed.num_tokens
+    console.say(
+        f"{packed.num_tokens:,} tokens in {len(packed.blocks):,} blocks ({packed.num_dropped_tokens:,} left over at the "
+        f"end), a vocabulary of {vocabulary_size:,}, {characters:.2f} characters a token"
+    )
+
+
+def _card(settings: BaseSettings, numbers: dict[str, Any]) -> str:
+    from rlhf.models.card import build_card
+
+    sources = [source.path for source in settings.data.train]
+    sources += [settings.data.generator] if settings.data.generator is not None else []
+    return build_card(
+        settings.run.name or "Base model",
+        f"A GPT-2 trained from scratch on the text of {', '.join(sources)}. It continues text and follows no instruction.",
+        task="text-generation",
+        base_model=None,
+        numbers=numbers,
+        tags=("base",),
+    )
+
+
+if __name__ == "__main__":
+    run_stage("base", BaseSettings, train, check=check)

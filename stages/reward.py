@@ -1,0 +1,288 @@
+"""The reward model: ranked responses -> runs/reward.
+
+python -m stages.reward --config configs/reward.yaml [--dry-run] [key=value ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlhf.errors import DataError
+from rlhf.runs import console
+from rlhf.runs.folder import RunFolder
+from rlhf.settings.reward import RewardSettings
+from stages import _inputs
+from stages._command import run_stage
+
+if TYPE_CHECKING:
+    from rlhf.feedback.records import Ranking
+    from rlhf.rendering import RenderedRanking, Renderer
+    from rlhf.settings.shared import SourceSettings
+
+SPLITS = ("train", "validation", "test")
+
+
+def check(settings: RewardSettings) -> None:
+    """Read the data, load the judge, look for the model."""
+    from rlhf.feedback.reading import read_rankings
+    from rlhf.models.loading import check_model_path
+    from rlhf.scoring import load_function
+
+    if settings.evaluation.judge is not None:
+        load_function(settings.evaluation.judge)
+    for name in SPLITS:
+        sources = _inputs.build_sources(getattr(settings.data, name))
+        if sources:
+            _inputs.say_reading(f"data.{name}", read_rankings(sources))
+    check_model_path(settings.model.path)
+
+
+def train(settings: RewardSettings, run: RunFolder) -> None:
+    """Load, measure, train, centre, measure again, save."""
+    from accelerate import PartialState
+
+    from rlhf.models import add_lora, build_reward_model, disable_dropout, ensure_distinct_pad, save_model
+    from rlhf.models.adapters import has_adapter, merged_copy
+    from rlhf.ranking.training import train_reward_model
+    from rlhf.training.plan import TrainingPlan
+
+    # 1. The SFT model with a fresh score head, without dropout.
+    tokenizer = _inputs.open_tokenizer(settings.model)
+    model = build_reward_model(
+        settings.model.path,
+        dtype=settings.model.dtype,
+        revision=settings.model.revision,
+        trust_remote_code=settings.model.trust_remote_code,
+    )
+    ensure_distinct_pad(model, tokenizer)
+    disable_dropout(model)
+    renderer = _inputs.build_renderer(
+        tokenizer, model, settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
+    )
+
+    # 2. Rankings as ids.
+    _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
+    records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
+    records["test"] = records["test"] or records["validation"]
+    train_set, num_left_out = _train_set(settings, records["train"], renderer)
+    validation_set = _render(records["validation"], renderer)[: settings.evaluation.num_rankings]
+    test_set = _render(records["test"], renderer)
+    _inputs.say_counts("rendering", renderer)
+
+    # 3. Before: nothing is learnt yet, accuracy should be near one half.
+    lora = _inputs.build_lora(settings.lora)
+    model = add_lora(model, lora, keep_trainable=("score",)) if lora is not None else model
+    model = model.to(PartialState().device)
+    evaluate = _evaluation(settings, model, validation_set)
+    before = evaluate()
+    if run.resume_from is None:
+        run.metrics.append({"step": 0, **{f"reward/{name}": value for name, value in before.items()}})
+    console.say(f"before: pair accuracy {before['pair_accuracy_labels']:.3f} on validation rankings")
+
+    # 4. Training.
+    plan = TrainingPlan(
+        **settings.reward.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
+    )
+    num_steps = train_reward_model(
+        model,
+        train_set,
+        plan,
+        loss=settings.reward.loss,
+        ties=settings.reward.ties,
+        centring_coef=settings.reward.centring_coef,
+        run=run,
+        evaluate=evaluate,
+    )
+    after = evaluate()
+    run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
+
+    # 5. What the SFT model says scores 0 on average from now on.
+    model = merged_copy(model) if has_adapter(model) else model
+    numbers = _centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
+
+    # 6. After, on the test rankings, beside what anybody would get without a reward model.
+    numbers |= _assess(settings, run, model, test_set, records, renderer)
+    numbers |= {
+        "pair_accuracy_labels_before": before["pair_accuracy_labels"],
+        "num_rankings": len(train_set),
+        "num_rankings_left_out": num_left_out,
+        "num_steps": num_steps,
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+    }
+    _say_numbers(numbers)
+
+    # 7. A plain Hugging Face folder.
+    if run.is_main:
+        save_model(model, tokenizer, run.path, card=_card(settings, numbers))
+    run.write_summary({**numbers, "counts": dict(renderer.counts)})
+
+
+def _read(sources: Sequence[SourceSettings]) -> list[Ranking]:
+    from rlhf.feedback.reading import read_rankings
+
+    return read_rankings(_inputs.build_sources(sources)).records if sources else []
+
+
+def _render(records: Sequence[Ranking], renderer: Renderer) -> list[RenderedRanking]:
+    from rlhf.rendering import render_rankings
+
+    if not records:
+        raise DataError("there are no rankings to measure on", where="data.validation")
+    return render_rankings(records, renderer)
+
+
+def _train_set(
+    settings: RewardSettings, records: Sequence[Ranking], renderer: Renderer
+) -> tuple[list[RenderedRanking], int]:
+    from rlhf.ranking.batch import drop_unusable
+
+    rendered = _render(records, renderer)
+    usable, num_left_out = drop_unusable(rendered, settings.reward.loss, settings.reward.ties)
+    if num_left_out:
+        console.say(f"  {num_left_out:,} rankings hold nothing that this loss can learn from; left out")
+    if not usable:
+        raise DataError("no ranking has an order to learn from", where="data.train")
+    return usable, num_left_out
+
+
+def _evaluation(
+    settings: RewardSettings, model: Any, rankings: Sequence[RenderedRanking]
+) -> Callable[[], dict[str, Any]]:
+    from rlhf.ranking.assessment import assess_scores, score_rankings
+
+    names = ("pair_accuracy_labels", "log_loss", "calibration_error", "score_mean", "score_std")
+    batch_size = _sequences_at_once(settings)
+
+    def evaluate() -> dict[str, Any]:
+        found = assess_scores(score_rankings(model, rankings, batch_size), rankings)
+        return {name: found[name] for name in names}
+
+    return evaluate
+
+
+def _sequences_at_once(settings: RewardSettings) -> int:
+    """About as many sequences as a training micro-batch has: its prompts have four responses or more."""
+    return 4 * settings.reward.microbatch_size
+
+
+def _centre(
+    settings: RewardSettings, model: Any, prompts: Sequence[Any], renderer: Renderer
+) -> dict[str, Any]:
+    from rlhf.models import disable_dropout, load_causal_lm
+    from rlhf.ranking.centring import centre_on_policy
+
+    if settings.centring is None:
+        return {}
+    policy = load_causal_lm(
+        settings.model.path,
+        dtype=settings.model.dtype,
+        revision=settings.model.revision,
+        trust_remote_code=settings.model.trust_remote_code,
+    ).to(next(model.parameters()).device)
+    disable_dropout(policy)
+    distinct = list({prompt.messages: prompt for prompt in prompts}.values())
+    found = centre_on_policy(
+        model,
+        policy,
+        renderer,
+        distinct[: settings.centring.num_prompts],
+        max_response_tokens=settings.centring.max_response_tokens,
+        temperature=settings.centring.temperature,
+        seed=settings.run.seed,
+        batch_size=_sequences_at_once(settings),
+    )
+    console.say(
+        f"centred: SFT responses scored {found.shift:.4g}, now {found.mean:.2g} (spread {found.std:.3g})"
+    )
+    return {"centring_shift": found.shift, "sft_score_mean": found.mean, "sft_score_std": found.std}
+
+
+def _assess(
+    settings: RewardSettings,
+    run: RunFolder,
+    model: Any,
+    rankings: Sequence[RenderedRanking],
+    records: dict[str, list[Ranking]],
+    renderer: Renderer,
+) -> dict[str, Any]:
+    from rlhf.ranking.assessment import (
+        assess_baselines,
+        assess_scores,
+        judge_rankings,
+        labeler_agreement,
+        score_rankings,
+    )
+    from rlhf.scoring import load_function
+
+    scores = score_rankings(model, rankings, _sequences_at_once(settings))
+    judged = None
+    if settings.evaluation.judge is not None:
+        judge = load_function(settings.evaluation.judge)
+        judged = judge_rankings(judge, rankings, renderer, settings.evaluation.judge)
+    _write_samples(run, rankings, scores, judged, renderer)
+    return {
+        **assess_scores(scores, rankings, judged),
+        **assess_baselines(rankings),
+        **labeler_agreement([ranking for of_split in records.values() for ranking in of_split]),
+    }
+
+
+def _write_samples(
+    run: RunFolder,
+    rankings: Sequence[RenderedRanking],
+    scores: list[list[float]],
+    judged: list[list[float]] | None,
+    renderer: Renderer,
+    num_rankings: int = 100,
+) -> None:
+    for number, ranking in enumerate(rankings[:num_rankings]):
+        for k, ids in enumerate(ranking.response_ids):
+            run.samples.append(
+                {
+                    "id": ranking.prompt.id,
+                    "prompt": ranking.prompt.as_dicts(),
+                    "response": renderer.decode_response(ids),
+                    "rank": ranking.ranks[k],
+                    "score": scores[number][k],
+                    **({"judge": judged[number][k]} if judged is not None else {}),
+                }
+            )
+
+
+def _say_numbers(numbers: dict[str, Any]) -> None:
+    shown = (
+        "pair_accuracy_judge",
+        "pair_accuracy_labels",
+        "judge_accuracy_labels",
+        "labeler_agreement",
+        "longer_wins",
+        "first_wins",
+    )
+    rows = [
+        (name, *(numbers[key] for key in (name, f"{name}_low", f"{name}_high")))
+        for name in shown
+        if name in numbers
+    ]
+    console.table(rows, ("on test rankings", "share", "low", "high"))
+
+
+def _card(settings: RewardSettings, numbers: dict[str, Any]) -> str:
+    from rlhf.models.card import build_card
+
+    sources = ", ".join(source.path for source in settings.data.train)
+    text = f"Scores responses; `{settings.model.path}` trained on the rankings of {sources}. "
+    text += "The score is the logit of `AutoModelForSequenceClassification` for prompt and response in the chat template"
+    text += ", the end token included; responses of the model it started from score 0 on average."
+    return build_card(
+        settings.run.name or "Reward model",
+        text,
+        task="text-classification",
+        base_model=settings.model.path,
+        numbers=numbers,
+        tags=("reward-model",),
+    )
+
+
+if __name__ == "__main__":
+    run_stage("reward", RewardSettings, train, check=check)

@@ -1,0 +1,194 @@
+"""Supervised fine-tuning: demonstrations -> runs/sft.
+
+python -m stages.sft --config configs/sft.yaml [--dry-run] [key=value ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlhf.runs import console
+from rlhf.runs.folder import RunFolder
+from rlhf.settings.sft import SftSettings
+from stages import _inputs
+from stages._command import run_stage
+
+if TYPE_CHECKING:
+    from rlhf.feedback.records import Demonstration
+    from rlhf.rendering import Rendered, Renderer
+
+
+def check(settings: SftSettings) -> None:
+    """Read the data and look for the model."""
+    from rlhf.feedback.reading import read_demonstrations
+    from rlhf.models.loading import check_model_path
+
+    check_model_path(settings.model.path)
+    for name in ("train", "validation"):
+        sources = _inputs.build_sources(getattr(settings.data, name))
+        _inputs.say_reading(f"data.{name}", read_demonstrations(sources))
+
+
+def train(settings: SftSettings, run: RunFolder) -> None:
+    """Load, measure, train, measure again, save."""
+    from accelerate import PartialState
+
+    from rlhf.models import add_lora, disable_dropout, load_causal_lm, save_model
+    from rlhf.sft import train_sft
+    from rlhf.training.plan import TrainingPlan
+
+    # 1. The base model, without dropout: what is trained is what PPO will sample from.
+    tokenizer = _inputs.open_tokenizer(settings.model)
+    model = load_causal_lm(
+        settings.model.path,
+        dtype=settings.model.dtype,
+        revision=settings.model.revision,
+        trust_remote_code=settings.model.trust_remote_code,
+    )
+    disable_dropout(model)
+    renderer = _inputs.build_renderer(
+        tokenizer, model, settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
+    )
+
+    # 2. Demonstrations as ids; the first one is shown with its trained tokens marked.
+    _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
+    train_set, validation_set, validation_records = _render(settings, renderer)
+    console.say("the first demonstration; what is trained stands between the marks:")
+    console.say(renderer.show(train_set[0]))
+
+    # 3. Before.
+    lora = _inputs.build_lora(settings.lora)
+    model = (add_lora(model, lora) if lora is not None else model).to(PartialState().device)
+    evaluate = _evaluation(settings, model, renderer, validation_set)
+    before = evaluate()
+    if run.resume_from is None:
+        run.metrics.append({"step": 0, **{f"sft/{name}": value for name, value in before.items()}})
+        _sample(settings, run, model, renderer, validation_records, "before", step=0)
+    console.say(f"before: validation perplexity {before['validation_perplexity']:.4g}")
+
+    # 4. Training.
+    plan = TrainingPlan(
+        **settings.sft.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
+    )
+    num_steps = train_sft(model, tokenizer, train_set, plan, run=run, evaluate=evaluate)
+
+    # 5. After.
+    after = evaluate()
+    run.metrics.append({"step": num_steps, **{f"sft/{name}": value for name, value in after.items()}})
+    _sample(settings, run, model, renderer, validation_records, "after", step=num_steps)
+    console.say(f"after: validation perplexity {after['validation_perplexity']:.4g}")
+    numbers = _numbers(model, train_set, renderer, before, after, num_steps)
+
+    # 6. A plain Hugging Face folder.
+    if run.is_main:
+        save_model(
+            model,
+            tokenizer,
+            run.path,
+            card=_card(settings, numbers),
+            stop_token_ids=renderer.stop_token_ids,
+            keep_adapter=settings.lora is not None and not settings.lora.merge,
+        )
+    run.write_summary({**numbers, "counts": dict(renderer.counts)})
+
+
+def _render(
+    settings: SftSettings, renderer: Renderer
+) -> tuple[list[Rendered], list[Rendered], list[Demonstration]]:
+    from rlhf.feedback.reading import read_demonstrations
+    from rlhf.rendering import render_demonstrations
+
+    train_records = read_demonstrations(_inputs.build_sources(settings.data.train)).records
+    validation_records = read_demonstrations(_inputs.build_sources(settings.data.validation)).records
+    train_set = render_demonstrations(train_records, renderer)
+    validation_set = render_demonstrations(validation_records, renderer)
+    _inputs.say_counts("rendering", renderer)
+    return train_set, validation_set[: settings.evaluation.num_demonstrations], validation_records
+
+
+def _evaluation(
+    settings: SftSettings, model: Any, renderer: Renderer, demonstrations: Sequence[Rendered]
+) -> Callable[[], dict[str, Any]]:
+    from rlhf.sft import response_loss
+
+    def evaluate() -> dict[str, Any]:
+        found = response_loss(model, demonstrations, renderer.pad_token_id, settings.sft.microbatch_size)
+        return {"validation_loss": found.loss, "validation_perplexity": found.perplexity}
+
+    return evaluate
+
+
+def _sample(
+    settings: SftSettings,
+    run: RunFolder,
+    model: Any,
+    renderer: Renderer,
+    demonstrations: Sequence[Demonstration],
+    when: str,
+    step: int,
+) -> None:
+    """Answer some held-out prompts; the rows go to samples.jsonl, the first few to the console."""
+    from rlhf.rollout import sample_texts
+
+    chosen = list(demonstrations[: settings.evaluation.num_samples])
+    responses = sample_texts(
+        model,
+        renderer,
+        [one.prompt for one in chosen],
+        max_new_tokens=settings.sft.max_response_tokens,
+        temperature=settings.evaluation.temperature,
+        seed=settings.run.seed,
+    )
+    for one, response in zip(chosen, responses, strict=True):
+        run.samples.append(
+            {
+                "step": step,
+                "when": when,
+                "id": one.prompt.id,
+                "prompt": one.prompt.as_dicts(),
+                "response": response,
+                "demonstration": one.response,
+            }
+        )
+    console.say(f"samples {when} training:")
+    for one, response in list(zip(chosen, responses, strict=True))[:3]:
+        console.say(f"  > {one.prompt.messages[-1].content}")
+        console.say(f"  {response}")
+
+
+def _numbers(
+    model: Any,
+    train_set: Sequence[Rendered],
+    renderer: Renderer,
+    before: dict[str, Any],
+    after: dict[str, Any],
+    num_steps: int,
+) -> dict[str, Any]:
+    return {
+        **{f"{name}_before": value for name, value in before.items()},
+        **after,
+        "num_demonstrations": len(train_set),
+        "num_response_tokens": sum(len(one.response_ids) for one in train_set),
+        "num_steps": num_steps,
+        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+    }
+
+
+def _card(settings: SftSettings, numbers: dict[str, Any]) -> str:
+    from rlhf.models.card import build_card
+
+    sources = ", ".join(source.path for source in settings.data.train)
+    return build_card(
+        settings.run.name or "SFT policy",
+        f"`{settings.model.path}` fine-tuned on the demonstrations of {sources}. The loss counted the responses only.",
+        task="text-generation",
+        base_model=settings.model.path,
+        numbers=numbers,
+        tags=("sft",),
+    )
+
+
+if __name__ == "__main__":
+    run_stage("sft", SftSettings, train, check=check)

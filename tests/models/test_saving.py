@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rlhf.models import LoraSpec, add_lora, load_causal_lm, save_model
+from rlhf.models.adapters import merged_copy
+from rlhf.models.card import build_card
+from tests.helpers import tiny_gpt2, tiny_tokenizer
+
+IDS = torch.tensor([[9, 8, 7, 6, 5, 30]])
+
+
+def trained_lora(model: torch.nn.Module) -> torch.nn.Module:
+    adapted = add_lora(model, LoraSpec(rank=4, alpha=8.0))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    return adapted.eval()
+
+
+def test_inv74_folder_is_plain_hugging_face(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    model = tiny_gpt2(tokenizer)
+    model.generation_config.eos_token_id = [7]
+    model.generation_config.temperature = 0.6
+    card = build_card("T", "text", task="text-generation", base_model=None, numbers={"a": 1})
+    save_model(model, tokenizer, tmp_path, stop_token_ids=[1, 9], card=card)
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert torch.equal(loaded(IDS).logits, model(IDS).logits)
+    assert loaded.generation_config.eos_token_id == [7, 1, 9]
+    assert AutoTokenizer.from_pretrained(tmp_path).chat_template == tokenizer.chat_template
+    assert "pipeline_tag: text-generation" in (tmp_path / "README.md").read_text()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".saving")]
+
+
+def test_other_files_of_the_run_stay(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    (tmp_path / "metrics.jsonl").write_text("{}\n")
+    (tmp_path / "model-00001-of-00002.safetensors").write_text("an earlier save")
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_text() == "{}\n"
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["model.safetensors"]
+
+
+def test_failed_save_leaves_the_earlier_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    other = tiny_gpt2(tokenizer, seed=1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tokenizer), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space"):
+        save_model(other, tokenizer, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+    assert not list(tmp_path.glob(".saving*"))
+
+
+def test_save_dtype_does_not_change_the_model(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    model = tiny_gpt2(tokenizer)
+    save_model(model, tokenizer, tmp_path, dtype=torch.bfloat16)
+    assert model.dtype == torch.float32
+    assert AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto").dtype == torch.bfloat16
+    assert load_causal_lm(str(tmp_path)).dtype == torch.float32
+
+
+def test_lora_is_merged_or_kept(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path / "base")
+    adapted = trained_lora(load_causal_lm(str(tmp_path / "base")))
+    logits = adapted(IDS).logits
+    save_model(adapted, tokenizer, tmp_path / "merged")
+    save_model(adapted, tokenizer, tmp_path / "kept", keep_adapter=True)
+    assert not (tmp_path / "merged" / "adapter_config.json").exists()
+    assert not (tmp_path / "kept" / "model.safetensors").exists()
+    for name in ("merged", "kept"):
+        loaded = load_causal_lm(str(tmp_path / name)).eval()
+        torch.testing.assert_close(loaded(IDS).logits, logits, atol=1e-5, rtol=0)
+    assert torch.equal(adapted(IDS).logits, logits)  # saving changed nothing
+
+
+def test_merged_copy_leaves_the_adapters() -> None:
+    adapted = trained_lora(tiny_gpt2(tiny_tokenizer()))
+    merged = merged_copy(adapted)
+    assert not hasattr(merged, "peft_config")
+    assert any("lora_A" in name for name, _ in adapted.named_parameters())

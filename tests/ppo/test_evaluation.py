@@ -1,0 +1,106 @@
+"""Evaluation on held-out prompts, the judge, and trackers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rlhf.errors import SettingsError
+from rlhf.ppo.evaluation import evaluate
+from rlhf.ppo.tracking import check_trackers, flat_config
+from rlhf.rollout import build_generation, generate, response_logprobs
+from rlhf.sampling import derive_seed
+from tests.ppo.tiny import tiny_parts, tiny_prompts, tiny_recipe
+
+
+@pytest.fixture
+def recipe():
+    return tiny_recipe(kl_coef=0.5)
+
+
+@pytest.fixture
+def parts(recipe):
+    return tiny_parts(recipe)
+
+
+def judge(prompts, responses, number):
+    return [
+        {"score": n / 10, "helpful": 1.0 if text else 0.0} for n, text in zip(number, responses, strict=True)
+    ]
+
+
+def sampled_ids(parts, recipe, prompt):
+    generation = generate(
+        parts.policy,
+        [prompt.prompt_ids],
+        stop_token_ids=parts.renderer.stop_token_ids,
+        pad_token_id=0,
+        max_new_tokens=recipe.max_response_tokens,
+        temperature=1.0,
+        seed=derive_seed(recipe.seed, "evaluation"),
+    )
+    return generation.responses()[0]
+
+
+def test_evaluation_is_the_mean_over_its_rows(parts, recipe):
+    found = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:5], judge=judge)
+    assert [row["prompt_id"] for row in found.rows] == [f"p{i}" for i in range(5)]
+    assert found.metrics["evaluation/judge_score"] == pytest.approx(0.2)
+    for name in ("score", "kl", "response_tokens", "ended"):
+        assert found.metrics[f"evaluation/{name}"] == pytest.approx(sum(row[name] for row in found.rows) / 5)
+
+
+def test_inv33_kl_of_an_unchanged_policy_is_0(parts, recipe):
+    assert all(row["kl"] == 0 for row in evaluate(parts, recipe, tiny_prompts(parts.renderer)[:5]).rows)
+
+
+def test_kl_is_the_log_ratio_of_the_whole_response(parts, recipe):
+    with torch.no_grad():
+        parts.policy.lm_head.weight.mul_(20.0)  # tied to the embeddings: another model
+    prompts = tiny_prompts(parts.renderer)[:5]
+    found = evaluate(parts, recipe, prompts)
+    assert found.metrics["evaluation/kl"] > 1
+    generation = build_generation(
+        [prompts[0].prompt_ids], [sampled_ids(parts, recipe, prompts[0])], parts.renderer.stop_token_ids, 0
+    )
+    ours, theirs = (
+        response_logprobs(model, generation, 1.0).sum() for model in (parts.policy, parts.reference)
+    )
+    assert found.rows[0]["kl"] == pytest.approx(float(ours - theirs), abs=1e-4)
+    assert found.objective == pytest.approx(
+        found.metrics["evaluation/final_score"] - 0.5 * found.metrics["evaluation/kl"]
+    )
+
+
+def test_the_same_draws_each_time_and_others_for_another_seed(parts, recipe):
+    prompts = tiny_prompts(parts.renderer)[:4]
+    texts = [row["response"] for row in evaluate(parts, recipe, prompts).rows]
+    assert [row["response"] for row in evaluate(parts, recipe, prompts).rows] == texts
+    assert [row["response"] for row in evaluate(parts, tiny_recipe(seed=9), prompts).rows] != texts
+
+
+def test_temperature_0_takes_the_likeliest_tokens(parts, recipe):
+    prompts = tiny_prompts(parts.renderer)[:4]
+    greedy = [evaluate(parts, tiny_recipe(seed=s), prompts, temperature=0.0).rows for s in (1, 2)]
+    assert greedy[0] == greedy[1]
+
+
+def test_an_evaluation_leaves_no_trace_in_the_global_generator(parts, recipe):
+    state = torch.get_rng_state()
+    evaluate(parts, recipe, tiny_prompts(parts.renderer)[:2])
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_trackers_that_are_missing_or_unknown_are_named(monkeypatch):
+    check_trackers(["tensorboard"])
+    with pytest.raises(
+        SettingsError, match=r"run.trackers: 'notebook' is no tracker; accelerate knows .*wandb"
+    ):
+        check_trackers(["notebook"])
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    with pytest.raises(SettingsError, match="pip install wandb"):
+        check_trackers(["wandb"])
+
+
+def test_flat_config_has_plain_values():
+    assert flat_config({"a": {"b": 1, "c": None}, "d": (1, 2)}) == {"a.b": 1, "a.c": "None", "d": "(1, 2)"}

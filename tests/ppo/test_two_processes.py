@@ -1,0 +1,88 @@
+"""Two processes (gloo, CPU) give what one gives."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlhf.runs.existing import find_checkpoints
+from rlhf.runs.jsonl import read_jsonl
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def launch(folder: Path, num_processes: int, *words: str) -> list[dict]:
+    folder.mkdir(exist_ok=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(num_processes), "--master_port", "0"]
+    command = [
+        sys.executable,
+        *launcher,
+        "--standalone",
+        "-m",
+        "tests.ppo.two_processes",
+        str(folder),
+        *words,
+    ]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(folder / f"left_{rank}.pt", weights_only=True) for rank in range(num_processes)]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("one")
+    return launch(folder, 1)[0], folder
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    return launch(folder, 2), folder
+
+
+def test_inv68_weights_are_equal_on_all_processes_and_the_forward_goes_through_the_wrapper(two):
+    (first, second), _ = two
+    assert first["wrapper"] == "DistributedDataParallel"
+    for part in ("policy", "critic"):
+        for name, value in first[part].items():
+            assert torch.equal(value, second[part][name]), name
+
+
+def test_inv36_the_kl_coefficient_is_equal_on_all_processes(two):
+    (first, second), _ = two
+    assert first["kl_coef"] == second["kl_coef"]
+
+
+def test_inv49_inv54_inv69_two_processes_end_with_the_weights_of_one(one, two):
+    """Unequal lengths, two epochs, adaptive KL, three updates: within 1e-5 (sums in another order)."""
+    for part in ("policy", "critic"):
+        for name, value in one[0][part].items():
+            torch.testing.assert_close(two[0][0][part][name], value, atol=1e-5, rtol=0)
+
+
+def test_metrics_and_evaluation_of_two_processes_are_those_of_one(one, two):
+    rows = [read_jsonl(folder / "ppo" / "metrics.jsonl") for folder in (one[1], two[1])]
+    assert len(rows[0]) == len(rows[1]) == 6  # three updates; evaluations after 0, 2 and 3
+    for single, double in zip(*rows, strict=True):
+        for name, value in single.items():
+            if not name.startswith("seconds/"):
+                assert double[name] == pytest.approx(value, abs=1e-4), name
+
+
+def test_inv59_inv75_all_processes_stop_where_one_is_asked_to_and_go_on_bitwise(tmp_path, two):
+    stopped = launch(tmp_path, 2, "1")
+    assert [left["stopped"] for left in stopped] == [True, True]
+    assert find_checkpoints(tmp_path / "ppo")[-1].name == "step_000001"
+    resumed = launch(tmp_path, 2)
+    for left, expected in zip(resumed, two[0], strict=True):
+        for name, value in expected["policy"].items():
+            assert torch.equal(left["policy"][name], value), name

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+
+from rlhf.feedback.records import Message, Prompt, Ranking
+from rlhf.ranking.assessment import assess_baselines, assess_scores, correlation, labeler_agreement
+from tests.ranking.test_batch import ranking
+
+
+def test_accuracies_by_hand() -> None:
+    items = [ranking([1, 2, 3], [5, 4, 3]), ranking([1, 1], first=70)]
+    found = assess_scores([[3.0, 1.0, 2.0], [0.0, 0.0]], items, judged=[[0.9, 0.5, 0.1], [0.2, 0.1]])
+    # labels: (0,1) right, (0,2) right, (1,2) wrong; the tie does not count
+    assert found["pair_accuracy_labels"] == pytest.approx(2 / 3)
+    # the judge also orders the second prompt, where equal scores count one half
+    assert found["pair_accuracy_judge"] == pytest.approx(2.5 / 4)
+    assert found["judge_accuracy_labels"] == 1.0
+    assert (found["num_pairs"], found["score_mean"]) == (3, 1.2)
+
+
+def test_without_a_judge_nothing_of_a_judge() -> None:
+    found = assess_scores([[1.0, 0.0]], [ranking([1, 2])])
+    assert not [name for name in found if "judge" in name]
+
+
+def test_baselines() -> None:
+    found = assess_baselines([ranking([1, 2, 3], [5, 4, 6])])
+    assert found["longer_wins"] == pytest.approx(1 / 3)
+    assert found["first_wins"] == 1.0
+
+
+def labelled(annotator: str, responses: tuple[str, ...], ranks: tuple[int, ...]) -> Ranking:
+    return Ranking(Prompt("p", (Message("user", "q"),), "g", "f:1"), responses, ranks, None, annotator)
+
+
+def test_agreement_finds_the_same_responses_in_another_order() -> None:
+    found = labeler_agreement(
+        [
+            labelled("a", ("x", "y", "z"), (1, 2, 3)),
+            labelled("b", ("z", "x", "y"), (1, 3, 2)),
+            labelled("a", ("x", "v"), (1, 2)),
+        ]
+    )
+    assert found["labeler_agreement"] == 0.0
+    assert labeler_agreement([labelled("a", ("x", "y"), (1, 2))]) == {}
+
+
+def test_inv43_correlation() -> None:
+    assert correlation([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
+    assert correlation([1.0, 1.0], [1.0, 2.0]) == 0.0

@@ -1,0 +1,75 @@
+"""A tiny base model and tiny data files for tests that run real stages."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rlhf.models.saving import save_model
+from tests.helpers import tiny_gpt2, tiny_tokenizer
+
+WORDS = ("apple", "baker", "cat", "door", "river", "lantern", "bread", "garden", "key", "pear")
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def write_base(folder: Path, **changes: Any) -> str:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_gpt2(tokenizer, **changes), tokenizer, folder, stop_token_ids=[tokenizer.eos_token_id])
+    return str(folder)
+
+
+def demonstrations(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    draw = random.Random(seed)
+    rows = []
+    for number in range(count):
+        word = draw.choice(WORDS)
+        prompt = [{"role": "user", "content": f"Say {word} {number + 1000 * seed}."}]
+        rows.append({"id": f"d{seed}-{number}", "prompt": prompt, "response": f"The {word} is here."})
+    return rows
+
+
+def rankings(count: int, seed: int = 0) -> list[dict[str, Any]]:
+    rows = []
+    for number, row in enumerate(demonstrations(count, seed)):
+        good = row.pop("response")
+        responses = [good, f"{good} {good}", good[: 4 + number % 5]]
+        ranks = [1, 2, 2 + number % 2]
+        rows.append({**row, "responses": responses, "ranks": ranks, "annotator": "a"})
+    return rows
+
+
+JUDGE = """
+def judge(prompts, responses, **columns):
+    return [{"score": 1.0 / (1.0 + abs(len(text) - 18)), "helpful": 1.0} for text in responses]
+"""
+
+
+def run_main(main: Callable[..., Any], argv: list[str]) -> int:
+    """Call a stage as from the command line; returns its exit status."""
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    return int(ended.value.code or 0)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return found

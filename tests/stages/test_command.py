@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rlhf.runs import console
+from rlhf.runs.files import read_json
+from rlhf.settings.layers import Settings
+from rlhf.settings.yaml_file import parse_yaml
+from stages import _command, _settings
+from stages._command import STAGES, load_schema, run_stage
+from tests.stages.probe import ProbeSettings, check, train
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    (tmp_path / "probe.yaml").write_text("probe:\n  num_steps: 2\n")
+    yield
+    console.silence(False)
+    console.send_to(None)
+
+
+def run(*words: str) -> int:
+    with pytest.raises(SystemExit) as caught:
+        run_stage("probe", ProbeSettings, train, check=check, argv=["--config", "probe.yaml", *words])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_a_run_says_its_settings_and_leaves_its_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("run.seed=7") == 0
+    out = capsys.readouterr().out
+    assert "probe: settings (defaults < probe.yaml < command line)" in out
+    assert "  probe.num_steps          2         probe.yaml" in out
+    assert "command line (default: 1)" in out
+    assert sorted(os.listdir("runs/probe")) == [
+        *(".lock", "checkpoints", "config.yaml", "metrics.jsonl", "provenance.json", "summary.json"),
+    ]
+    facts = read_json("runs/probe/provenance.json")
+    assert (facts["status"], facts["seed"]) == ("finished", 7)
+    assert facts["command"] == "python -m stages.probe --config probe.yaml run.seed=7"
+
+
+def test_the_config_of_a_run_repeats_it() -> None:
+    assert run("run.root=first", "probe.num_steps=3") == 0
+    config = Path("first/probe/config.yaml").read_text()
+    Path("probe.yaml").write_text(config)
+    assert run() == 0
+    assert Path("first/probe/config.yaml").read_text() == config
+    assert Path("first/probe.previous/config.yaml").read_text() == config
+
+
+def test_dry_run_prints_the_yaml_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--dry-run", "run.seed=7") == 0
+    captured = capsys.readouterr()
+    values = parse_yaml(captured.out, "stdout")
+    assert (values["run"]["seed"], values["run"]["output"]) == (7, "runs/probe")
+    assert "defaults < probe.yaml" in captured.err
+    assert not Path("runs").exists()
+
+
+def test_dry_run_checks_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("probe.fail=data", "--dry-run") == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("fail", "message"),
+    [
+        ("data", "data/mine.jsonl:17: 'responses' holds 1 response; a ranking needs at least 2"),
+        ("model", "model.path 'runs/sft' does not exist; run `make sft` or set model.path"),
+        ("user", "step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate"),
+        ("disk", "the disk of runs/probe is full; free some space, then give the same command again"),
+        ("weights", "the disk of runs/probe is full; free some space, then give the same command again"),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_message_on_stderr(
+    capsys: pytest.CaptureFixture[str], fail: str, message: str
+) -> None:
+    assert run(f"probe.fail={fail}") == 2
+    assert capsys.readouterr().err == f"{message}\n"
+    if Path("runs").exists():
+        assert read_json("runs/probe/provenance.json")["status"] == "failed"
+
+
+def test_a_setting_with_a_wrong_path_says_where_it_was_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("probe.fail=model", "model.path=gone") == 2
+    assert capsys.readouterr().err.startswith("command line: model.path 'gone' does not exist")
+    Path("probe.yaml").write_text("model: {path: away}\n")
+    assert run("probe.fail=model") == 2
+    assert capsys.readouterr().err.startswith("probe.yaml: model.path 'away' does not exist")
+
+
+def test_wrong_settings_come_before_anything_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("probe.num_step=3", "probe.num_steps=x") == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "command line: probe.num_step is not a setting; did you mean probe.num_steps? "
+        "(probe has: fail, num_steps, step_seconds)",
+        "command line: probe.num_steps is 'x'; a whole number is expected",
+    ]
+    assert not Path("runs").exists()
+
+
+def test_a_bug_of_ours_keeps_its_traceback() -> None:
+    with pytest.raises(KeyError, match="a bug of ours"):
+        run_stage("probe", ProbeSettings, train, argv=["--config", "probe.yaml", "probe.fail=bug"])
+    assert read_json("runs/probe/provenance.json")["status"] == "failed"
+
+
+def test_a_folder_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "/root/runs")
+
+    monkeypatch.setattr(_command.RunFolder, "open", refuse)
+    assert run() == 2
+    assert (
+        capsys.readouterr().err == "/root/runs: Permission denied; give a run.root that can be written to\n"
+    )
+
+
+def test_only_the_main_process_speaks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    assert run("--dry-run") == 0
+    captured = capsys.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_another_process_speaks_only_if_the_main_one_did_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(_command.time, "sleep", waited.append)
+    assert run("probe.fail=data") == 2
+    assert waited == [_command.MAIN_SPEAKS_FIRST_SECONDS]
+    assert capsys.readouterr().err.startswith("process 1: data/mine.jsonl:17:")
+
+
+# --- stopped from outside
+
+
+def start_process(*words: str, until: str) -> tuple[subprocess.Popen[str], list[str]]:
+    """A probe in its own process and what it said until a line that starts with `until`."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "tests.stages.probe", "--config", "probe.yaml", *words],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith(until):
+            break
+    return process, said
+
+
+@pytest.mark.slow
+def test_ctrl_c_then_kill_then_sigterm_and_each_time_it_goes_on() -> None:
+    long = ("probe.num_steps=2000", "probe.step_seconds=0.02")
+    process, said = start_process(*long, until="step 3")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith(
+        "probe: stopped; the same command again goes on from runs/probe/checkpoints/step_000"
+    )
+    assert len(err.splitlines()) == 1
+    assert read_json("runs/probe/provenance.json")["status"] == "interrupted"
+
+    process, said = start_process(*long, until="step ")
+    assert any(line.startswith("going on with the run in runs/probe from step_000") for line in said)
+    process.kill()
+    process.communicate(timeout=60)
+    assert read_json("runs/probe/provenance.json")["status"] == "running"
+
+    process, said = start_process(*long, until="step ")
+    assert any(line.startswith("going on with the run in runs/probe from step_000") for line in said)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, len(err.splitlines())) == (143, 1)
+
+
+@pytest.mark.slow
+def test_inv75_a_stage_that_handles_stop_chooses_where_to_stop() -> None:
+    process, _ = start_process(
+        "probe.num_steps=2000", "probe.step_seconds=0.02", "probe.fail=handles stop", until="step 3"
+    )
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert "stopping where it suits" in out
+    assert "goes on from" in err
+    assert process.returncode == 143
+
+
+@pytest.mark.slow
+def test_the_launcher_gives_back_the_status_and_no_traceback_of_its_own() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    launch = [sys.executable, "-m", "stages._launch", "--config_file"]
+    probe = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
+    one = str(REPOSITORY / "configs/accelerate/one_process.yaml")
+    done = subprocess.run(
+        [*launch, one, *probe, "probe.fail=data"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "data/mine.jsonl:17: 'responses' holds 1 response; a ranking needs at least 2\n"
+
+
+@pytest.mark.slow
+def test_two_processes_on_the_cpu() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    environment.pop("ACCELERATE_USE_CPU")
+    launch = [sys.executable, "-m", "stages._launch", "--config_file"]
+    two = str(REPOSITORY / "configs/accelerate/cpu_two_processes.yaml")
+    probe = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
+    done = subprocess.run(
+        [*launch, two, *probe], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("step 2\n") == 1
+    assert read_json("runs/probe/provenance.json")["num_processes"] == 2
+    assert sorted(os.listdir("runs/probe/checkpoints/step_000002")) == ["main-False", "main-True"]
+
+
+# --- settings of all stages at once (make all)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_its_schema(stage: str) -> None:
+    schema = load_schema(stage)
+    assert issubclass(schema, Settings)
+    assert stage in schema.model_fields
+    assert schema.model_fields["run"].default.output.startswith("{run.root}")
+
+
+def test_settings_of_all_stages_are_checked_before_the_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    stages = ["--stages", "sft", "reward", "ppo", "report", "--"]
+    assert _settings.main([*stages, "run.seed=3", "ppo.kl_coef=0.1", "--dry-run"]) == 0
+    assert _settings.main([*stages, "ppo.kl_coeff=0.1", "ppo.gamma=x"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == len(set(lines))
+    assert "command line: ppo.gamma is 'x'; a number is expected" in lines

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from rlhf.models import load_causal_lm, load_reward_model, load_tokenizer
+from rlhf.rendering import Renderer
+from rlhf.rollout import generate
+from rlhf.runs.folder import RunFolder
+from rlhf.runs.jsonl import read_jsonl
+from rlhf.scoring import score_sequences
+from rlhf.settings.reward import RewardSettings
+from stages import reward
+from stages._command import run_stage
+from tests.stage_data import (
+    JUDGE,
+    files_of,
+    rankings,
+    run_main,
+    summary_of,
+    weights_of,
+    write_base,
+    write_jsonl,
+)
+
+
+def main(argv: list[str]) -> None:
+    run_stage("reward", RewardSettings, reward.train, check=reward.check, argv=argv)
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """A command line for a tiny run in `tmp_path`."""
+    write_base(tmp_path / "sft")
+    (tmp_path / "judge.py").write_text(JUDGE)
+    sources = []
+    for seed, (name, count) in enumerate({"train": 48, "validation": 8, "test": 16}.items()):
+        path = write_jsonl(tmp_path / f"{name}.jsonl", rankings(count, seed))
+        sources.append(f"data.{name}=[{{path: {path}}}]")
+    return [
+        "--config=configs/reward.yaml",
+        f"run.root={tmp_path}",
+        *sources,
+        "reward.batch_size=8",
+        "reward.microbatch_size=4",
+        "reward.learning_rate=3e-3",
+        "reward.epochs=3",
+        "reward.max_prompt_tokens=48",
+        "reward.max_response_tokens=24",
+        "centring.num_prompts=24",
+        "centring.max_response_tokens=16",
+        f"evaluation.judge={tmp_path}/judge.py:judge",
+        "evaluation.every_updates=8",
+        "checkpoint.every_updates=6",
+    ]
+
+
+def test_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
+    assert run_main(main, words) == 0
+    folder = tmp_path / "reward"
+    assert files_of(folder) >= {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "README.md",
+        "summary.json",
+    }
+    numbers = summary_of(folder)
+    for name in (
+        "pair_accuracy_labels",
+        "pair_accuracy_judge",
+        "judge_accuracy_labels",
+        "longer_wins",
+        "first_wins",
+    ):
+        assert 0.0 <= numbers[f"{name}_low"] <= numbers[name] <= numbers[f"{name}_high"] <= 1.0
+    assert numbers["pair_accuracy_labels"] > 0.8
+    assert numbers["num_rankings"] == 48
+    assert numbers["seconds"] > 0
+    rows = read_jsonl(folder / "metrics.jsonl")
+    assert [row["step"] for row in rows if "reward/pair_accuracy_labels" in row] == [0, 8, 16, 18]
+    assert AutoModelForSequenceClassification.from_pretrained(folder).num_labels == 1
+
+
+def test_inv38_saved_model_scores_sft_samples_zero_on_average(tmp_path: Path, words: list[str]) -> None:
+    assert run_main(main, words) == 0
+    assert abs(summary_of(tmp_path / "reward")["sft_score_mean"]) < 1e-3
+    model = load_reward_model(str(tmp_path / "reward"))
+    renderer = Renderer(load_tokenizer(str(tmp_path / "sft")), max_prompt_tokens=48)
+    prompts = [renderer.render_prompt(row["prompt"]) for row in rankings(48)[:24]]
+    drawn = generate(
+        load_causal_lm(str(tmp_path / "sft")),
+        prompts,
+        stop_token_ids=renderer.stop_token_ids,
+        pad_token_id=renderer.pad_token_id,
+        max_new_tokens=16,
+        temperature=1.0,
+        seed=1,
+    )
+    sequences = [a + b for a, b in zip(drawn.prompts(), drawn.responses(), strict=True)]
+    assert abs(score_sequences(model.eval(), sequences, 8).mean().item()) < 1e-3
+
+
+def test_centring_can_be_left_out(tmp_path: Path, words: list[str]) -> None:
+    kept = [word for word in words if not word.startswith(("centring.", "evaluation.judge", "data.test"))]
+    assert run_main(main, [*kept, "centring=null", "evaluation.judge=null", "data.test=[]"]) == 0
+    numbers = summary_of(tmp_path / "reward")
+    assert not [name for name in numbers if "judge" in name or name.startswith("sft_score")]
+
+
+def test_inv16_same_seed_same_weights_and_inv73_resume(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_main(main, [*words, f"run.output={tmp_path / 'a'}"]) == 0
+    prune = RunFolder.prune_checkpoints
+
+    def interrupted(self: RunFolder, keep: int) -> None:
+        prune(self, keep)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFolder, "prune_checkpoints", interrupted)
+    assert run_main(main, [*words, f"run.output={tmp_path / 'b'}"]) == 130
+    monkeypatch.undo()
+    assert run_main(main, [*words, f"run.output={tmp_path / 'b'}"]) == 0
+    first, second = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_lora_is_saved_merged(tmp_path: Path, words: list[str]) -> None:
+    assert run_main(main, [*words, "lora={rank: 4, alpha: 8.0}"]) == 0
+    assert "adapter_config.json" not in files_of(tmp_path / "reward")
+    assert abs(summary_of(tmp_path / "reward")["sft_score_mean"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("model.path={root}/gone/sft", "does not exist; run `make sft`"),
+        ("lora={rank: 4, merge: false}", "lora.merge has to be true"),
+        ("evaluation.judge={root}/judge.py:nothing", "has no function 'nothing'"),
+        ("reward.batch_size=128", "48 usable elements, fewer than one batch of 128"),
+    ],
+)
+def test_user_mistakes_are_one_message(
+    tmp_path: Path, words: list[str], pair: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = pair.partition("=")[0]
+    kept = [word for word in words if word.partition("=")[0] != key]
+    assert run_main(main, [*kept, pair.replace("{root}", str(tmp_path))]) == 2
+    assert message in capsys.readouterr().err

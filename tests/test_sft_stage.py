@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from rlhf.models.loading import load_causal_lm
+from rlhf.runs.folder import RunFolder
+from rlhf.runs.jsonl import read_jsonl
+from rlhf.settings.sft import SftSettings
+from stages import sft
+from stages._command import run_stage
+from tests.stage_data import (
+    demonstrations,
+    files_of,
+    run_main,
+    summary_of,
+    weights_of,
+    write_base,
+    write_jsonl,
+)
+
+
+def main(argv: list[str]) -> None:
+    run_stage("sft", SftSettings, sft.train, check=sft.check, argv=argv)
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> list[str]:
+    """A command line for a tiny run in `tmp_path`."""
+    train = write_jsonl(tmp_path / "train.jsonl", demonstrations(48))
+    validation = write_jsonl(tmp_path / "validation.jsonl", demonstrations(8, seed=1))
+    return [
+        "--config=configs/sft.yaml",
+        f"run.root={tmp_path}",
+        f"model.path={write_base(tmp_path / 'base')}",
+        f"data.train=[{{path: {train}}}]",
+        f"data.validation=[{{path: {validation}}}]",
+        "sft.batch_size=8",
+        "sft.microbatch_size=4",
+        "sft.learning_rate=3e-3",
+        "sft.max_prompt_tokens=48",
+        "sft.max_response_tokens=24",
+        "evaluation.num_samples=2",
+        "evaluation.every_updates=5",
+        "checkpoint.every_updates=4",
+    ]
+
+
+def test_stage_trains_and_leaves_a_plain_model(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(main, words) == 0
+    folder = tmp_path / "sft"
+    assert files_of(folder) >= {
+        "model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "README.md",
+        "config.yaml",
+        "provenance.json",
+        "metrics.jsonl",
+        "samples.jsonl",
+        "summary.json",
+    }
+    numbers = summary_of(folder)
+    assert numbers["validation_loss"] < numbers["validation_loss_before"]
+    assert numbers["num_steps"] == 12
+    rows = read_jsonl(folder / "samples.jsonl")
+    assert [row["when"] for row in rows] == ["before"] * 2 + ["after"] * 2
+    steps = [row["step"] for row in read_jsonl(folder / "metrics.jsonl") if "sft/validation_loss" in row]
+    assert steps == [0, 5, 10, 12]
+    AutoModelForCausalLM.from_pretrained(folder)
+    assert "⟦The " in capsys.readouterr().out  # the first demonstration, trained tokens marked
+
+
+def test_inv16_same_seed_gives_the_same_weights(tmp_path: Path, words: list[str]) -> None:
+    for name in ("a", "b"):
+        assert run_main(main, [*words, f"run.output={tmp_path / name}"]) == 0
+    first, second = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_inv73_killed_run_goes_on_to_the_same_weights(
+    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_main(main, [*words, f"run.output={tmp_path / 'unbroken'}"]) == 0
+    write_checkpoint = RunFolder.prune_checkpoints
+
+    def interrupted(self: RunFolder, keep: int) -> None:
+        write_checkpoint(self, keep)
+        raise KeyboardInterrupt
+
+    broken = [*words, f"run.output={tmp_path / 'broken'}"]
+    monkeypatch.setattr(RunFolder, "prune_checkpoints", interrupted)
+    assert run_main(main, broken) == 130
+    monkeypatch.undo()
+    assert [folder.name for folder in (tmp_path / "broken" / "checkpoints").glob("step_*")] == ["step_000004"]
+    assert run_main(main, broken) == 0
+    first, second = weights_of(tmp_path / "unbroken"), weights_of(tmp_path / "broken")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    steps = [row["step"] for row in read_jsonl(tmp_path / "broken" / "metrics.jsonl")]
+    assert steps == sorted(steps)
+    assert (
+        len([row for row in read_jsonl(tmp_path / "broken" / "samples.jsonl") if row["when"] == "before"])
+        == 2
+    )
+
+
+@pytest.mark.parametrize("merge", ["true", "false"])
+def test_lora_is_merged_or_kept(tmp_path: Path, words: list[str], merge: str) -> None:
+    assert (
+        run_main(main, [*words, f"lora={{rank: 4, alpha: 8.0, merge: {merge}}}", "sft.learning_rate=1e-2"])
+        == 0
+    )
+    folder = tmp_path / "sft"
+    assert ("adapter_config.json" in files_of(folder)) == (merge == "false")
+    assert ("model.safetensors" in files_of(folder)) == (merge == "true")
+    numbers = summary_of(folder)
+    assert numbers["num_trained_parameters"] < numbers["num_parameters"] / 4
+    assert numbers["validation_loss"] < numbers["validation_loss_before"]
+    base, tuned = load_causal_lm(str(tmp_path / "base")), load_causal_lm(str(folder))
+    ids = torch.tensor([[9, 8, 7]])
+    assert not torch.equal(base(ids).logits, tuned(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("model.path=runs/base", "model.path: 'runs/base' does not exist; run `make base` or set model.path"),
+        ("sft.batch_size=64 sft.microbatch_size=64", "48 usable elements, fewer than one batch of 64"),
+        ("sft.microbatch_size=3", "batch_size 8 is not a multiple of microbatch_size 3"),
+        ("sft.max_prompt_tokens=120", "128"),
+        ("sft.learning_rate=1e30", "loss is nan"),
+        ("data.train=[{path: nowhere.jsonl}]", "nowhere.jsonl"),
+    ],
+)
+def test_user_mistakes_are_one_message(
+    words: list[str], pair: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = pair.split(" sft.") if pair.startswith("sft.batch_size") else [pair]
+    changed = [one if one.partition(".")[0] in ("sft", "model", "data") else f"sft.{one}" for one in changed]
+    replaced = {one.partition("=")[0] for one in changed}
+    kept = [word for word in words if word.partition("=")[0] not in replaced]
+    assert run_main(main, [*kept, *changed]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_inv25_dropped_and_cut_demonstrations_are_counted(tmp_path: Path, words: list[str]) -> None:
+    long = {**demonstrations(1)[0], "id": "long", "response": "word " * 200}
+    deep = {**demonstrations(1)[0], "id": "deep", "prompt": [{"role": "user", "content": "why " * 200}]}
+    write_jsonl(tmp_path / "train.jsonl", [*demonstrations(48), long, deep])
+    assert run_main(main, words) == 0
+    numbers = summary_of(tmp_path / "sft")
+    assert numbers["num_demonstrations"] == 49
+    assert numbers["counts"] == {"dropped_responses": 1, "cut_within_turn": 1}
