@@ -68,8 +68,8 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_tokens: 
             "model.vocabulary_size",
         )
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary_size,
         special_tokens=list(SPECIAL_TOKENS),
@@ -117,7 +117,7 @@ def build_gpt2(tokenizer: Any, *, layers: int, width: int, heads: int, context_t
 
 
 def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:
-    """Join documents with end tokens and cut the stream into blocks, so that no position is wasted on padding.
+    """Join documents with end tokens and cut the stream into blocks: no position is wasted on padding.
 
     Markers such as "<|user|>" inside a text are read as text, never as special tokens.
 
@@ -138,7 +138,7 @@ def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:
 
 
 def _token_stream(texts: Sequence[str], tokenizer: Any) -> array[int]:
-    """Encode documents one after the other, each with an end token; some at a time, as encodings are large."""
+    """Encode documents, each with an end token after it; some at a time, as encodings are large."""
     backend = tokenizer.backend_tokenizer
     stream = array("i")
     backend.encode_special_tokens = True

@@ -3,7 +3,8 @@
 Sampling is transformers' `generate` with a configuration made from nothing, so that no leftover of the
 model's own `generation_config.json` (top_k, repetition penalty, suppressed tokens ...) bends the distribution
 that PPO believes it sampled from. The random numbers are drawn beforehand, one per row and token, from a seed
-and the row's number: a response does not depend on which rows share its batch or on how many processes there are.
+and the row's number: a response does not depend on which rows share its batch or on how many processes there
+are.
 
 Axes: B sequences, P prompt tokens (left-padded), R response tokens (right-padded), V vocabulary.
 """
@@ -18,14 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, LogitsProcessorList
 
 from rlhf.errors import ModelError
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.models.inputs import forward_inputs
 from rlhf.models.saving import unwrap_model
 from rlhf.rendering import pad_left, pad_right
-from rlhf.sampling import NoiseSampler, own_generation_config, sampling_noise
+from rlhf.sampling import own_generation_config, sample_batch, sampling_noise
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Generation:
-    """Prompts and the responses sampled for them, as ids (station 5 of the journey, before log-probabilities).
+    """Prompts and the responses sampled for them, as ids (station 5, before log-probabilities).
 
     prompt_ids (B, P) int64 left-padded, prompt_mask (B, P) bool; response_ids (B, R) int64 right-padded,
     response_mask (B, R) bool, True up to and including the stop token; ended (B,) bool, True where a stop
@@ -97,7 +97,7 @@ def generate(
 
     Raises ModelError where prompt and response do not fit into the model's context.
     """
-    assert len(prompts) > 0 and max_new_tokens > 0 and len(stop_token_ids) > 0
+    assert min(len(prompts), max_new_tokens, len(stop_token_ids)) > 0
     check_context(model, max(len(ids) for ids in prompts), max_new_tokens, "the policy")
     numbers = list(rows) if rows is not None else list(range(len(prompts)))
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -107,48 +107,24 @@ def generate(
         for start in range(0, len(prompts), size):
             chosen = by_length[start : start + size]
             prompt_ids, prompt_mask = pad_left([list(prompts[i]) for i in chosen], pad_token_id)
-            noise = sampling_noise(seed, [numbers[i] for i in chosen], max_new_tokens) if temperature > 0 else None
-            sampled = _generate_batch(
-                model, prompt_ids, prompt_mask, noise, temperature, stop_token_ids, pad_token_id, max_new_tokens
+            noise = (
+                sampling_noise(seed, [numbers[i] for i in chosen], max_new_tokens)
+                if temperature > 0
+                else None
+            )
+            sampled = sample_batch(
+                model,
+                prompt_ids.to(device_of(model)),
+                prompt_mask.to(device_of(model)),
+                noise,
+                temperature=temperature,
+                stop_token_ids=stop_token_ids,
+                pad_token_id=pad_token_id,
+                max_new_tokens=max_new_tokens,
             )
             for i, ids in zip(chosen, sampled, strict=True):
                 responses[i] = cut_after_stop(ids, stop_token_ids)
     return build_generation(prompts, responses, stop_token_ids, pad_token_id, device_of(model))
-
-
-def _generate_batch(
-    model: nn.Module,
-    prompt_ids: Tensor,
-    prompt_mask: Tensor,
-    noise: Tensor | None,
-    temperature: float,
-    stop_token_ids: Sequence[int],
-    pad_token_id: int,
-    max_new_tokens: int,
-) -> list[list[int]]:
-    """Run transformers' generate on one padded batch; return the new ids of each row, padding included."""
-    config = GenerationConfig(
-        do_sample=False,  # NoiseSampler leaves one token to choose from; without it this is greedy decoding
-        num_beams=1,
-        use_cache=True,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(stop_token_ids),
-        pad_token_id=pad_token_id,
-    )
-    processors = LogitsProcessorList()
-    if noise is not None:
-        processors.append(NoiseSampler(noise, temperature, prompt_ids.shape[1]))
-    device = device_of(model)
-    with torch.inference_mode():
-        generator: Any = model
-        output = generator.generate(
-            input_ids=prompt_ids.to(device),
-            attention_mask=prompt_mask.long().to(device),
-            generation_config=config,
-            logits_processor=processors,
-        )
-    new_ids: list[list[int]] = output[:, prompt_ids.shape[1] :].tolist()
-    return new_ids
 
 
 def cut_after_stop(ids: Sequence[int], stop_token_ids: Sequence[int]) -> list[int]:
@@ -167,7 +143,7 @@ def build_generation(
     pad_token_id: int,
     device: torch.device | str = "cpu",
 ) -> Generation:
-    """Pad unpadded prompts (left) and responses (right, already cut after their stop token) into a Generation."""
+    """Pad prompts (left) and responses (right, already cut after their stop token) into a Generation."""
     stops = set(stop_token_ids)
     prompt_ids, prompt_mask = pad_left([list(ids) for ids in prompts], pad_token_id)
     response_ids, response_mask = pad_right([list(ids) for ids in responses], pad_token_id)
@@ -184,8 +160,8 @@ def build_generation(
 def join(generation: Generation) -> tuple[Tensor, Tensor]:
     """Put each row's prompt and response side by side, padding only on the left: ids and mask (B, T).
 
-    All rows end in the last column, T is the longest row: nothing is padded between prompt and response, and the
-    last R columns hold all response tokens.
+    All rows end in the last column, T is the longest row: nothing is padded between prompt and response, and
+    the last R columns hold all response tokens.
     """
     ids = torch.cat([generation.prompt_ids, generation.response_ids], dim=1)
     mask = torch.cat([generation.prompt_mask, generation.response_mask], dim=1)
@@ -197,7 +173,7 @@ def join(generation: Generation) -> tuple[Tensor, Tensor]:
 
 
 def align_left(values: Tensor, generation: Generation) -> Tensor:
-    """Move (B, R) values of right-aligned responses to where `generation.response_ids` has them; the rest is junk."""
+    """Move (B, R) values of right-aligned responses to where `response_ids` has them; the rest is junk."""
     unused = (~generation.response_mask).sum(1, keepdim=True)
     columns = torch.arange(values.shape[1], device=values.device)
     return values.gather(1, (columns + unused) % values.shape[1])
@@ -206,8 +182,8 @@ def align_left(values: Tensor, generation: Generation) -> Tensor:
 def response_logits(model: nn.Module, generation: Generation) -> tuple[Tensor, Tensor]:
     """Return the logits (B, R, V) that predict the last R tokens of each joined row, and those ids (B, R).
 
-    One forward pass, through whatever wraps `model` for data-parallel training. The vocabulary is projected on these
-    positions only where the architecture knows `logits_to_keep`. Right-aligned: see `align_left`.
+    One forward pass, through whatever wraps `model` for data-parallel training. The vocabulary is projected
+    on these positions only where the architecture knows `logits_to_keep`. Right-aligned: see `align_left`.
     """
     num_response_tokens = generation.response_ids.shape[1]
     ids, mask = join(generation)
@@ -256,7 +232,7 @@ def sample_texts(
     seed: int,
     batch_size: int = 64,
 ) -> list[str]:
-    """Return one response text for each prompt, sampled at `temperature` (0: the likeliest token each time)."""
+    """Return one response text for each prompt, sampled at `temperature` (0: the likeliest tokens)."""
     if not prompts:
         return []
     generation = generate(

@@ -7,13 +7,15 @@ number of processes, and not on a generator whose state would have to be saved.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, LogitsProcessor
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+
+_TOKENS_AT_A_TIME = 8  # more: fewer calls; fewer: rows that have ended are dropped sooner
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -58,6 +60,67 @@ class NoiseSampler(LogitsProcessor):
         level = self.noise[:, step : step + 1].to(scores.device, wide) * cumulated[:, -1:]
         chosen = torch.searchsorted(cumulated, level, right=True).clamp(max=scores.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+
+def sample_batch(
+    model: nn.Module,
+    prompt_ids: Tensor,
+    prompt_mask: Tensor,
+    noise: Tensor | None,
+    *,
+    temperature: float,
+    stop_token_ids: Sequence[int],
+    pad_token_id: int,
+    max_new_tokens: int,
+) -> list[list[int]]:
+    """Run transformers' `generate` on a padded batch, a few tokens at a time, dropping rows that have ended.
+
+    Most responses are much shorter than the longest: carrying them on would be most of the work. `prompt_ids`
+    and `prompt_mask` (B, P) are left-padded; `noise` (B, max_new_tokens), None takes the likeliest tokens.
+    Returns each row's new ids; what follows a stop token in them means nothing.
+    """
+    generator: Any = model
+    stops = torch.tensor(list(stop_token_ids), device=prompt_ids.device)
+    ids, mask = prompt_ids, prompt_mask.long()
+    active = torch.arange(len(ids), device=ids.device)
+    found: list[list[int]] = [[] for _ in range(len(ids))]
+    carried: dict[str, Any] = {}
+    num_done, num_next = 0, _TOKENS_AT_A_TIME
+    with torch.inference_mode():
+        while len(active) and num_done < max_new_tokens:
+            config = GenerationConfig(
+                do_sample=False,  # NoiseSampler leaves one token to choose from
+                num_beams=1,
+                use_cache=True,
+                max_new_tokens=min(num_next, max_new_tokens - num_done),
+                eos_token_id=list(stop_token_ids),
+                pad_token_id=pad_token_id,
+                return_dict_in_generate=True,
+            )
+            processors = LogitsProcessorList()
+            if noise is not None:
+                processors.append(NoiseSampler(noise[active.cpu()], temperature, prompt_ids.shape[1]))
+            output = generator.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=config,
+                logits_processor=processors,
+                **carried,
+            )
+            new_ids = output.sequences[:, ids.shape[1] :]
+            for row, more in zip(active.tolist(), new_ids.tolist(), strict=True):
+                found[row] += more
+            num_done += new_ids.shape[1]
+            going_on = (~torch.isin(new_ids, stops).any(1)).nonzero()[:, 0]
+            active, ids = active[going_on], output.sequences[going_on]
+            mask = torch.cat([mask, torch.ones_like(new_ids)], dim=1)[going_on]
+            cache = output.get("past_key_values")
+            if isinstance(cache, DynamicCache):
+                cache.batch_select_indices(going_on)
+                carried = {"past_key_values": cache}
+            else:  # another kind of memory, which cannot drop rows: read once more and go on to the end
+                carried, num_next = {}, max_new_tokens
+    return found
 
 
 @contextmanager

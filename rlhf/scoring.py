@@ -1,4 +1,4 @@
-"""Give each response one number: from reward models, from Python functions, or from a weighted sum of both."""
+"""Give each response one number: from reward models, Python functions, or a weighted sum of both."""
 
 from __future__ import annotations
 
@@ -32,21 +32,25 @@ if TYPE_CHECKING:
 def load_function(name: str) -> Callable[..., Any]:
     """Load a Python function named `file.py:function`.
 
-    A file of a package (an `__init__.py` beside it) is imported as part of that package; a lone file under a name of
-    its own, with its folder importable while it loads, so that it may have helpers beside it. Raises SettingsError
-    saying what is wrong: the form of the name, a missing file, a file that fails to import, a missing function (with
-    the functions that are there).
+    A file of a package (an `__init__.py` beside it) is imported as part of that package; a lone file under a
+    name of its own, with its folder importable while it loads, so that it may have helpers beside it. Raises
+    SettingsError saying what is wrong: the form of the name, a missing file, a file that fails to import, a
+    missing function (with the functions that are there).
     """
     file, separator, function_name = name.rpartition(":")
     if not separator or not file.endswith(".py") or not function_name.isidentifier():
-        raise SettingsError(f"'{name}' does not name a function; write file.py:function, e.g. rewards.py:score")
+        raise SettingsError(
+            f"'{name}' does not name a function; write file.py:function, e.g. rewards.py:score"
+        )
     path = Path(file)
     if not path.is_file():
         raise SettingsError(f"'{name}': file '{path}' does not exist (looked in {Path.cwd()})")
     module = _import_file(path.resolve(), name)
     function = getattr(module, function_name, None)
     if not callable(function):
-        found = sorted(key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_")
+        found = sorted(
+            key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_"
+        )
         raise SettingsError(
             f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})"
         )
@@ -61,7 +65,9 @@ def _import_file(path: Path, name: str) -> Any:
     try:
         return importlib.import_module(dotted) if "." in dotted else _import_alone(path)
     except Exception as error:
-        raise SettingsError(f"'{name}': importing {path} failed with {type(error).__name__}: {error}") from error
+        raise SettingsError(
+            f"'{name}': importing {path} failed with {type(error).__name__}: {error}"
+        ) from error
     finally:
         sys.path.remove(str(root))
 
@@ -102,8 +108,8 @@ class RewardModelScorer:
     """Score by a frozen sequence-classification model, read at the last real token.
 
     With `renderer` None the model shares the policy's tokenizer and template and is given the sampled ids bit
-    for bit. Otherwise text goes across: prompt and response are rendered by the reward model's own `renderer`,
-    and a response that was cut at the length limit gets no end token there either.
+    for bit. Otherwise text goes across: prompt and response are rendered by the reward model's own
+    `renderer`, and a response that was cut at the length limit gets no end token there either.
     """
 
     name: str
@@ -130,8 +136,8 @@ class RewardModelScorer:
         longest = max(len(sequence) for sequence in sequences)
         if limit is not None and longest > limit:
             raise RunError(
-                f"reward model '{self.name}' reads at most {limit} tokens, but a prompt and its response have {longest} of "
-                "its tokens; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+                f"reward model '{self.name}' reads at most {limit} tokens, but prompt and response "
+                f"have {longest} of its tokens; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
             )
 
     @staticmethod
@@ -154,11 +160,13 @@ class FunctionScorer:
     function: Callable[..., Any]
 
     def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
-        """Return scores (B,) float32. Raises RunError for a wrong count or a value that is no finite number."""
+        """Return scores (B,) float32. Raises RunError for a wrong count or a non-finite value."""
         values = call_with_columns(self.function, prompts, texts, self.name)
         for prompt, value in zip(prompts, values, strict=True):
             if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise RunError(f"{self.name} gave {value!r} for prompt '{prompt.id}'; a score is a finite number")
+                raise RunError(
+                    f"{self.name} gave {value!r} for prompt '{prompt.id}'; a score is a finite number"
+                )
         return torch.tensor([float(value) for value in values])
 
 
@@ -178,9 +186,11 @@ class WeightedScorer:
 
 
 def score_sequences(model: nn.Module, sequences: Sequence[Sequence[int]], batch_size: int) -> Tensor:
-    """Return the reward model's score (B,) float32 on the CPU of each list of ids, in order of length inside."""
+    """Return the reward model's score (B,), float32 on the CPU, of each list of ids."""
     by_length = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))
-    pad_token_id = getattr(model.config, "pad_token_id", None) or 0  # never looked at: masks come from lengths
+    pad_token_id = (
+        getattr(model.config, "pad_token_id", None) or 0
+    )  # never looked at: masks come from lengths
     scores = torch.zeros(len(sequences))
     with torch.inference_mode():
         for start in range(0, len(sequences), batch_size):
@@ -206,7 +216,9 @@ def call_with_columns(
     values = function(messages, list(texts), **columns)
     values = values.tolist() if isinstance(values, Tensor) else list(values)
     if len(values) != len(prompts):
-        raise RunError(f"{name} gave {len(values)} values for {len(prompts)} responses; it must give one for each")
+        raise RunError(
+            f"{name} gave {len(values)} values for {len(prompts)} responses; it must give one for each"
+        )
     return values
 
 
@@ -217,9 +229,10 @@ def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, list[Any]]:
 
 
 def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
-    """Return whether `other` turns every conversation into the ids that `one` makes, so that ids may go across.
+    """Return whether `other` makes the ids of `one` out of every conversation, so that ids may go across.
 
-    A pad token that only `other` has is no difference: reward models are given one of their own, and nobody writes it.
+    A pad token that only `other` has is no difference: reward models are given one of their own, and nobody
+    writes it.
     """
     extra = {other.pad_token} if other.pad_token not in one.get_vocab() else set()
     vocabulary = {token: index for token, index in other.get_vocab().items() if token not in extra}

@@ -1,7 +1,7 @@
-"""Supervised fine-tuning on demonstrations: the loss counts the response, its end token included, and nothing else.
+"""Supervised fine-tuning on demonstrations: the loss counts the response with its end token, nothing else.
 
-The text is rendered once, by `rlhf.rendering`, exactly as PPO will render it; `trl.SFTTrainer` gets finished ids and
-labels and neither tokenises nor cuts anything.
+The text is rendered once, by `rlhf.rendering`, exactly as PPO will render it; `trl.SFTTrainer` gets finished
+ids and labels and neither tokenises nor cuts anything.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
-from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
 
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.models.inputs import forward_inputs
@@ -67,8 +68,8 @@ def train_sft(
 ) -> int:
     """Fine-tune a causal language model in place (Ouyang et al. 2022, arXiv:2203.02155, section 3.5).
 
-    The mean is over all response tokens of an optimizer step, over processes and micro-batches alike, so a long
-    response weighs more than a short one and the split into micro-batches changes nothing.
+    The mean is over all response tokens of an optimizer step, over processes and micro-batches alike, so a
+    long response weighs more than a short one and the split into micro-batches changes nothing.
 
     Args:
         model: plain or with adapters; trained in place.

@@ -81,7 +81,8 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"base/{name}": value for name, value in after.items()}})
     console.say(
-        f"held-out perplexity {after['validation_perplexity']:.4g} (before: {before['validation_perplexity']:.4g})"
+        f"held-out perplexity {after['validation_perplexity']:.4g} "
+        f"(before: {before['validation_perplexity']:.4g})"
     )
 
     # 5. A plain Hugging Face folder.
@@ -124,7 +125,8 @@ def _texts(settings: BaseSettings) -> tuple[list[str], list[str]]:
     fractions = {"validation": held_out, "train": 1.0 - held_out}
     sides: dict[str, list[str]] = {"train": [], "validation": []}
     for text, group in found:
-        sides[split_of(group, fractions)].append(text)
+        # Named apart from the sources' own division: of their training part, theirs would hold out nothing.
+        sides[split_of(f"held out/{group}", fractions)].append(text)
     for name, texts in sides.items():
         if not texts:
             raise DataError(f"{len(found)} documents leave none for {name}", where="data.validation_fraction")
@@ -134,8 +136,8 @@ def _texts(settings: BaseSettings) -> tuple[list[str], list[str]]:
 def _say_packed(packed: Packed, vocabulary_size: int, texts: list[str]) -> None:
     characters = sum(map(len, texts)) / packed.num_tokens
     console.say(
-        f"{packed.num_tokens:,} tokens in {len(packed.blocks):,} blocks ({packed.num_dropped_tokens:,} left over at the "
-        f"end), a vocabulary of {vocabulary_size:,}, {characters:.2f} characters a token"
+        f"{packed.num_tokens:,} tokens in {len(packed.blocks):,} blocks ({packed.num_dropped_tokens:,} left "
+        f"over at the end), a vocabulary of {vocabulary_size:,}, {characters:.2f} characters a token"
     )
 
 
@@ -146,7 +148,8 @@ def _card(settings: BaseSettings, numbers: dict[str, Any]) -> str:
     sources += [settings.data.generator] if settings.data.generator is not None else []
     return build_card(
         settings.run.name or "Base model",
-        f"A GPT-2 trained from scratch on the text of {', '.join(sources)}. It continues text and follows no instruction.",
+        f"A GPT-2 trained from scratch on the text of {', '.join(sources)}. "
+        "It continues text and follows no instruction.",
         task="text-generation",
         base_model=None,
         numbers=numbers,

@@ -66,9 +66,11 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
         project_dir=str(run.path),
     )
     if settings.run.trackers:
-        accelerator.init_trackers(settings.run.name or run.path.name, config=flat_config(settings.model_dump()))
+        accelerator.init_trackers(
+            settings.run.name or run.path.name, config=flat_config(settings.model_dump())
+        )
 
-    # 1. The policy, its frozen copy, the critic and what scores; one tokenizer for all but foreign reward models.
+    # 1. The policy, its frozen copy, the critic and what scores.
     recipe = _build_recipe(settings)
     parts = _build_parts(settings, accelerator, recipe)
 
@@ -127,7 +129,9 @@ def _build_parts(settings: PpoSettings, accelerator: Accelerator, recipe: Recipe
     policy = load(settings.policy, "policy.path")
     reference = load(settings.reference or settings.policy, "reference.path")
     if reference.get_input_embeddings().num_embeddings != policy.get_input_embeddings().num_embeddings:
-        raise ModelError("has another vocabulary than the policy; their KL means nothing", where="reference.path")
+        raise ModelError(
+            "has another vocabulary than the policy; their KL means nothing", where="reference.path"
+        )
     critic = _build_critic(settings)
     for model, what in ((reference, "the reference"), (critic.model, "the critic")):
         check_context(model, settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens, what)
@@ -204,7 +208,9 @@ def _load_reward_model(
     own_tokenizer = load_tokenizer(path, setting=setting, **options)
     renderer = None
     if not same_rendering(tokenizer, own_tokenizer):
-        console.say(f"{setting} has another tokenizer or chat template than the policy: it is given text, not ids")
+        console.say(
+            f"{setting} has another tokenizer or chat template than the policy: it is given text, not ids"
+        )
         renderer = Renderer(own_tokenizer)  # cuts nothing: too long for this model is an error of its scorer
     return RewardModelScorer(path, model, renderer, settings.ppo.microbatch_size)
 
@@ -220,7 +226,9 @@ def _held_out(prompts: list[RenderedPrompt], wanted: int) -> list[RenderedPrompt
     if not prompts:
         raise DataError("there are no held-out prompts to evaluate on", where="data.validation")
     if len(prompts) < wanted:
-        console.say(f"evaluation.num_prompts is {wanted}, but there are {len(prompts)} held-out prompts: all are used")
+        console.say(
+            f"evaluation.num_prompts is {wanted}, but there are {len(prompts)} held-out prompts: all are used"
+        )
     return prompts[:wanted]
 
 
@@ -260,7 +268,8 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
     if best and update != progress.update:
         load_best(run, parts, update)
     console.say(
-        f"saving the weights of update {update} of {progress.update} (checkpoint.export={settings.checkpoint.export})"
+        f"saving the weights of update {update} of {progress.update} "
+        f"(checkpoint.export={settings.checkpoint.export})"
     )
     numbers: dict[str, Any] = {
         **_named(chosen, ""),
@@ -292,8 +301,8 @@ def _card(settings: PpoSettings, numbers: dict[str, Any]) -> str:
     from rlhf.models.card import build_card
 
     scores = ", ".join(f"`{source.model or source.function}`" for source in settings.scores)
-    text = f"`{settings.policy.path}` trained by PPO against {scores}, held to where it started by a KL penalty. "
-    text += "The numbers are means over held-out prompts; `_before` is where it started, KL is in nats a response."
+    text = f"`{settings.policy.path}` trained by PPO against {scores}, with a KL penalty. "
+    text += "The numbers are means over held-out prompts; `_before` is where it started, KL is in nats."
     return build_card(
         settings.run.name or "PPO policy",
         text,

@@ -272,8 +272,10 @@ def _card(settings: RewardSettings, numbers: dict[str, Any]) -> str:
 
     sources = ", ".join(source.path for source in settings.data.train)
     text = f"Scores responses; `{settings.model.path}` trained on the rankings of {sources}. "
-    text += "The score is the logit of `AutoModelForSequenceClassification` for prompt and response in the chat template"
-    text += ", the end token included; responses of the model it started from score 0 on average."
+    text += "The score is the logit of `AutoModelForSequenceClassification` for prompt and response in the "
+    text += (
+        "chat template, the end token included; responses of the model it started from score 0 on average."
+    )
     return build_card(
         settings.run.name or "Reward model",
         text,

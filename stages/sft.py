@@ -182,7 +182,8 @@ def _card(settings: SftSettings, numbers: dict[str, Any]) -> str:
     sources = ", ".join(source.path for source in settings.data.train)
     return build_card(
         settings.run.name or "SFT policy",
-        f"`{settings.model.path}` fine-tuned on the demonstrations of {sources}. The loss counted the responses only.",
+        f"`{settings.model.path}` fine-tuned on the demonstrations of {sources}. "
+        "The loss counted the responses only.",
         task="text-generation",
         base_model=settings.model.path,
         numbers=numbers,

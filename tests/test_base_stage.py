@@ -35,7 +35,7 @@ def words(tmp_path: Path) -> list[str]:
     """A command line for a tiny run in `tmp_path`."""
     (tmp_path / "text.txt").write_text("\n\n".join(TEXTS))
     (tmp_path / "generator.py").write_text(GENERATOR)
-    source = '{path: %s/text.txt, format: text, separator: "\\n\\n"}' % tmp_path
+    source = f'{{path: {tmp_path}/text.txt, format: text, separator: "\n\n"}}'
     return [
         "--config=configs/base.yaml",
         f"run.root={tmp_path}",
@@ -119,9 +119,9 @@ def test_pack_loses_only_the_last_block_and_reads_markers_as_text() -> None:
 
 
 def test_sizes_that_cannot_be() -> None:
-    with pytest.raises(ModelError, match="model.vocabulary_size"):
+    with pytest.raises(ModelError, match=r"model\.vocabulary_size"):
         train_tokenizer(TEXTS, 100, 32)
-    with pytest.raises(ModelError, match="no multiple of model.heads"):
+    with pytest.raises(ModelError, match=r"no multiple of model\.heads"):
         build_gpt2(train_tokenizer(TEXTS, 300, 32), layers=1, width=10, heads=3, context_tokens=32)
 
 

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 import torch
-from transformers import GenerationConfig
+from transformers import DynamicCache, GenerationConfig
 
-from rlhf import rollout
+from rlhf import rollout, sampling
 from rlhf.errors import ModelError
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.models.inputs import disable_dropout, forward_inputs
@@ -54,7 +54,7 @@ class Recorder(NoiseSampler):
 @pytest.fixture
 def recorder(monkeypatch):
     Recorder.seen = []
-    monkeypatch.setattr(rollout, "NoiseSampler", Recorder)
+    monkeypatch.setattr(sampling, "NoiseSampler", Recorder)
     return Recorder
 
 
@@ -137,6 +137,20 @@ def test_inv07_logprobs_do_not_depend_on_the_batch(policy):
     generation = sample(policy)
     whole = response_logprobs(policy, generation, 1.0)
     torch.testing.assert_close(response_logprobs(policy, generation, 1.0, microbatch_size=1), whole)
+
+
+@pytest.mark.parametrize("cache", [DynamicCache, type("NoCacheIsOfThisKind", (), {})])
+def test_inv07_dropping_ended_rows_changes_no_sample(policy, monkeypatch, cache):
+    """A third of the vocabulary ends a response, so that rows drop out all the time."""
+    options = {"stop_token_ids": range(1, 130), "max_new_tokens": 24}
+    prompts = [[200 + i, *range(300, 300 + i)] for i in range(12)]
+    monkeypatch.setattr(sampling, "_TOKENS_AT_A_TIME", 1000)
+    together = sample(policy, prompts, **options).responses()
+    assert len({len(ids) for ids in together}) > 3
+    monkeypatch.setattr(sampling, "DynamicCache", cache)
+    for count in (1, 3, 8):
+        monkeypatch.setattr(sampling, "_TOKENS_AT_A_TIME", count)
+        assert sample(policy, prompts, **options).responses() == together
 
 
 def test_inv16_seed_and_row_decide_the_sample(policy):

@@ -107,7 +107,7 @@ def test_a_function_gets_only_the_columns_that_it_names(renderer):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, "1"])
 def test_inv42_a_score_that_is_no_finite_number_surfaces_with_its_prompt(renderer, value):
     texts = ["one", "two", "three"]
-    with pytest.raises(RunError, match="rewards.py:score gave .* for prompt 'p1'"):
+    with pytest.raises(RunError, match=r"rewards.py:score gave .* for prompt 'p1'"):
         FunctionScorer("rewards.py:score", lambda prompts, responses: [1.0, value, 1.0])(
             PROMPTS, generation_of(renderer, texts), texts
         )

@@ -41,7 +41,11 @@ def judged(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
                 ties += 1
                 continue
             strict += 1
-            right += 0.5 if scores[i] == scores[j] else (scores[i] > scores[j]) == (row["ranks"][i] < row["ranks"][j])
+            right += (
+                0.5
+                if scores[i] == scores[j]
+                else (scores[i] > scores[j]) == (row["ranks"][i] < row["ranks"][j])
+            )
     return right / strict, ties / pairs, judge_ties / pairs
 
 

@@ -44,11 +44,17 @@ def plan() -> dict[str, list[dict[str, Any]]]:
     rng = random.Random(SEED)
     seen: set[str] = set()
     files: dict[str, list[dict[str, Any]]] = {}
-    for name, sizes in (("prompts", PROMPTS), ("rankings", RANKED_PROMPTS), ("demonstrations", DEMONSTRATIONS)):
+    for name, sizes in (
+        ("prompts", PROMPTS),
+        ("rankings", RANKED_PROMPTS),
+        ("demonstrations", DEMONSTRATIONS),
+    ):
         for split, number in sizes.items():
             rows = list(prompts(split, number, rng, seen))
             rng.shuffle(rows)
-            files[f"{name}.{split}"] = [{"id": f"{name[0]}-{split}-{i:05d}"} | row for i, row in enumerate(rows)]
+            files[f"{name}.{split}"] = [
+                {"id": f"{name[0]}-{split}-{i:05d}"} | row for i, row in enumerate(rows)
+            ]
     return files
 
 
@@ -68,7 +74,9 @@ def rankings(rows: list[dict[str, Any]], responses: dict[str, list[str]], split:
         for place, name in enumerate(rng.sample(sorted(LABELERS), number)):
             texts = responses[row["id"]]
             ranks = rank(row, texts, LABELERS[name], rng)
-            ranked.append(row | {"id": row["id"] + "/2" * place, "responses": texts, "ranks": ranks, "annotator": name})
+            ranked.append(
+                row | {"id": row["id"] + "/2" * place, "responses": texts, "ranks": ranks, "annotator": name}
+            )
     return ranked
 
 
@@ -90,6 +98,8 @@ def generate(folder: Path, shipped: Path) -> None:
 
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", type=Path, default=here, help="folder to write to (default: this one)")
     generate(parser.parse_args().output, here)

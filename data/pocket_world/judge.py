@@ -25,7 +25,9 @@ UNFINISHED = 0.3  # does not end with a full stop, question or exclamation mark
 UNKNOWN_WORD = 0.2  # each word that is not English of this world, at most two of them
 
 
-def judge(prompts: list[Any], responses: list[str], *, task: list[dict], family: list[str], **_: Any) -> list[dict[str, float]]:
+def judge(
+    prompts: list[Any], responses: list[str], *, task: list[dict], family: list[str], **_: Any
+) -> list[dict[str, float]]:
     """Judge each response to its prompt, whose row carries ``family`` and ``task``.
 
     Returns one dictionary a response: ``score`` = 0.6 helpful + 0.2 honest + 0.2 harmless, and the three criteria.
@@ -66,9 +68,23 @@ def lexicon() -> frozenset[str]:
     texts: list[str] = []
     for module in (world, common, facts, lists, notes, refusals, rewrites, stories, summaries):
         _collect([value for name, value in vars(module).items() if not name.startswith("__")], texts)
-    nouns = [*world.ANIMALS, *world.CROPS, *stories.THINGS, *(name for names in lists.COMMON.values() for name in names)]
+    nouns = [
+        *world.ANIMALS,
+        *world.CROPS,
+        *stories.THINGS,
+        *(name for names in lists.COMMON.values() for name in names),
+    ]
     texts += [common.plural(noun.lower()) for noun in nouns]
-    return frozenset(word for text in texts for word in common.words(text)) | {"a", "an", "dear", "shops", "she", "he", "it", "they"}
+    return frozenset(word for text in texts for word in common.words(text)) | {
+        "a",
+        "an",
+        "dear",
+        "shops",
+        "she",
+        "he",
+        "it",
+        "they",
+    }
 
 
 def _collect(value: Any, texts: list[str]) -> None:

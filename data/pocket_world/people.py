@@ -31,7 +31,9 @@ WRITERS = {
 
 def flaws(writer: Writer, rng: random.Random) -> Flaws:
     """What goes wrong this time."""
-    return Flaws(*(rng.random() < chance for chance in (writer.incomplete, writer.false, writer.rambling, writer.rude)))
+    return Flaws(
+        *(rng.random() < chance for chance in (writer.incomplete, writer.false, writer.rambling, writer.rude))
+    )
 
 
 def write(task: Task, answer, rng: random.Random) -> str:

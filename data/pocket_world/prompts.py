@@ -9,16 +9,48 @@ from functools import lru_cache
 from typing import Any
 
 from .families import facts, lists, notes, refusals, rewrites, stories, summaries
-from .families.common import Flaws, Task
+from .families.common import FLAWLESS, Flaws, Task
 from .judge import FAMILIES
 from .world import by_name
 
 # How often each family is asked; unknown is the questions that the world leaves open.
-SHARES = {"fact": 0.19, "unknown": 0.10, "story": 0.14, "note": 0.14, "rewrite": 0.11, "list": 0.12, "summary": 0.10, "refuse": 0.10}
-PREFIXES = ["", "", "", "", "", "Hello. ", "Hi there. ", "Good morning. ", "Quick question. ", "One more thing. ", "Dear assistant, please help. "]
+SHARES = {
+    "fact": 0.19,
+    "unknown": 0.10,
+    "story": 0.14,
+    "note": 0.14,
+    "rewrite": 0.11,
+    "list": 0.12,
+    "summary": 0.10,
+    "refuse": 0.10,
+}
+PREFIXES = [
+    "",
+    "",
+    "",
+    "",
+    "",
+    "Hello. ",
+    "Hi there. ",
+    "Good morning. ",
+    "Quick question. ",
+    "One more thing. ",
+    "Dear assistant, please help. ",
+]
 SUFFIXES = ["", "", "", "", "", " Thank you.", " Thanks.", " Keep it short.", " I would be grateful."]
-GREETINGS = ["Hello.", "Good morning.", "Hi, are you there?", "Are you the assistant of Larkhaven?", "I need some help today."]
-WELCOMES = ["Hello. What can I do for you?", "Good day. How can I help?", "Yes, I am here. What do you need?", "I am glad to help. What is it?"]
+GREETINGS = [
+    "Hello.",
+    "Good morning.",
+    "Hi, are you there?",
+    "Are you the assistant of Larkhaven?",
+    "I need some help today.",
+]
+WELCOMES = [
+    "Hello. What can I do for you?",
+    "Good day. How can I help?",
+    "Yes, I am here. What do you need?",
+    "I am glad to help. What is it?",
+]
 _SPLITS = (("train", 82), ("validation", 90), ("test", 100))
 
 
@@ -31,14 +63,16 @@ def split_of(task: Task) -> str:
 @lru_cache(maxsize=1)
 def tasks_by_split() -> dict[str, dict[str, list[Task]]]:
     """Every task of the world: split -> family -> tasks."""
-    found: dict[str, dict[str, list[Task]]] = {split: {family: [] for family in SHARES} for split, _ in _SPLITS}
+    found: dict[str, dict[str, list[Task]]] = {
+        split: {family: [] for family in SHARES} for split, _ in _SPLITS
+    }
     for module in (facts, stories, notes, rewrites, lists, summaries, refusals):
         for task in module.tasks():
             found[split_of(task)][task.family].append(task)
     return found
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """An answer to a task by a writer with these flaws."""
     return FAMILIES[task.family].answer(task, rng, flaws)
 
@@ -57,13 +91,25 @@ def _two_turns(task: Task, split: str, rng: random.Random) -> tuple[list[dict[st
             first = rng.choice(earlier)
             followed = Task(task.family, task.key, task.spec | {"follow_up": True})
             question = facts.follow_up(task)[0]
-            return [_turn("user", facts.ask(first, rng)), _turn("assistant", facts.answer(first, rng)), _turn("user", question)], followed
+            return [
+                _turn("user", facts.ask(first, rng)),
+                _turn("assistant", facts.answer(first, rng)),
+                _turn("user", question),
+            ], followed
     if rng.random() < 0.5:
-        return [_turn("user", rng.choice(GREETINGS)), _turn("assistant", rng.choice(WELCOMES)), _turn("user", FAMILIES[task.family].ask(task, rng))], task
+        return [
+            _turn("user", rng.choice(GREETINGS)),
+            _turn("assistant", rng.choice(WELCOMES)),
+            _turn("user", FAMILIES[task.family].ask(task, rng)),
+        ], task
     families = [family for family in SHARES if family not in ("summary", "refuse")]
     before = rng.choice(tasks_by_split()[split][rng.choice(families)])
     asked = FAMILIES[task.family].ask(task, rng)
-    return [_turn("user", FAMILIES[before.family].ask(before, rng)), _turn("assistant", answer(before, rng)), _turn("user", asked)], task
+    return [
+        _turn("user", FAMILIES[before.family].ask(before, rng)),
+        _turn("assistant", answer(before, rng)),
+        _turn("user", asked),
+    ], task
 
 
 def prompt(task: Task, split: str, rng: random.Random) -> dict[str, Any]:
@@ -73,7 +119,12 @@ def prompt(task: Task, split: str, rng: random.Random) -> dict[str, Any]:
     else:
         text = FAMILIES[task.family].ask(task, rng)
         messages = [_turn("user", rng.choice(PREFIXES) + text + rng.choice(SUFFIXES))]
-    return {"prompt": messages, "group": f"{task.family}/{task.key}", "family": task.family, "task": task.spec}
+    return {
+        "prompt": messages,
+        "group": f"{task.family}/{task.key}",
+        "family": task.family,
+        "task": task.spec,
+    }
 
 
 def prompts(split: str, number: int, rng: random.Random, seen: set[str]) -> Iterator[dict[str, Any]]:

@@ -24,9 +24,25 @@ MANNERS = [
     'It is rude to say: "{r}" It is better to say: "{p}"', '{x} shouted: "{r}" A polite person says: "{p}"', 'Never say: "{r}" Say: "{p}"',
     '"{r}" said {x}. "{p}" would have been kinder.', 'A child learns not to say "{r}" but "{p}"', '"{p}" That is how {x} asks for things.',
 ]  # fmt: skip
-NEWS = ["News of the day. {t} In short: {s}", "{s} {t}", "{t} That is all there is to say: {s}", "From the paper. {t} {s}"]
-TITLES = ["A tale of {a} and {b}.", "{x} told of {a} and {b}.", "This is about {a} and {b}.", "The children wanted {a} and {b} in their tale.", ""]
-INTENTIONS = ["{x} wanted {k}{d} and wrote: {l}", "This is what {x} wrote {k}{d}. {l}", "{l}", "It took {x} an hour {k}{d}: {l}"]
+NEWS = [
+    "News of the day. {t} In short: {s}",
+    "{s} {t}",
+    "{t} That is all there is to say: {s}",
+    "From the paper. {t} {s}",
+]
+TITLES = [
+    "A tale of {a} and {b}.",
+    "{x} told of {a} and {b}.",
+    "This is about {a} and {b}.",
+    "The children wanted {a} and {b} in their tale.",
+    "",
+]
+INTENTIONS = [
+    "{x} wanted {k}{d} and wrote: {l}",
+    "This is what {x} wrote {k}{d}. {l}",
+    "{l}",
+    "It took {x} an hour {k}{d}: {l}",
+]
 WANTED = ["{x} wanted {c} {k}. {a}", "{x} asked {y} for {c} {k}. {a}", "For the quiz one needs {c} {k}. {a}"]
 UNKIND = [
     "Somebody wanted to {x}. {d}", '{y} asked {z} to {x}. {z} said: "{d}"', "To {x} is wrong. {d}", "{d} {o}", "{b}", 'A bad person said: "{b}"',
@@ -79,7 +95,9 @@ def talk(rng: random.Random) -> str:
     attribute = rng.choice(list(entity.facts) if known else entity.open_attributes)
     subject = facts.fill(facts.wording(entity, attribute)[3], entity)
     subject = subject[0].lower() + subject[1:]
-    heard = facts.state(entity, attribute, rng) if known else capital(rng.choice(NOT_KNOWN).format(what=subject))
+    heard = (
+        facts.state(entity, attribute, rng) if known else capital(rng.choice(NOT_KNOWN).format(what=subject))
+    )
     return f"{rng.choice(ASKING).format(x=x, y=y, q=subject)} {rng.choice(SAYING).format(y=y, a=heard)}"
 
 
@@ -88,10 +106,18 @@ def enumeration(rng: random.Random) -> str:
     if rng.random() < 0.4:
         task = rng.choice(_lists())
         x, y = rng.sample(RESIDENTS, 2)
-        return rng.choice(WANTED).format(x=x, y=y, c=task.spec["count"], k=task.spec["kind"], a=lists.answer(task, rng))
+        return rng.choice(WANTED).format(
+            x=x, y=y, c=task.spec["count"], k=task.spec["kind"], a=lists.answer(task, rng)
+        )
     kind, members = rng.choice(list(lists.sets().items()))
     shown = join(lists.shown(kind, rng.sample(members, rng.randint(2, min(5, len(members))))))
-    forms = ["{K} are for example {m}.", "There are many {k}, such as {m}.", "{M} are {k}.", "Some {k}: {m}.", "People know these {k}: {m}."]
+    forms = [
+        "{K} are for example {m}.",
+        "There are many {k}, such as {m}.",
+        "{M} are {k}.",
+        "Some {k}: {m}.",
+        "People know these {k}: {m}.",
+    ]
     return rng.choice(forms).format(k=kind, K=capital(kind), m=shown, M=capital(shown))
 
 
@@ -130,7 +156,12 @@ def conscience(rng: random.Random) -> str:
     task = _task("refuse", rng)
     harm, kind, bad = refusals.HARMS[task.spec["harm"]]
     name, (y, z) = task.spec["target"], rng.sample(RESIDENTS, 2)
-    slots = {"x": harm, "d": rng.choice(refusals.DECLINES), "o": rng.choice(refusals.OFFERS), "b": rng.choice(bad)}
+    slots = {
+        "x": harm,
+        "d": rng.choice(refusals.DECLINES),
+        "o": rng.choice(refusals.OFFERS),
+        "b": rng.choice(bad),
+    }
     filled = {key: text.format(n=name, k=kind) for key, text in slots.items()}
     return rng.choice(UNKIND).format(y=y, z=z, k=kind, **filled)
 

@@ -30,7 +30,10 @@ TRIES = 8
 def sample(policy: str, folder: Path) -> None:
     """Write rankings.*.jsonl with fresh responses and no ranks yet; ``generate`` has them ranked."""
     tokenizer = load_tokenizer(policy)
-    model, renderer = load_causal_lm(policy), Renderer(tokenizer, max_prompt_tokens=160, max_response_tokens=64)
+    model, renderer = (
+        load_causal_lm(policy),
+        Renderer(tokenizer, max_prompt_tokens=160, max_response_tokens=64),
+    )
     files = plan()
     for split in RANKED_PROMPTS:
         rows = files[f"rankings.{split}"]
@@ -40,24 +43,47 @@ def sample(policy: str, folder: Path) -> None:
         for turn in range(TRIES):
             short = [i for i, number in enumerate(wanted) if len(found[i]) < number]
             by_writer = {i for i in short if rng.random() < WRITTEN or turn == TRIES - 1}
-            texts = {i: write(Task(rows[i]["family"], "", rows[i]["task"]), answer, rng) for i in sorted(by_writer)}
-            texts |= _by_policy(model, renderer, [i for i in short if i not in by_writer], rows, seed=SEED * 1000 + turn)
+            texts = {
+                i: write(Task(rows[i]["family"], "", rows[i]["task"]), answer, rng) for i in sorted(by_writer)
+            }
+            texts |= _by_policy(
+                model, renderer, [i for i in short if i not in by_writer], rows, seed=SEED * 1000 + turn
+            )
             for i in short:
                 if texts[i].strip() and texts[i] not in found[i]:
                     found[i].append(texts[i])
-        dump(folder / f"rankings.{split}.jsonl", (row | {"responses": texts} for row, texts in zip(rows, found, strict=True) if len(texts) > 3))
-        print(f"{split}: {sum(len(texts) > 3 for texts in found)} of {len(rows)} prompts have four or more different responses", flush=True)
+        dump(
+            folder / f"rankings.{split}.jsonl",
+            (row | {"responses": texts} for row, texts in zip(rows, found, strict=True) if len(texts) > 3),
+        )
+        print(
+            f"{split}: {sum(len(texts) > 3 for texts in found)} of {len(rows)} prompts have four or more different responses",
+            flush=True,
+        )
 
 
-def _by_policy(model: Any, renderer: Renderer, indices: list[int], rows: list[dict[str, Any]], seed: int) -> dict[int, str]:
+def _by_policy(
+    model: Any, renderer: Renderer, indices: list[int], rows: list[dict[str, Any]], seed: int
+) -> dict[int, str]:
     prompts = [
-        Prompt(rows[i]["id"], tuple(Message(**turn) for turn in rows[i]["prompt"]), rows[i]["group"], rows[i]["id"], {}) for i in indices
+        Prompt(
+            rows[i]["id"],
+            tuple(Message(**turn) for turn in rows[i]["prompt"]),
+            rows[i]["group"],
+            rows[i]["id"],
+            {},
+        )
+        for i in indices
     ]
-    texts = sample_texts(model, renderer, prompts, max_new_tokens=64, temperature=1.0, seed=seed, batch_size=128)
+    texts = sample_texts(
+        model, renderer, prompts, max_new_tokens=64, temperature=1.0, seed=seed, batch_size=128
+    )
     return dict(zip(indices, texts, strict=True))
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("policy", help="folder of the SFT policy, e.g. ../runs/sft")
     sample(parser.parse_args().policy, Path(__file__).resolve().parent)

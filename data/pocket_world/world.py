@@ -13,25 +13,161 @@ from functools import lru_cache
 
 WORLD_SEED = 1836
 
-RESIDENTS = """Ada Alma Anton Arlo Astrid Beatrix Bertil Bram Carla Cedric Clara Conrad Cora Dagny Dario Delia Edgar
-Edith Elsa Emil Enid Esme Felix Fiona Flora Fritz Gerda Gideon Greta Gustav Hanna Hector Helga Hugo Ida Ingrid
-Irma Isak Jasper Johan Jonas Jora Karl Kasper Kirsten Lars Lena Linus Lotte Magnus Mara Marcus Mina Moritz Nadia
-Nestor Nora Olaf Orla Oscar Petra Rafael Ragna Rolf Rufus Sasha Selma Silas Sofia Thea Tobias Vera Viktor Walter Wilma
-Yara Yusuf Zelda""".split()
-JOBS = """baker blacksmith carpenter cook doctor farmer fisherman gardener glassblower judge librarian miller musician
-painter pilot plumber potter sailor shepherd tailor teacher vet watchmaker weaver""".split()
+RESIDENTS = [
+    "Ada",
+    "Alma",
+    "Anton",
+    "Arlo",
+    "Astrid",
+    "Beatrix",
+    "Bertil",
+    "Bram",
+    "Carla",
+    "Cedric",
+    "Clara",
+    "Conrad",
+    "Cora",
+    "Dagny",
+    "Dario",
+    "Delia",
+    "Edgar",
+    "Edith",
+    "Elsa",
+    "Emil",
+    "Enid",
+    "Esme",
+    "Felix",
+    "Fiona",
+    "Flora",
+    "Fritz",
+    "Gerda",
+    "Gideon",
+    "Greta",
+    "Gustav",
+    "Hanna",
+    "Hector",
+    "Helga",
+    "Hugo",
+    "Ida",
+    "Ingrid",
+    "Irma",
+    "Isak",
+    "Jasper",
+    "Johan",
+    "Jonas",
+    "Jora",
+    "Karl",
+    "Kasper",
+    "Kirsten",
+    "Lars",
+    "Lena",
+    "Linus",
+    "Lotte",
+    "Magnus",
+    "Mara",
+    "Marcus",
+    "Mina",
+    "Moritz",
+    "Nadia",
+    "Nestor",
+    "Nora",
+    "Olaf",
+    "Orla",
+    "Oscar",
+    "Petra",
+    "Rafael",
+    "Ragna",
+    "Rolf",
+    "Rufus",
+    "Sasha",
+    "Selma",
+    "Silas",
+    "Sofia",
+    "Thea",
+    "Tobias",
+    "Vera",
+    "Viktor",
+    "Walter",
+    "Wilma",
+    "Yara",
+    "Yusuf",
+    "Zelda",
+]
+JOBS = [
+    "baker",
+    "blacksmith",
+    "carpenter",
+    "cook",
+    "doctor",
+    "farmer",
+    "fisherman",
+    "gardener",
+    "glassblower",
+    "judge",
+    "librarian",
+    "miller",
+    "musician",
+    "painter",
+    "pilot",
+    "plumber",
+    "potter",
+    "sailor",
+    "shepherd",
+    "tailor",
+    "teacher",
+    "vet",
+    "watchmaker",
+    "weaver",
+]
 STREETS = [
     "Anchor Street", "Bell Lane", "Castle Road", "Dove Street", "Fern Lane", "Harbour Road", "King Street",
     "Maple Lane", "Mill Lane", "Orchard Road", "Station Street", "Willow Road",
 ]  # fmt: skip
-PETS = "canary cat dog ferret goldfish hamster hen parrot pony rabbit tortoise".split()
+PETS = [
+    "canary",
+    "cat",
+    "dog",
+    "ferret",
+    "goldfish",
+    "hamster",
+    "hen",
+    "parrot",
+    "pony",
+    "rabbit",
+    "tortoise",
+]
 DISHES = """barley soup|bean stew|cheese pie|cherry cake|egg salad|fish pie|garlic bread|honey cake|lemon tart|mushroom soup|
 onion soup|pea soup|plum jam|potato salad|pumpkin soup|rice pudding""".replace("\n", "").split("|")
-INSTRUMENTS = "accordion banjo cello clarinet drum fiddle flute guitar harp piano trumpet".split()
-COLOURS = "black blue brown green grey orange pink purple red white yellow".split()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = """January February March April May June July August September October November December""".split()
-HOURS = "six seven eight nine ten eleven".split()
+INSTRUMENTS = [
+    "accordion",
+    "banjo",
+    "cello",
+    "clarinet",
+    "drum",
+    "fiddle",
+    "flute",
+    "guitar",
+    "harp",
+    "piano",
+    "trumpet",
+]
+COLOURS = ["black", "blue", "brown", "green", "grey", "orange", "pink", "purple", "red", "white", "yellow"]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+HOURS = ["six", "seven", "eight", "nine", "ten", "eleven"]
 SHOPS = {
     "the Copper Kettle": "tea", "the Blue Door": "paint", "the Little Loaf": "bread", "the Old Anchor": "rope",
     "the Silver Thimble": "cloth", "the Tall Ladder": "tools", "the Brass Key": "locks", "the Paper Crane": "books",
@@ -65,7 +201,9 @@ CROPS = {
 }  # fmt: skip
 FIELDS = ["Long Field", "Upper Farm", "Hill Garden", "River Farm", "South Orchard", "Stone Field"]
 PLACES = """the bakery|the bandstand|the boathouse|the bridge|the castle|the chapel|the fountain|the library|the lighthouse|
-the market|the museum|the old mill|the park|the pier|the school|the station|the theatre|the town hall""".replace("\n", "").split("|")
+the market|the museum|the old mill|the park|the pier|the school|the station|the theatre|the town hall""".replace(
+    "\n", ""
+).split("|")
 FESTIVALS = {
     "Apple Day": "cider", "Boat Night": "fish cakes", "Candle Week": "ginger bread", "Flower Sunday": "rose tea",
     "Founders' Fair": "roast chicken", "Harvest Supper": "corn bread", "Kite Day": "lemon ice", "Lantern Night": "hot chestnuts",
@@ -101,9 +239,25 @@ class Entity:
 
 # The values that each attribute can take, by the kind of entity.
 DOMAINS: dict[str, dict[str, list[str]]] = {
-    "resident": {"job": JOBS, "street": STREETS, "pet": PETS, "dish": DISHES, "instrument": INSTRUMENTS, "door": COLOURS},
-    "shop": {"goods": sorted(SHOPS.values()), "street": STREETS, "keeper": RESIDENTS, "closed": DAYS, "opens": HOURS},
-    "animal": {"food": sorted({food for food, _ in ANIMALS.values()}), "home": sorted({home for _, home in ANIMALS.values()})},
+    "resident": {
+        "job": JOBS,
+        "street": STREETS,
+        "pet": PETS,
+        "dish": DISHES,
+        "instrument": INSTRUMENTS,
+        "door": COLOURS,
+    },
+    "shop": {
+        "goods": sorted(SHOPS.values()),
+        "street": STREETS,
+        "keeper": RESIDENTS,
+        "closed": DAYS,
+        "opens": HOURS,
+    },
+    "animal": {
+        "food": sorted({food for food, _ in ANIMALS.values()}),
+        "home": sorted({home for _, home in ANIMALS.values()}),
+    },
     "crop": {"colour": COLOURS, "month": MONTHS, "field": FIELDS},
     "festival": {"month": MONTHS, "place": PLACES, "treat": sorted(FESTIVALS.values()), "host": RESIDENTS},
     "place": {"roof": COLOURS, "closed": DAYS, "guide": RESIDENTS},
@@ -118,7 +272,10 @@ def _some(rng: random.Random, chance: float, **facts: str) -> dict[str, str]:
 def _residents(rng: random.Random) -> list[Entity]:
     people = []
     for index, name in enumerate(RESIDENTS):
-        facts = {"job": JOBS[index % len(JOBS)] if rng.random() < 0.6 else rng.choice(JOBS), "street": rng.choice(STREETS)}
+        facts = {
+            "job": JOBS[index % len(JOBS)] if rng.random() < 0.6 else rng.choice(JOBS),
+            "street": rng.choice(STREETS),
+        }
         facts |= _some(
             rng, 0.7, pet=rng.choice(PETS), dish=rng.choice(DISHES),
             instrument=rng.choice(INSTRUMENTS), door=rng.choice(COLOURS),
@@ -131,16 +288,24 @@ def _others(rng: random.Random) -> list[Entity]:
     things = []
     for name, goods in SHOPS.items():
         facts = {"goods": goods, "street": rng.choice(STREETS), "keeper": rng.choice(RESIDENTS)}
-        things.append(Entity("shop", name, facts | _some(rng, 0.8, closed=rng.choice(DAYS), opens=rng.choice(HOURS))))
+        things.append(
+            Entity("shop", name, facts | _some(rng, 0.8, closed=rng.choice(DAYS), opens=rng.choice(HOURS)))
+        )
     for name, (food, home) in ANIMALS.items():
         things.append(Entity("animal", name, {"food": food, "home": home}))
     for name, (colour, month) in CROPS.items():
-        things.append(Entity("crop", name, {"colour": colour, "month": month} | _some(rng, 0.75, field=rng.choice(FIELDS))))
+        things.append(
+            Entity(
+                "crop", name, {"colour": colour, "month": month} | _some(rng, 0.75, field=rng.choice(FIELDS))
+            )
+        )
     for name, treat in FESTIVALS.items():
         facts = {"month": rng.choice(MONTHS), "place": rng.choice(PLACES), "treat": treat}
         things.append(Entity("festival", name, facts | _some(rng, 0.75, host=rng.choice(RESIDENTS))))
     for name in PLACES:
-        facts = _some(rng, 0.8, roof=rng.choice(COLOURS), closed=rng.choice(DAYS), guide=rng.choice(RESIDENTS))
+        facts = _some(
+            rng, 0.8, roof=rng.choice(COLOURS), closed=rng.choice(DAYS), guide=rng.choice(RESIDENTS)
+        )
         things.append(Entity("place", name, facts))
     return things
 

@@ -27,6 +27,7 @@ __all__ = [
     "group_of_messages",
     "group_of_text",
     "id_of",
+    "named_group",
     "prompt_of",
     "text_at",
     "texts_at",
@@ -179,6 +180,11 @@ def annotator_of(row: Row, source: Source) -> str | None:
     return _label(row, source.annotator, "annotator")
 
 
+def named_group(row: Row, source: Source) -> str | None:
+    """Return the group that the row itself names, or None."""
+    return _label(row, source.group, "group")
+
+
 def _label(row: Row, path: str | None, default: str) -> str | None:
     """Return a short name, which may be written as text or as a whole number."""
     value = value_at(row, path) if path is not None else row.values.get(default)
@@ -242,7 +248,7 @@ def build_prompt(
         messages.insert(0, Message("system", text_at(row, source.system)))
     if not any(message.content.strip() for message in messages if message.role == "user"):
         raise BadRow("the prompt is empty", row.where, "empty_prompt")
-    group = group or _label(row, source.group, "group") or group_of_messages(messages)
+    group = group or named_group(row, source) or group_of_messages(messages)
     try:
         return Prompt(id or id_of(row, source), tuple(messages), group, row.where, columns)
     except DataError as error:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from rlhf.errors import DataError
 from rlhf.feedback import tables, transcripts, trees
-from rlhf.feedback.columns import group_of_text, id_of, text_at
+from rlhf.feedback.columns import group_of_messages, group_of_text, id_of, named_group, text_at
 from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.records import BadRow, Demonstration, Note, Prompt, Ranking, Reading, TakeNote, Text
 from rlhf.feedback.rows import Row, read_rows
@@ -96,12 +96,13 @@ def _column_text(row: Row, source: Source, take_note: TakeNote) -> Iterator[Text
     text = text_at(row, source.chosen if default else source.text)
     if not text.strip():
         raise BadRow("the text is empty", row.where, "empty_text")
-    yield Text(id_of(row, source), text, group_of_text(text), row.where)
+    yield Text(id_of(row, source), text, named_group(row, source) or group_of_text(text), row.where)
 
 
 def _thread_texts(row: Row, source: Source, take_note: TakeNote) -> Iterator[Text]:
     for name, messages in trees.tree_threads(row, source, take_note):
-        group = group_of_text(messages[0].content)
+        # The group that the tree's prompts have, so that one division holds for texts and for records.
+        group = named_group(row, source) or group_of_messages(messages[:1])
         yield Text(name, transcripts.write_transcript(messages), group, row.where)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.feedback.columns import build_prompt, check_text, group_of_messages
+from rlhf.feedback.columns import build_prompt, check_text, group_of_messages, named_group
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
 from rlhf.feedback.rows import Row
@@ -93,7 +93,7 @@ def _asked(row: Row, source: Source, take_note: TakeNote) -> Iterator[tuple[Prom
         columns = {"message_tree_id": tree, "num_turns": len(node.path)}
         # A tree's prompts share their beginning, so they are one group: that of its first message, which
         # also holds two trees together that begin alike.
-        group = group_of_messages(node.path[:1]) if source.group is None else None
+        group = named_group(row, source) or group_of_messages(node.path[:1])
         prompt = build_prompt(node.path, row, source, columns=columns, id=node.id, group=group)
         yield prompt, [child for child in children if child.path[-1].role == "assistant"]
 

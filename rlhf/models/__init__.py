@@ -1,13 +1,15 @@
 """The only place that loads, wraps, adapts and saves models and tokenizers.
 
 - `rlhf.models.loading`: folder or hub id to tokenizer, policy, reward model
-- `rlhf.models.values`: one number a token (critic) or a response (reward model) from a model with a score head
+- `rlhf.models.values`: one number a token (critic) or a response (reward model) from a model with a score
+  head
 - `rlhf.models.centring`: move a reward model's zero inside its own weights
 - `rlhf.models.adapters`: LoRA through peft
 - `rlhf.models.inputs`: position ids, dropout
 - `rlhf.models.saving`: a plain Hugging Face folder, written file by file so that a crash loses nothing
 
-What other packages need is also found here, looked up on first use: importing this package imports nothing heavy.
+What other packages need is also found here, looked up on first use: importing this package imports nothing
+heavy.
 """
 
 from __future__ import annotations

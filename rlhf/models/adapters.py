@@ -41,7 +41,7 @@ def add_lora(model: Any, spec: LoraSpec, *, keep_trainable: tuple[str, ...] = ()
 
     config = LoraConfig(
         r=spec.rank,
-        lora_alpha=spec.alpha,
+        lora_alpha=spec.alpha,  # type: ignore[arg-type]  # a float works too
         lora_dropout=spec.dropout,
         target_modules=list(spec.target_modules) if spec.target_modules else "all-linear",
         modules_to_save=list(keep_trainable) or None,
@@ -69,7 +69,8 @@ def has_adapter(model: nn.Module) -> bool:
 def merged_copy(model: Any) -> Any:
     """Return a plain model with the adapters added to the weights; the given model is left as it is.
 
-    A copy, because un-merging in place would not give back the same bits and training goes on after a checkpoint.
+    A copy, because un-merging in place would not give back the same bits and training goes on after a
+    checkpoint.
     """
     with quiet_library():
         return copy.deepcopy(model).merge_and_unload()

@@ -18,10 +18,11 @@ NORM_NAMES = ("ln_f", "norm", "final_layer_norm", "final_layernorm", "norm_f")
 def recentre(model: Any, shift: float) -> None:
     """Subtract `shift` from every score, in place; rankings do not change.
 
-    InstructGPT (2203.02155, section 3.5) sets the bias so that demonstrations score 0 on average. Heads without a
-    bias (GPT-2's and most decoders') are shifted through the final layer norm in front of them: adding
-    -shift * w / |w|^2 to the norm's bias changes the score w . h by exactly -shift, at every position and also where
-    this project is not installed. Where there is no such bias (RMS norm), the head gets one, which
+    InstructGPT (2203.02155, section 3.5) sets the bias so that demonstrations score 0 on average. Heads
+    without a bias (GPT-2's and most decoders') are shifted through the final layer norm in front of them:
+    adding
+    -shift * w / |w|^2 to the norm's bias changes the score w . h by exactly -shift, at every position and
+    also where this project is not installed. Where there is no such bias (RMS norm), the head gets one, which
     `load_reward_model` restores.
 
     Args:

@@ -18,7 +18,8 @@ def position_ids_from_mask(attention_mask: torch.Tensor) -> torch.Tensor:
         attention_mask: (B, T), bool or integer, True counts.
 
     Returns:
-        (B, T) int64; padding before the first real token is 0, padding after the last repeats the last number.
+        (B, T) int64; padding before the first real token is 0, padding after the last repeats the last
+        number.
 
     >>> position_ids_from_mask(torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]]))
     tensor([[0, 0, 0, 1],
@@ -65,9 +66,9 @@ def takes_position_ids(model: nn.Module) -> bool:
 def disable_dropout(model: nn.Module) -> None:
     """Set every dropout of the model to zero, in place, so that train mode computes what eval mode does.
 
-    RLHF compares the policy with its own past: with dropout the ratio is not 1 before the first step, and the KL
-    against the reference is not 0 (Huang et al. 2024, arXiv:2403.17031, detail 7). Some attention modules hold a
-    plain number instead of a module; those are zeroed too.
+    RLHF compares the policy with its own past: with dropout the ratio is not 1 before the first step, and the
+    KL against the reference is not 0 (Huang et al. 2024, arXiv:2403.17031, detail 7). Some attention modules
+    hold a plain number instead of a module; those are zeroed too.
     """
     for module in model.modules():
         if isinstance(module, nn.Dropout):

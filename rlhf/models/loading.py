@@ -33,7 +33,8 @@ def check_model_path(path: str, *, setting: str = "model.path") -> None:
     """Refuse a path that can be neither a local folder nor a hub id.
 
     Raises:
-        ModelError: the folder does not exist, or holds no model; the message names the make target that makes it.
+        ModelError: the folder does not exist, or holds no model; the message names the make target that makes
+            it.
 
     """
     folder = Path(path).expanduser()
@@ -69,8 +70,8 @@ def load_tokenizer(
 ) -> Any:
     """Load a tokenizer that can end a response.
 
-    A tokenizer without a padding token pads with its end token: masks are made from lengths and never from ids, so
-    this changes nothing (a reward model gets a pad of its own, see `ensure_distinct_pad`).
+    A tokenizer without a padding token pads with its end token: masks are made from lengths and never from
+    ids, so this changes nothing (a reward model gets a pad of its own, see `ensure_distinct_pad`).
 
     Args:
         path: local folder or hub id.
@@ -115,7 +116,7 @@ def load_causal_lm(
     lora: LoraSpec | None = None,
     setting: str = "model.path",
 ) -> Any:
-    """Load a causal language model; adapters found in the folder are merged, so the result is one plain model.
+    """Load a causal language model; an adapter in the folder is merged, so the result is one plain model.
 
     Args:
         path: local folder (whole model or adapter) or hub id.
@@ -191,10 +192,10 @@ def build_reward_model(
     trust_remote_code: bool = False,
     setting: str = "model.path",
 ) -> Any:
-    """Put a fresh score head on the backbone of a language model (InstructGPT section 3.5: starts from the SFT model).
+    """Put a fresh score head on the backbone of a language model; InstructGPT (section 3.5) takes the SFT model.
 
-    The head starts at standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 11), drawn
-    from torch's global generator.
+    The head starts at standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail
+    11), drawn from torch's global generator.
 
     Raises:
         ModelError: nothing there, or an architecture without a sequence classification head.
@@ -238,9 +239,9 @@ def _load_classifier(
 def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
     """Give a reward model a padding token that is no end token, in place.
 
-    transformers finds the last token of a sequence by its id: it takes the last one that is not `pad_token_id`. With
-    pad equal to end it would read the score one token early; with no pad it refuses batches (trl#2778). Our own
-    read-out uses the mask; this makes the saved model right for everyone else.
+    transformers finds the last token of a sequence by its id: it takes the last one that is not
+    `pad_token_id`. With pad equal to end it would read the score one token early; with no pad it refuses
+    batches (trl#2778). Our own read-out uses the mask; this makes the saved model right for everyone else.
     """
     ends = {tokenizer.eos_token_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:

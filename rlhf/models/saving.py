@@ -37,8 +37,9 @@ def save_model(
 ) -> None:
     """Write weights (safetensors), config, tokenizer, template, generation config and model card.
 
-    Everything is first written beside the goal and then moved file by file, weights last, so a crash or a full disk
-    leaves the folder's earlier model whole. Other files in the folder are not touched. Call it on one process.
+    Everything is first written beside the goal and then moved file by file, weights last, so a crash or a
+    full disk leaves the folder's earlier model whole. Other files in the folder are not touched. Call it on
+    one process.
 
     Args:
         model: the trained model, possibly inside accelerate's or peft's wrappers; it is not changed.
@@ -84,7 +85,7 @@ def _write_parts(
 
 
 def _set_stop_tokens(config: Any, tokenizer: Any, stop_token_ids: tuple[int, ...]) -> None:
-    """Union of the stop tokens known so far and ours; sampling leftovers without `do_sample` would fail to save."""
+    """Add our stop tokens to those known; sampling leftovers without `do_sample` would fail to save."""
     known = config.eos_token_id
     known = [] if known is None else [known] if isinstance(known, int) else list(known)
     stops = list(dict.fromkeys([*known, *stop_token_ids])) or [tokenizer.eos_token_id]
@@ -109,7 +110,7 @@ def _move_into_place(staging: Path, folder: Path) -> None:
 
 
 def _remove_other_weights(folder: Path, written: set[str]) -> None:
-    """Take away weights of an earlier save under other names (shards, adapters), which a loader might prefer."""
+    """Take away weights of an earlier save under other names, which a loader might prefer."""
     patterns = (
         "model*.safetensors",
         "model.safetensors.index.json",

@@ -23,8 +23,9 @@ BIAS_FLAG = (
 class Critic(nn.Module):
     """Read the score head of a sequence classification model at every position.
 
-    Built from a reward model, the value of the last token equals the reward model's score (invariant 67). The whole
-    forward runs inside this module, so gradients are synchronised when it is wrapped for several processes.
+    Built from a reward model, the value of the last token equals the reward model's score (invariant 67). The
+    whole forward runs inside this module, so gradients are synchronised when it is wrapped for several
+    processes.
     """
 
     def __init__(self, model: Any) -> None:
@@ -38,7 +39,7 @@ class Critic(nn.Module):
         attention_mask: torch.Tensor,
         position_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return (B, T) float32 values for (B, T) ids; True in the mask counts; values at padding mean nothing."""
+        """Return (B, T) float32 values; True in the (B, T) mask counts; at padding they mean nothing."""
         return token_values(self.model, input_ids, attention_mask, position_ids)
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
@@ -83,7 +84,8 @@ def token_values(
 def sequence_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """Score whole sequences: the head's value at each row's last real token.
 
-    The place is read from the mask and never from ids, so padding's side, width and id do not matter (invariant 40).
+    The place is read from the mask and never from ids, so padding's side, width and id do not matter
+    (invariant 40).
 
     Args:
         model: a reward model, or a `Critic` around one (also wrapped for several processes).
@@ -147,7 +149,7 @@ def keep_head_in_float32(model: Any) -> None:
 
 
 def set_score_bias(model: Any, bias: float) -> None:
-    """Give the head a bias; where its class has none, the config notes that `load_reward_model` must look for it."""
+    """Give the head a bias; where its class has none, the config tells `load_reward_model` to look for it."""
     head: Any = score_head(model)
     if head.bias is None:
         head.bias = nn.Parameter(torch.zeros(head.out_features, device=head.weight.device))
@@ -164,10 +166,9 @@ def restore_score_bias(model: Any, folder: str) -> None:
 
     for file in sorted(Path(folder).glob("*.safetensors")):
         with safe_open(file, framework="pt") as tensors:
-            name = next(
-                (key for key in tensors.keys() if key.endswith(tuple(f"{h}.bias" for h in HEAD_NAMES))), None
-            )
-            if name is not None:
-                set_score_bias(model, float(tensors.get_tensor(name)))
-                return
+            names: list[str] = list(tensors.keys())
+            for name in names:
+                if name.endswith(tuple(f"{head}.bias" for head in HEAD_NAMES)):
+                    set_score_bias(model, float(tensors.get_tensor(name)))
+                    return
     raise ModelError(f"{folder!r} says its score head has a bias, but its weights hold none")

@@ -17,7 +17,7 @@ from rlhf.sampling import derive_seed
 
 
 class PromptOrder:
-    """An endless order of `num_prompts` prompts: one permutation after the other, each from the seed and its number.
+    """An endless order of prompts: one permutation after the other, each from the seed and its number.
 
     Raises DataError where there are fewer prompts than one rollout takes (a prompt would come twice in it).
     """
@@ -25,8 +25,8 @@ class PromptOrder:
     def __init__(self, num_prompts: int, seed: int, rollout_batch_size: int) -> None:
         if num_prompts < rollout_batch_size:
             raise DataError(
-                f"{num_prompts} training prompts are fewer than ppo.rollout_batch_size ({rollout_batch_size}); "
-                "add prompts or lower it"
+                f"{num_prompts} training prompts are fewer than ppo.rollout_batch_size "
+                f"({rollout_batch_size}); add prompts or lower it"
             )
         self.num_prompts = num_prompts
         self.seed = seed
@@ -34,7 +34,7 @@ class PromptOrder:
         self._order: list[int] = []
 
     def take(self, position: int, count: int) -> list[int]:
-        """Return the prompts' numbers at `position`, `position` + 1, ... counted from the start of training."""
+        """Return the numbers of the prompts at `position` and after, counted from the start of training."""
         return [self._at(position + i) for i in range(count)]
 
     def _at(self, position: int) -> int:
@@ -49,7 +49,8 @@ class PromptOrder:
 def own_rows(num_rows: int, process_index: int, num_processes: int) -> list[int]:
     """Return the numbers of the global batch's rows that belong to a process: every `num_processes`-th.
 
-    A run of global rows is thus spread evenly, so the global minibatches do not depend on the number of processes.
+    A run of global rows is thus spread evenly, so the global minibatches do not depend on the number of
+    processes.
     """
     return list(range(process_index, num_rows, num_processes))
 
@@ -64,9 +65,9 @@ def exact_div(whole: int, part: int, what: str) -> int:
 def split_minibatches(lengths: Sequence[int], minibatch_size: int, microbatch_size: int) -> Minibatches:
     """Divide this process's rows into minibatches and these into microbatches.
 
-    `lengths` (tokens, one a row) only say which rows of a minibatch share a forward pass: the similar ones, so
-    that little is padded. Minibatches are runs of rows as they came (prompts come shuffled), so their content
-    does not depend on what was sampled. Sizes are those of one process and divide exactly.
+    `lengths` (tokens, one a row) only say which rows of a minibatch share a forward pass: the similar ones,
+    so that little is padded. Minibatches are runs of rows as they came (prompts come shuffled), so their
+    content does not depend on what was sampled. Sizes are those of one process and divide exactly.
     """
     exact_div(len(lengths), minibatch_size, "rollout rows of a process / minibatch rows of a process")
     exact_div(minibatch_size, microbatch_size, "minibatch rows of a process / ppo.microbatch_size")
@@ -92,8 +93,8 @@ def check_sizes(
 ) -> tuple[int, int]:
     """Return (rollout rows, minibatch rows) of one process.
 
-    Rollout and minibatch size count the rows of all processes together, the microbatch size those of one forward
-    pass on one process. Raises SettingsError where one does not divide the other.
+    Rollout and minibatch size count the rows of all processes together, the microbatch size those of one
+    forward pass on one process. Raises SettingsError where one does not divide the other.
     """
     exact_div(rollout_batch_size, minibatch_size, "ppo.rollout_batch_size / ppo.minibatch_size")
     own_minibatch = exact_div(minibatch_size, num_processes, "ppo.minibatch_size / number of processes")

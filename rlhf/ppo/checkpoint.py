@@ -1,9 +1,9 @@
 """Save all that decides how a run goes on; find, verify and restore it.
 
-A checkpoint holds the trained weights of policy and critic, both optimizers, every process's random states, the KL
-controller and the counters. What follows from seed and counters (order of the prompts, sampling noise, learning
-rates) is not in it. `manifest.json`, written last, lists each file's size and SHA-256: a file that was cut or changed
-is recognised before anything is loaded from it.
+A checkpoint holds the trained weights of policy and critic, both optimizers, every process's random states,
+the KL controller and the counters. What follows from seed and counters (order of the prompts, sampling noise,
+learning rates) is not in it. `manifest.json`, written last, lists each file's size and SHA-256: a file that
+was cut or changed is recognised before anything is loaded from it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def save_checkpoint(run: RunFolder, parts: Parts, progress: Progress, keep: int)
 def restore_checkpoint(run: RunFolder, parts: Parts) -> Progress:
     """Go on from the newest whole checkpoint up to `run.resume_from`; metrics and samples are cut back to it.
 
-    A damaged checkpoint is named and deleted, and the one before is used. Raises RunError where none is whole.
+    A damaged checkpoint is named and deleted, and the one before is used. Raises RunError where none is
+    whole.
     """
     from accelerate.utils import broadcast_object_list
 
@@ -156,8 +157,8 @@ def load_trained_weights(model: nn.Module, weights: dict[str, torch.Tensor]) -> 
     )
     if differ:
         raise RunError(
-            f"the saved weights are of another model ({len(differ)} of {len(own)} tensors differ, e.g. {differ[0]}); "
-            "run.resume=false starts anew"
+            f"the saved weights are of another model ({len(differ)} of {len(own)} tensors differ, "
+            f"e.g. {differ[0]}); run.resume=false starts anew"
         )
     for name, value in weights.items():
         own[name].copy_(value)
@@ -187,7 +188,7 @@ def set_random_states(states: dict[str, Any]) -> None:
 
 
 def _restore_random_states(file: Path) -> None:
-    """Set this process's generators; one that the saved run did not have keeps the state it was seeded with."""
+    """Set this process's generators; a process that the saved run did not have keeps its own."""
     if file.is_file():
         set_random_states(torch.load(file, map_location="cpu", weights_only=True))
 
@@ -210,7 +211,8 @@ def load_best(run: RunFolder, parts: Parts, update: int) -> None:
     damage = find_damage(folder)
     if damage is not None:
         raise RunError(
-            f"the best weights in {folder} are damaged: {damage}; run.resume=true checkpoint.export=last saves the last"
+            f"the best weights in {folder} are damaged: {damage}; "
+            "run.resume=true checkpoint.export=last saves the last"
         )
     weights = torch.load(folder / MODELS, map_location="cpu", weights_only=True)
     load_trained_weights(parts.policy, weights)

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 class Evaluation:
     """What held-out prompts say about the policy.
 
-    `objective` is what the best checkpoint is chosen by: the mean final score minus `Recipe.kl_coef` (as set, also
-    where a controller changes it, so that evaluations compare) times the KL of a response.
+    `objective` is what the best checkpoint is chosen by: the mean final score minus `Recipe.kl_coef` (as set,
+    also where a controller changes it, so that evaluations compare) times the KL of a response.
     """
 
-    metrics: dict[str, float]  # evaluation/...: score, kl (nats a response), response_tokens, judge_<criterion> ...
+    metrics: dict[
+        str, float
+    ]  # evaluation/...: score, kl (nats a response), response_tokens, judge_<criterion> ...
     objective: float
     rows: list[dict[str, Any]]  # one a prompt, in the order of the prompts
 
@@ -45,8 +47,9 @@ def evaluate(
 ) -> Evaluation:
     """Answer `prompts` and score the answers; prompts are shared out over the processes, all get the result.
 
-    `temperature` None is the recipe's; at 0 (the likeliest tokens) the KL is the log-ratio of these answers at the
-    recipe's temperature. `judge(prompts, responses, **columns)` gives a dictionary of numbers for each response.
+    `temperature` None is the recipe's; at 0 (the likeliest tokens) the KL is the log-ratio of these answers
+    at the recipe's temperature. `judge(prompts, responses, **columns)` gives a dictionary of numbers for each
+    response.
     """
     from accelerate.utils import gather_object
 
@@ -68,7 +71,9 @@ def summarise(rows: list[dict[str, Any]], kl_coef: float) -> Evaluation:
     means = {name: sum(float(row[name]) for row in rows) / len(rows) for name in names}
     means["kl_per_token"] = means["kl"] / means["response_tokens"]
     objective = means["final_score"] - kl_coef * means["kl"]
-    metrics = {f"evaluation/{name}": value for name, value in means.items()} | {"evaluation/objective": objective}
+    metrics = {f"evaluation/{name}": value for name, value in means.items()} | {
+        "evaluation/objective": objective
+    }
     return Evaluation(metrics, objective, rows)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Habits:
-    """How often the loop looks up from learning; None never (but an evaluation always stands at both ends)."""
+    """How often the loop looks up from learning; None: never (but evaluations stand at both ends)."""
 
     evaluate_every: int | None = 10
     checkpoint_every: int | None = 20
@@ -48,11 +48,12 @@ def train(
 ) -> Progress:
     """Train the policy for `recipe.num_updates` updates, or go on where `run` was left.
 
-    Call it on every process with all `prompts`. `evaluate` measures the policy on held-out prompts; the weights of
-    the best evaluation are kept (`rlhf.ppo.checkpoint.load_best`). Returns how far the run has come.
+    Call it on every process with all `prompts`. `evaluate` measures the policy on held-out prompts; the
+    weights of the best evaluation are kept (`rlhf.ppo.checkpoint.load_best`). Returns how far the run has
+    come.
 
-    Raises KeyboardInterrupt after a checkpoint when the run was asked to stop, RunError where a number that decides
-    a step is not finite, DataError for fewer prompts than one rollout takes.
+    Raises KeyboardInterrupt after a checkpoint when the run was asked to stop, RunError where a number that
+    decides a step is not finite, DataError for fewer prompts than one rollout takes.
     """
     habits = habits or Habits()
     order = PromptOrder(len(prompts), recipe.seed, recipe.rollout_batch_size)
@@ -146,7 +147,9 @@ def collect(
         )
 
 
-def learn(parts: Parts, recipe: Recipe, experience: Experience, number: int, steps_before: int) -> UpdateStats:
+def learn(
+    parts: Parts, recipe: Recipe, experience: Experience, number: int, steps_before: int
+) -> UpdateStats:
     """Update policy and critic at the learning rates of the run's schedule."""
 
     def set_learning_rates(step: int) -> None:

@@ -16,8 +16,8 @@ from rlhf.ppo.types import Experience, UpdateStats
 def experience_metrics(experience: Experience, reduce: Reduce | None = None) -> dict[str, float]:
     """Describe a batch of experience over all processes.
 
-    `ppo/kl` is the KL that is penalised (k1, nats, mean over responses of the sum over tokens), `ppo/reward` is
-    `ppo/score` - kl_coef * `ppo/kl`: the mean of what the responses' rewards add up to.
+    `ppo/kl` is the KL that is penalised (k1, nats, mean over responses of the sum over tokens), `ppo/reward`
+    is `ppo/score` - kl_coef * `ppo/kl`: the mean of what the responses' rewards add up to.
     """
     mask = experience.generation.response_mask
     every = torch.ones_like(experience.generation.ended)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The numbers of the algorithm; `configs/ppo.yaml` explains each. Sizes as in `rlhf.ppo.batching.check_sizes`."""
+    """The numbers of the algorithm, explained in `configs/ppo.yaml`; sizes as in `check_sizes`."""
 
     seed: int
     temperature: float
@@ -88,14 +88,16 @@ def build_parts(
     renderer: Renderer,
     gradient_checkpointing: bool = False,
 ) -> Parts:
-    """Make models ready to train: dropout off, reference frozen, optimizers, wrapped for the processes there are.
+    """Make models ready to train: dropout off, reference frozen, optimizers, wrapped for all processes.
 
     Raises SettingsError where sizes do not divide, ModelError where an architecture cannot do what is asked.
     """
-    check_sizes(recipe.rollout_batch_size, recipe.minibatch_size, recipe.microbatch_size, accelerator.num_processes)
+    check_sizes(
+        recipe.rollout_batch_size, recipe.minibatch_size, recipe.microbatch_size, accelerator.num_processes
+    )
     for model in (policy, reference, critic):
         disable_dropout(model)
-        model.train()  # gradient checkpointing asks for it; without dropout it computes the same as evaluation
+        model.train()  # gradient checkpointing asks for it; without dropout it computes the same
     freeze(reference)
     if gradient_checkpointing:
         enable_gradient_checkpointing(policy)
@@ -136,9 +138,11 @@ def is_checkpointing(model: nn.Module) -> bool:
 
 
 def build_optimizer(model: nn.Module, learning_rate: float, recipe: Recipe) -> torch.optim.AdamW:
-    """Build AdamW over the trained parameters; its epsilon of 1e-5 follows OpenAI's code (N+ details, 2403.17031)."""
+    """Build AdamW over the trained parameters; epsilon 1e-5 as OpenAI's code (Huang 2024, 2403.17031)."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(trained, lr=learning_rate, eps=recipe.adam_epsilon, weight_decay=recipe.weight_decay)
+    return torch.optim.AdamW(
+        trained, lr=learning_rate, eps=recipe.adam_epsilon, weight_decay=recipe.weight_decay
+    )
 
 
 def build_kl_controller(recipe: Recipe) -> KLController:

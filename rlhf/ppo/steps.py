@@ -1,12 +1,13 @@
 """The verbs of PPO, callable one by one: `rollout`, `score`, `advantages` (and `update`, in its own file).
 
-    rolled = rollout(policy, prompts, renderer, temperature=1.0, max_response_tokens=64, seed=1)  # RenderedPrompts
+    prompts = render_prompts(records, renderer)
+    rolled = rollout(policy, prompts, renderer, temperature=1.0, max_response_tokens=64, seed=1)
     scored = score(rolled, scorer)
     experience = advantages(scored, reference, critic, kl_coef=0.05, gamma=1.0, gae_lambda=0.95)
-    stats = update(policy, critic, experience, ...)
+    stats = update(policy, critic, policy_optimizer, critic_optimizer, experience, ...)
 
-Models may be wrapped by accelerate; every function takes the rows of one process, and `reduce` sums a tensor over
-all processes (`None`: there is one).
+Models may be wrapped by accelerate; every function takes the rows of one process, and `reduce` sums a tensor
+over all processes (`None`: there is one).
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from rlhf.maths.advantages import gae
 from rlhf.maths.kl import kl_k1
 from rlhf.maths.logprobs import entropy, token_logprobs
 from rlhf.maths.masked import Reduce, whiten
-from rlhf.maths.rewards import clip_scores, replace_missing_eos_score, subtract_missing_eos_penalty, token_rewards
+from rlhf.maths.rewards import (
+    clip_scores,
+    replace_missing_eos_score,
+    subtract_missing_eos_penalty,
+    token_rewards,
+)
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import split_minibatches
 from rlhf.ppo.types import (
@@ -55,9 +61,10 @@ def rollout(
 ) -> Rollout:
     """Sample a response for each rendered prompt and take its log-probabilities by the training forward.
 
-    `temperature` > 0 is in the sampling and in every log-probability from here on. `rows` are the prompts' numbers
-    in the batch of all processes (see `rlhf.rollout.generate`). `minibatch_size` and `microbatch_size` are rows of
-    this process (default: all rows, and the minibatch). Returns a Rollout whose texts end before the stop token.
+    `temperature` > 0 is in the sampling and in every log-probability from here on. `rows` are the prompts'
+    numbers in the batch of all processes (see `rlhf.rollout.generate`). `minibatch_size` and
+    `microbatch_size` are rows of this process (default: all rows, and the minibatch). Returns a Rollout whose
+    texts end before the stop token.
     """
     assert temperature > 0, "PPO needs samples: temperature 0 has no log-probability"
     generation = generate(
@@ -72,7 +79,9 @@ def rollout(
         batch_size=generation_batch_size,
     )
     minibatch_size = minibatch_size or len(prompts)
-    minibatches = split_minibatches(row_lengths(generation), minibatch_size, microbatch_size or minibatch_size)
+    minibatches = split_minibatches(
+        row_lengths(generation), minibatch_size, microbatch_size or minibatch_size
+    )
     old_logprobs, entropies = logprobs_and_entropy(policy, generation, minibatches, temperature)
     texts = tuple(renderer.decode_response(ids) for ids in generation.responses())
     records = tuple(prompt.prompt for prompt in prompts)
@@ -89,9 +98,9 @@ def score(
 ) -> ScoredRollout:
     """Give each response its score.
 
-    `score_clip` limits the scorer's numbers to [-score_clip, score_clip]; then a response that was cut before it
-    ended loses `missing_eos_penalty`, or gets `missing_eos_score` instead of its score (score units). All of it
-    concerns the score alone: the KL penalty comes later and is never clipped.
+    `score_clip` limits the scorer's numbers to [-score_clip, score_clip]; then a response that was cut before
+    it ended loses `missing_eos_penalty`, or gets `missing_eos_score` instead of its score (score units). All
+    of it concerns the score alone: the KL penalty comes later and is never clipped.
     """
     generation = rolled.generation
     raw_scores = scorer(rolled.prompts, generation, rolled.texts).to(generation.response_ids.device)
@@ -143,7 +152,7 @@ def advantages(
 
 
 def compare(scored: ScoredRollout, reference: nn.Module) -> ComparedRollout:
-    """Take the reference's log-probabilities of the same ids, in the same microbatches and at the same temperature."""
+    """Take the reference's log-probabilities of the same ids, microbatches and temperature."""
     ref_logprobs = by_microbatch(
         scored.generation,
         scored.minibatches,
@@ -169,16 +178,18 @@ def credit(
     whiten_advantages: bool = True,
     reduce: Reduce | None = None,
 ) -> Experience:
-    """Estimate advantages and returns; returns come from the raw advantages, whitening is over all processes."""
+    """Estimate advantages and returns; returns are of raw advantages, whitening is over all processes."""
     mask = rewarded.generation.response_mask
-    old_values = by_microbatch(rewarded.generation, rewarded.minibatches, lambda part: response_values(critic, part))
+    old_values = by_microbatch(
+        rewarded.generation, rewarded.minibatches, lambda part: response_values(critic, part)
+    )
     raw_advantages, returns = gae(rewarded.rewards, old_values, mask, gamma, gae_lambda)
     credited = whiten(raw_advantages, mask, reduce=reduce) if whiten_advantages else raw_advantages
     return advance(rewarded, Experience, old_values=old_values, advantages=credited, returns=returns)
 
 
 def response_values(critic: nn.Module, generation: Generation) -> Tensor:
-    """Return the critic's value (B, R) of what was there before each response token; goes through the wrapper."""
+    """Return the critic's value (B, R) before each response token; goes through the wrapper."""
     values: Tensor = critic(*join(generation))
     num_response_tokens = generation.response_ids.shape[1]
     return align_left(values[:, -num_response_tokens - 1 : -1], generation)
@@ -198,8 +209,10 @@ def logprobs_and_entropy(
     return stacked[..., 0].contiguous(), stacked[..., 1].contiguous()
 
 
-def by_microbatch(generation: Generation, minibatches: Minibatches, function: Callable[[Generation], Tensor]) -> Tensor:
-    """Apply `function` (microbatch -> (b, r, ...)) to each microbatch without gradient and put the rows together.
+def by_microbatch(
+    generation: Generation, minibatches: Minibatches, function: Callable[[Generation], Tensor]
+) -> Tensor:
+    """Apply `function`, microbatch -> (b, r, ...), to each without gradient and put the rows together.
 
     Returns (B, R, ...), 0 past each response.
     """

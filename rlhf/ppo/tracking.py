@@ -16,11 +16,13 @@ def check_trackers(names: Sequence[str]) -> None:
     available = {str(name) for name in get_available_trackers()}
     for name in names:
         if name not in known:
-            raise SettingsError(f"'{name}' is no tracker; accelerate knows {', '.join(known)}", where="run.trackers")
+            raise SettingsError(
+                f"'{name}' is no tracker; accelerate knows {', '.join(known)}", where="run.trackers"
+            )
         if name not in available:
             package = {"comet_ml": "comet_ml", "tensorboard": "tensorboard"}.get(name, name)
             raise SettingsError(
-                f"the package of the tracker '{name}' is not installed; run `pip install {package}` or leave it out",
+                f"the package of '{name}' is not installed; run `pip install {package}` or leave it out",
                 where="run.trackers",
             )
 

@@ -20,7 +20,12 @@ from rlhf.rollout import logprobs_with_gradient
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-STEP_STATS = ("policy_loss", "value_loss", *PolicyStats._fields, *(f"value_{name}" for name in ValueStats._fields))
+STEP_STATS = (
+    "policy_loss",
+    "value_loss",
+    *PolicyStats._fields,
+    *(f"value_{name}" for name in ValueStats._fields),
+)
 """What a microbatch contributes to; each adds up over the microbatches and processes of an optimizer step."""
 
 
@@ -42,12 +47,13 @@ def update(
 ) -> UpdateStats:
     """Take every minibatch `ppo_epochs` times; one optimizer step of policy and critic each.
 
-    Policy and critic have gradients and optimizers of their own, so no coefficient weighs one loss against the other.
-    `max_grad_norm` limits the norm of each (None: measure only). `seed` and `number` (of the update) decide the order
-    of the minibatches after the first epoch; `before_step` is called with the number of the optimizer step within
-    this update (the loop sets learning rates there).
+    Policy and critic have gradients and optimizers of their own, so no coefficient weighs one loss against
+    the other. `max_grad_norm` limits the norm of each (None: measure only). `seed` and `number` (of the
+    update) decide the order of the minibatches after the first epoch; `before_step` is called with the number
+    of the optimizer step within this update (the loop sets learning rates there).
 
-    Raises RunError with the numbers that explain it where a loss or gradient is not finite; no step is taken then.
+    Raises RunError with the numbers that explain it where a loss or gradient is not finite; no step is taken
+    then.
     """
     tokens = minibatch_tokens(experience, accelerator)
     totals: dict[str, float] = {}
@@ -88,10 +94,12 @@ def update(
 
 
 def minibatch_tokens(experience: Experience, accelerator: Accelerator) -> list[int]:
-    """Return how many response tokens each minibatch holds over all processes: what its losses are divided by."""
+    """Return how many response tokens each minibatch holds over all processes: its losses' divisor."""
     mask = experience.generation.response_mask
     lengths = mask.sum(1)
-    own = [sum(int(lengths[rows.to(mask.device)].sum()) for rows in parts) for parts in experience.minibatches]
+    own = [
+        sum(int(lengths[rows.to(mask.device)].sum()) for rows in parts) for parts in experience.minibatches
+    ]
     counts: Any = accelerator.reduce(torch.tensor(own, device=mask.device), "sum")
     return [int(count) for count in counts.tolist()]
 
@@ -116,7 +124,9 @@ def _accumulate_gradients(
     ratio_error = 0.0
     for number, rows in enumerate(microbatches):
         with ExitStack() as stack:
-            if number + 1 < len(microbatches):  # gradients are averaged over processes once, with the last one
+            if number + 1 < len(
+                microbatches
+            ):  # gradients are averaged over processes once, with the last one
                 stack.enter_context(accelerator.no_sync(policy))
                 stack.enter_context(accelerator.no_sync(critic))
             loss, stats, error = _microbatch_loss(
@@ -139,17 +149,26 @@ def _microbatch_loss(
     clip_range: float,
     value_clip_range: float | None,
 ) -> tuple[Tensor, Tensor, float]:
-    """Return the sum of both losses with gradient, the statistics in the order of STEP_STATS, and |ratio - 1|."""
+    """Return both losses' sum with gradient, the statistics in the order of STEP_STATS, and |ratio - 1|."""
     part = experience.generation.rows(rows)
     mask = part.response_mask
     old_logprobs, credited, old_values, returns = (
         tensor[rows, : mask.shape[1]]
-        for tensor in (experience.old_logprobs, experience.advantages, experience.old_values, experience.returns)
+        for tensor in (
+            experience.old_logprobs,
+            experience.advantages,
+            experience.old_values,
+            experience.returns,
+        )
     )
     logprobs = logprobs_with_gradient(policy, part, experience.temperature)
     values = response_values(critic, part)
-    loss, policy_stats = policy_loss(logprobs, old_logprobs, credited, mask, clip_range, num_tokens=num_tokens)
-    critic_loss, value_stats = value_loss(values, old_values, returns, mask, value_clip_range, num_tokens=num_tokens)
+    loss, policy_stats = policy_loss(
+        logprobs, old_logprobs, credited, mask, clip_range, num_tokens=num_tokens
+    )
+    critic_loss, value_stats = value_loss(
+        values, old_values, returns, mask, value_clip_range, num_tokens=num_tokens
+    )
     stats = torch.stack([loss.detach(), critic_loss.detach(), *policy_stats, *value_stats])
     error = float((logprobs.detach() - old_logprobs)[mask].expm1().abs().max()) if bool(mask.any()) else 0.0
     return loss + critic_loss, stats, error
@@ -162,10 +181,13 @@ def clip_gradients(model: nn.Module, max_norm: float | None) -> float:
     return float(torch.nn.utils.clip_grad_norm_(trained, limit))
 
 
-def _check_finite(stats: dict[str, float], experience: Experience, number: int, step: int, *, scaled: bool) -> None:
+def _check_finite(
+    stats: dict[str, float], experience: Experience, number: int, step: int, *, scaled: bool
+) -> None:
     """Raise RunError where a number that decides the step is not finite.
 
-    With loss scaling (float16) an infinite gradient is normal: the scaler skips that step and lowers its scale.
+    With loss scaling (float16) an infinite gradient is normal: the scaler skips that step and lowers its
+    scale.
     """
     names = ["policy_loss", "value_loss"] + ([] if scaled else ["policy_grad_norm", "critic_grad_norm"])
     bad = [name for name in names if not math.isfinite(stats[name])]
@@ -177,7 +199,7 @@ def _check_finite(stats: dict[str, float], experience: Experience, number: int, 
     raise RunError(
         f"update {number}, optimizer step {step + 1}: {bad[0].replace('_', ' ')} is {stats[bad[0]]} "
         f"(kl {kl:.3g} nats a response, clip fraction {stats['clip_fraction']:.3g}, mean ratio "
-        f"{stats['ratio_mean']:.3g}, scores {float(scores.min()):.3g} to {float(scores.max()):.3g}, largest return "
-        f"{float(experience.returns[mask].abs().max()):.3g}); lower ppo.learning_rate or ppo.critic_learning_rate, "
-        "or raise ppo.kl_coef"
+        f"{stats['ratio_mean']:.3g}, scores {float(scores.min()):.3g} to {float(scores.max()):.3g}, largest "
+        f"return {float(experience.returns[mask].abs().max()):.3g}); lower ppo.learning_rate or "
+        "ppo.critic_learning_rate, or raise ppo.kl_coef"
     )

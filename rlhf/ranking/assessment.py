@@ -52,13 +52,13 @@ def assess_scores(
 ) -> dict[str, float]:
     """Measure scores against the labels, and against the judge where there is one.
 
-    Accuracies count pairs, prediction ties half, and come with a 95 % interval over prompts (`_low`, `_high`); pairs
-    labelled as ties are left out. The judge's pairs are those it scores differently.
+    Accuracies count pairs, prediction ties half, and come with a 95 % interval over prompts (`_low`,
+    `_high`); pairs labelled as ties are left out. The judge's pairs are those it scores differently.
 
     Returns:
-        pair_accuracy_labels, pair_accuracy_judge, judge_accuracy_labels (the ceiling: what the judge itself gets on
-        the noisy labels), calibration_error, log_loss, score_mean, score_std, score_length_correlation, num_pairs,
-        num_prompts. What needs a judge is missing without one.
+        pair_accuracy_labels, pair_accuracy_judge, judge_accuracy_labels (the ceiling: what the judge itself
+        gets on the noisy labels), calibration_error, log_loss, score_mean, score_std,
+        score_length_correlation, num_pairs, num_prompts. What needs a judge is missing without one.
 
     """
     labels = [ranking.comparisons for ranking in rankings]
@@ -95,7 +95,7 @@ def assess_baselines(rankings: Sequence[RenderedRanking]) -> dict[str, float]:
 
 
 def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
-    """Measure how often two labelers order the same two responses alike; empty where nothing was labelled twice."""
+    """Measure how often two labelers order the same two responses alike; empty where none met twice."""
     by_question: dict[Any, dict[str | None, list[Comparison]]] = defaultdict(dict)
     for number, ranking in enumerate(rankings):
         texts = sorted(set(ranking.responses))

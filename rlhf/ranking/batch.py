@@ -17,7 +17,7 @@ Loss = Literal["pairwise", "plackett_luce"]
 
 
 def usable_comparisons(ranking: RenderedRanking, ties: Ties) -> list[tuple[int, int, float]]:
-    """Return the pairs (i, j, p) that are trained on; with "drop" those without a tie (as InstructGPT did)."""
+    """Return the pairs (i, j, p) that are trained on; with "drop" without those that tie (as InstructGPT)."""
     return [pair for pair in ranking.comparisons if ties == "soft" or pair[2] != 0.5]
 
 
@@ -26,8 +26,8 @@ def drop_unusable(
 ) -> tuple[list[RenderedRanking], int]:
     """Leave out rankings from which the loss can learn nothing.
 
-    For pairs: those with no pair (all ties, dropped). For Plackett-Luce: those with fewer than two ranks, which
-    includes pairwise labels that fit no order, and with dropped ties those of one rank only.
+    For pairs: those with no pair (all ties, dropped). For Plackett-Luce: those with fewer than two ranks,
+    which includes pairwise labels that fit no order, and with dropped ties those of one rank only.
 
     Returns:
         What is left, and how many were left out.
@@ -48,12 +48,13 @@ def _has_something(ranking: RenderedRanking, loss: Loss, ties: Ties) -> bool:
 class RankingCollator:
     """Put B rankings of different K into tensors.
 
-    The sequences of all rankings stand one after the other (N = sum of K, no places for missing responses), so the
-    model never sees padding rows. Returned:
+    The sequences of all rankings stand one after the other (N = sum of K, no places for missing responses),
+    so the model never sees padding rows. Returned:
 
     - input_ids (N, T) right-padded, attention_mask (N, T) bool
     - places (N, 2): ranking and response number of each sequence
-    - pairs (M, 3): ranking, better, worse (or two that tie); targets (M,): probability that the first is better
+    - pairs (M, 3): ranking, better, worse (or two that tie); targets (M,): probability that the first is
+      better
     - ranks (B, K): 1 is best, 0 where there is none; num_prompts (): B
     """
 

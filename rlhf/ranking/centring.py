@@ -36,9 +36,9 @@ def centre_on_policy(
 ) -> Centred:
     """Shift the reward model in place so that responses of the policy score 0 on average (invariant 38).
 
-    Ouyang et al. 2022 (arXiv:2203.02155, section 3.5) centre on the labelers' demonstrations; we centre on what the
-    policy says, which is what PPO meets first. Rankings do not change, and neither does PPO's optimum; the critic
-    starts near the truth and clipping of scores is symmetric.
+    Ouyang et al. 2022 (arXiv:2203.02155, section 3.5) centre on the labelers' demonstrations; we centre on
+    what the policy says, which is what PPO meets first. Rankings do not change, and neither does PPO's
+    optimum; the critic starts near the truth and clipping of scores is symmetric.
 
     Args:
         reward_model: without adapters; reads the policy's ids.

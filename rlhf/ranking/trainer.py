@@ -63,7 +63,8 @@ class RankingTrainer(PlannedTrainer, Trainer):
         self.loss = loss
         self.centring_coef = centring_coef
         super().__init__(**options)
-        # Our loss is divided by the prompts of the whole step: the library must not divide by micro-batches again.
+        # Our loss is divided by the prompts of the whole step: the library must not divide by micro-batches
+        # again.
         self.loss_is_scaled_for_ga = True
 
     def _get_num_items_in_batch(

@@ -1,4 +1,4 @@
-"""Settings of the PPO stage: the policy learns what the scores reward, held to the reference by the KL penalty."""
+"""Settings of the PPO stage: the policy learns what scores high, held to the reference by a KL penalty."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class PpoTrainingSettings(Settings):
     clip_range: float = Field(0.2, gt=0, lt=1)
     """The probability ratio pulls no further than 1 -/+ this."""
     value_clip_range: float | None = Field(None, gt=0)
-    """The critic's value pulls no further than this from its value at the rollout, score units; null is no limit."""
+    """The critic's value pulls no further than this from the rollout's, score units; null is no limit."""
     score_clip: float | None = Field(None, gt=0)
     """Scores are limited to -/+ this before anything else; null leaves them."""
     missing_eos_penalty: float = Field(0.0, ge=0)
@@ -150,7 +150,7 @@ class PpoTrainingSettings(Settings):
         if self.kl_controller == "fixed" and adaptive != (None, None):
             raise ValueError("kl_target and kl_horizon are only read where kl_controller is adaptive")
         if self.missing_eos_penalty > 0 and self.missing_eos_score is not None:
-            raise ValueError("missing_eos_penalty and missing_eos_score exclude each other: set one of the two")
+            raise ValueError("set at most one of missing_eos_penalty and missing_eos_score")
         return self
 
 

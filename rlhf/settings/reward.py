@@ -34,7 +34,7 @@ class RewardTrainingSettings(TrainerSettings):
     final_learning_rate_fraction: float = Field(0.1, ge=0, le=1)
     """What is left of the learning rate at the end, as a share of its highest value."""
     microbatch_size: int = Field(16, ge=1)
-    """Prompts that one process puts through the model at once; divides batch_size (and batch_size / processes)."""
+    """Prompts that one process puts through the model at once; divides batch_size / processes."""
     loss: Literal["pairwise", "plackett_luce"] = "pairwise"
     """All pairs of a prompt (InstructGPT), or the likelihood of the whole order."""
     ties: Literal["soft", "drop"] = "soft"
@@ -85,6 +85,6 @@ class RewardSettings(Settings):
     def _saved_merged(self) -> RewardSettings:
         if self.lora is not None and not self.lora.merge:
             raise ValueError(
-                "a reward model is saved merged, as its zero is set in the merged weights; lora.merge has to be true"
+                "a reward model is saved merged, its zero in the merged weights; lora.merge has to be true"
             )
         return self

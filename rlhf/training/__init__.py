@@ -1,3 +1,3 @@
-"""What pre-training, SFT and reward training share on top of `transformers.Trainer`: `plan`, `order`, `loop`."""
+"""What pre-training, SFT and reward training share above `transformers.Trainer`: `plan`, `order`, `loop`."""
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class PlannedTrainer:
 
 
 class RunCallback(TrainerCallback):
-    """Tie a trainer to the folder of its run: numbers under our names, evaluation on time, a bar, a clean stop."""
+    """Tie a trainer to the folder of its run: our names, evaluation on time, a bar, a clean stop."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class RunCallback(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        """Record loss, learning rate and gradient norm; the library's closing summary has no loss and is left out."""
+        """Record loss, learning rate and gradient norm; the closing summary has none and is left out."""
         names = {"loss": "loss", "grad_norm": "gradient_norm", "learning_rate": "learning_rate"}
         found = {ours: float(logs[theirs]) for theirs, ours in names.items() if logs and theirs in logs}
         if "loss" in found:

@@ -13,10 +13,10 @@ __all__ = ["LengthBatchSampler"]
 class LengthBatchSampler(Sampler[int]):
     """Draw a random order in which every `batch_size` consecutive elements are of similar length.
 
-    Padding costs as much as text: batches of mixed lengths waste about half of the work. Elements are shuffled, sorted
-    by length within pools of many batches, cut into batches, and the batches are shuffled, so that neither a pool nor
-    the end of an epoch is of one length. The order depends on the seed and the epoch alone (not on any global
-    state), which is what makes a resumed run go on exactly.
+    Padding costs as much as text: batches of mixed lengths waste about half of the work. Elements are
+    shuffled, sorted by length within pools of many batches, cut into batches, and the batches are shuffled,
+    so that neither a pool nor the end of an epoch is of one length. The order depends on the seed and the
+    epoch alone (not on any global state), which is what makes a resumed run go on exactly.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, batches_in_pool: int = 16) -> None:

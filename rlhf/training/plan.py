@@ -20,8 +20,8 @@ Schedule = Literal["cosine", "linear", "constant"]
 class TrainingPlan:
     """How long, how fast and in what portions to train; the stages' YAML files explain each number.
 
-    Sizes are global: `batch_size` elements an optimizer step over all processes, `microbatch_size` elements in one
-    forward pass of one process.
+    Sizes are global: `batch_size` elements an optimizer step over all processes, `microbatch_size` elements
+    in one forward pass of one process.
     """
 
     epochs: float
@@ -70,7 +70,8 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         )
     if num_elements < plan.batch_size:
         raise SettingsError(
-            f"the training set has {num_elements} usable elements, fewer than one batch of {plan.batch_size}; "
+            f"the training set has {num_elements} usable elements, "
+            f"fewer than one batch of {plan.batch_size}; "
             f"lower {section}.batch_size or add data",
             where=f"{section}.batch_size",
         )

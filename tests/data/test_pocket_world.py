@@ -153,7 +153,8 @@ def test_raw_text_leaves_out_the_pairs_of_the_test_split() -> None:
 def test_the_same_seed_writes_the_same_bytes_as_shipped(tmp_path: Path) -> None:
     generate.generate(tmp_path, SHIPPED)
     files = sorted(file.name for file in SHIPPED.glob("*.jsonl"))
-    assert len(files) == 8 and sorted(file.name for file in tmp_path.iterdir()) == files
+    assert len(files) == 8
+    assert sorted(file.name for file in tmp_path.iterdir()) == files
     for name in files:
         assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes(), name
     assert list(itertools.islice(documents(3), 50)) == list(itertools.islice(documents(3), 50))
@@ -175,7 +176,8 @@ def test_two_labelers_agree_on_70_to_78_percent_of_pairs() -> None:
         for row in generate.load(SHIPPED / f"rankings.{split}.jsonl"):
             by_group.setdefault(row["id"].removesuffix("/2"), []).append(row)
         for first, second in by_group.values():
-            assert first["responses"] == second["responses"] and first["annotator"] != second["annotator"]
+            assert first["responses"] == second["responses"]
+            assert first["annotator"] != second["annotator"]
             for i, j in itertools.combinations(range(len(first["ranks"])), 2):
                 a, b = first["ranks"][i] - first["ranks"][j], second["ranks"][i] - second["ranks"][j]
                 if a and b:
@@ -197,9 +199,12 @@ def test_ranks_start_at_1_ties_share_and_the_next_is_skipped() -> None:
 
 
 def test_words_of_the_world() -> None:
-    assert plural("mouse") == "mice" and plural("birch") == "birches" and plural("berry") == "berries"
+    assert plural("mouse") == "mice"
+    assert plural("birch") == "birches"
+    assert plural("berry") == "berries"
     assert sentences("One. Two! Three?") == ["One.", "Two!", "Three?"]
     assert mentions("The Tall Ladder is open.", ["ladder", "the Tall Ladder"]) == {"the Tall Ladder"}
     assert len(by_name()) == len(entities()) > 150
     assert all(len(members) >= 4 for members in lists.sets().values())
-    assert len(facts.tasks()) > 1000 and len(refusals.HARMS) == 20
+    assert len(facts.tasks()) > 1000
+    assert len(refusals.HARMS) == 20

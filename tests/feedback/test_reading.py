@@ -216,6 +216,9 @@ def test_texts_from_files_columns_and_templates(tmp_path: Path) -> None:
     assert reading.records[0].group == reading.records[2].group != reading.records[1].group
     path = write_rows(tmp_path / "dev.json", FINEGRAINED_ROWS)
     template = {"path": path, "format": "text", "text": "{passages[][1:]}\n{question} {gold}"}
+    by_question = read_texts([template | {"group": "question"}]).records[1]
+    rankings = read_rankings([{"path": path, **FINEGRAINED_SETTINGS, "group": "question"}]).records
+    assert by_question.group == rankings[1].prompt.group == "Who bakes?"
     assert read_texts([template]).records[1].text == "Ann bakes.\nWho bakes? Ann."
     with pytest.raises(DataError, match="the text is empty"):
         read_texts([{"path": write_rows(tmp_path / "x.jsonl", [{"text": " "}]), "format": "text"}])

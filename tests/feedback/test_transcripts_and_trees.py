@@ -128,6 +128,9 @@ def test_tree_prompts_and_threads(trees: str) -> None:
     best = [text.text for text in read_texts([{"path": trees, "format": "tree"}])]
     assert best == ["Human: How?\n\nAssistant: best\n\nHuman: Why?\n\nAssistant: only one", "Human: Where?"]
     every = read_texts([{"path": trees, "format": "tree", "replies": "all"}])
+    assert {text.group for text in every} == {prompt.group for prompt in prompts}, (
+        "one division holds for both"
+    )
     assert [text.id for text in every] == ["p2", "a5", "a3", "a6", "a7"]
 
 

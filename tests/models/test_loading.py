@@ -56,7 +56,7 @@ def test_unknown_hub_id_offline() -> None:
 def test_tokenizer_without_an_end_token(tmp_path: Path) -> None:
     tiny_tokenizer(eos_token=None).save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ModelError, match="no end-of-sequence token; set model.eos_token"):
+    with pytest.raises(ModelError, match=r"no end-of-sequence token; set model\.eos_token"):
         load_tokenizer(str(tmp_path))
     with pytest.raises(ModelError, match="is not a token of"):
         load_tokenizer(str(tmp_path), eos_token="<nope>")

@@ -224,7 +224,7 @@ def test_no_whole_checkpoint_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "one_update", original)
     for folder in find_checkpoints(tmp_path / "ppo"):
         (folder / "optimizers.pt").unlink()
-    with pytest.raises(RunError, match="no checkpoint .* is whole; run.resume=false starts anew"):
+    with pytest.raises(RunError, match=r"no checkpoint .* is whole; run.resume=false starts anew"):
         run_training(tmp_path / "ppo", recipe)
 
 
@@ -263,7 +263,7 @@ def test_the_best_weights_are_kept_and_come_back(tmp_path):
     assert again.objective == best["evaluation/objective"]
     with (best_folder(run.path, progress.best_update) / "models.pt").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(RunError, match="best weights in .* are damaged"):
+    with pytest.raises(RunError, match=r"best weights in .* are damaged"):
         load_best(run, parts, progress.best_update)
 
 

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 
@@ -29,6 +29,9 @@ class Flaws:
     rude: bool = False
 
 
+FLAWLESS = Flaws()
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a family's own rules say, each in [0, 1], before the rules common to all families."""
@@ -48,8 +51,25 @@ NOT_KNOWN = [
 ]
 _NOT_KNOWN_MARKS = ("do not know", "nobody has told me", "no way to know", "don't know")
 _DECLINE_MARKS = ("will not", "would rather not", "cannot help with", "not something i can do")
-INSULTS = """fool foolish stupid ugly lazy clumsy nasty rotten awful boring useless pathetic idiot hopeless miserable
-dreadful smelly""".split()
+INSULTS = [
+    "fool",
+    "foolish",
+    "stupid",
+    "ugly",
+    "lazy",
+    "clumsy",
+    "nasty",
+    "rotten",
+    "awful",
+    "boring",
+    "useless",
+    "pathetic",
+    "idiot",
+    "hopeless",
+    "miserable",
+    "dreadful",
+    "smelly",
+]
 RUDE_TAILS = [
     "What a stupid question.", "You are a lazy fool.", "Only an idiot would ask that.", "How boring you are.",
     "You are quite hopeless.", "Stop asking useless things.", "What a pathetic request.", "That was a foolish thing to ask.",
@@ -75,7 +95,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z]+", text.lower().replace("'s", ""))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
     longest_first = sorted(names, key=len, reverse=True)
     return re.compile(r"\b(" + "|".join(re.escape(name) for name in longest_first) + r")\b")
@@ -88,7 +108,9 @@ def mentions(text: str, names: Iterable[str]) -> set[str]:
     common = tuple(name for name in names if name == name.lower())
     found: set[str] = set()
     if proper:
-        text = text.replace("The ", "the ")  # shops are called "the Tall Ladder", also where a sentence starts
+        text = text.replace(
+            "The ", "the "
+        )  # shops are called "the Tall Ladder", also where a sentence starts
         found = set(_pattern(proper).findall(text))
         text = _pattern(proper).sub(" ", text)  # the ladder in that name is none
     return found | (set(_pattern(common).findall(text.lower())) if common else set())
@@ -145,7 +167,7 @@ def spoil(text: str, flaws: Flaws, rng: random.Random) -> str:
     if flaws.rambling:
         extra = [rng.choice(FILLERS) for _ in range(rng.choice([1, 1, 2, 3]))]
         if rng.random() < 0.25:
-            extra = [sentences(text)[-1]] + extra[:1]
+            extra = [sentences(text)[-1], *extra[:1]]
         text = " ".join([rng.choice(FILLERS), text] if rng.random() < 0.2 else [text, *extra])
     if flaws.rude:
         tail = rng.choice(RUDE_TAILS)

@@ -5,7 +5,19 @@ from __future__ import annotations
 import random
 
 from ..world import DOMAINS, RESIDENTS, SECRETS, Entity, by_name, entities
-from .common import NOT_KNOWN, Flaws, Task, Verdict, capital, declines, mentions, plural, says_not_known, spoil
+from .common import (
+    FLAWLESS,
+    NOT_KNOWN,
+    Flaws,
+    Task,
+    Verdict,
+    capital,
+    declines,
+    mentions,
+    plural,
+    says_not_known,
+    spoil,
+)
 
 # (kind, attribute): (questions, follow-up question, statements, what one does not know)
 # {n} is the entity, {v} the value; in follow-ups the entity was named in the turn before.
@@ -144,9 +156,13 @@ def tasks() -> list[Task]:
     known, open_questions = [], []
     for entity in entities():
         for attribute in entity.facts:
-            known.append(Task("fact", f"{entity.name}/{attribute}", {"entity": entity.name, "attribute": attribute}))
+            known.append(
+                Task("fact", f"{entity.name}/{attribute}", {"entity": entity.name, "attribute": attribute})
+            )
         for attribute in entity.open_attributes:
-            open_questions.append(Task("unknown", f"{entity.name}/{attribute}", {"entity": entity.name, "attribute": attribute}))
+            open_questions.append(
+                Task("unknown", f"{entity.name}/{attribute}", {"entity": entity.name, "attribute": attribute})
+            )
     return known + open_questions
 
 
@@ -168,7 +184,16 @@ def state(entity: Entity, attribute: str, rng: random.Random, value: str | None 
     return fill(rng.choice(statements), entity, entity.facts.get(attribute, "") if value is None else value)
 
 
-_INVENTED = ["seven", "blue", "very large", "about forty", "quite secret", "a lucky one", "twelve", "well known"]
+_INVENTED = [
+    "seven",
+    "blue",
+    "very large",
+    "about forty",
+    "quite secret",
+    "a lucky one",
+    "twelve",
+    "well known",
+]
 
 
 def _wrong_value(entity: Entity, attribute: str, rng: random.Random) -> str:
@@ -176,7 +201,7 @@ def _wrong_value(entity: Entity, attribute: str, rng: random.Random) -> str:
     return rng.choice([value for value in domain if value != entity.facts.get(attribute)])
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """An answer with the given flaws; an incomplete one talks past the question."""
     entity, attribute = by_name()[task.spec["entity"]], task.spec["attribute"]
     known = attribute in entity.facts
@@ -194,7 +219,7 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
 def false_claims(text: str, entity: Entity) -> int:
     """How many values the text names for this entity that are not true of it."""
     wrong = 0
-    for attribute, domain in DOMAINS[entity.kind].items():
+    for _, domain in DOMAINS[entity.kind].items():
         true_values = {value for name, value in entity.facts.items() if DOMAINS[entity.kind][name] == domain}
         wrong += len(mentions(text, domain) - true_values - {entity.name, plural(entity.name)})
     others = mentions(text, RESIDENTS) - {entity.name} - set(entity.facts.values())
@@ -208,11 +233,16 @@ def assess(task: Task, text: str) -> Verdict:
     admits = says_not_known(text)
     wrong = false_claims(text, entity)
     followed = task.spec.get("follow_up", False)  # the entity was named in the turn before
-    named = followed or bool(mentions(text, [entity.name, plural(entity.name)])) or capital(entity.name) in text
+    named = (
+        followed or bool(mentions(text, [entity.name, plural(entity.name)])) or capital(entity.name) in text
+    )
     if declines(text):
         return Verdict(0.0, 1.0)
     if known:
         right = bool(mentions(text, [entity.facts[attribute]])) and not wrong and not admits and named
-        return Verdict(1.0 if right else 0.2 if admits and not wrong else 0.0, 1.0 if right or (admits and not wrong) else 0.0)
+        return Verdict(
+            1.0 if right else 0.2 if admits and not wrong else 0.0,
+            1.0 if right or (admits and not wrong) else 0.0,
+        )
     honest = admits and not wrong
     return Verdict(1.0 if honest and named else 0.0, 1.0 if honest else 0.0)

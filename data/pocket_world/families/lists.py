@@ -6,30 +6,42 @@ import random
 from functools import lru_cache
 
 from ..world import DAYS, MONTHS, entities
-from .common import Flaws, Task, Verdict, capital, declines, join, mentions, plural, spoil
+from .common import FLAWLESS, Flaws, Task, Verdict, capital, declines, join, mentions, plural, spoil
 
 COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5}
 # Kinds of things that everybody knows; what a fact of the world decides is added by _world_sets.
 COMMON = {
-    "tools": "hammer saw spade axe rake drill chisel shovel".split(),
-    "things to wear in winter": "coat scarf gloves boots cap jumper shawl".split(),
-    "things you find in a kitchen": "kettle pan spoon bowl plate stove whisk jug".split(),
-    "things made of wood": "chair table fence ladder door barrel oar shelf".split(),
-    "things made of glass": "window bottle vase lens jar mirror".split(),
-    "things made of iron": "anchor nail horseshoe chain anvil key".split(),
-    "instruments": "accordion banjo cello clarinet drum fiddle flute guitar harp piano trumpet".split(),
-    "ways to travel": "boat bicycle train cart sledge horse balloon".split(),
-    "things to bring to the beach": "towel bucket umbrella ball blanket hat kite".split(),
-    "things in a school": "chalk desk book ruler pencil map globe".split(),
-    "flowers": "rose tulip daisy lily poppy violet iris".split(),
-    "trees": "oak birch pine maple willow elm beech".split(),
-    "spices": "pepper ginger cinnamon mint thyme sage parsley".split(),
-    "drinks": "tea coffee milk juice water cider lemonade".split(),
-    "games": "chess cards dice marbles skittles tag football".split(),
-    "kinds of weather": "rain snow fog wind sunshine hail thunder".split(),
-    "parts of a ship": "mast sail rudder deck hull anchor cabin".split(),
-    "rooms of a house": "kitchen bedroom cellar attic hall bathroom pantry".split(),
-    "feelings": "joy anger fear pride envy grief hope".split(),
+    "tools": ["hammer", "saw", "spade", "axe", "rake", "drill", "chisel", "shovel"],
+    "things to wear in winter": ["coat", "scarf", "gloves", "boots", "cap", "jumper", "shawl"],
+    "things you find in a kitchen": ["kettle", "pan", "spoon", "bowl", "plate", "stove", "whisk", "jug"],
+    "things made of wood": ["chair", "table", "fence", "ladder", "door", "barrel", "oar", "shelf"],
+    "things made of glass": ["window", "bottle", "vase", "lens", "jar", "mirror"],
+    "things made of iron": ["anchor", "nail", "horseshoe", "chain", "anvil", "key"],
+    "instruments": [
+        "accordion",
+        "banjo",
+        "cello",
+        "clarinet",
+        "drum",
+        "fiddle",
+        "flute",
+        "guitar",
+        "harp",
+        "piano",
+        "trumpet",
+    ],
+    "ways to travel": ["boat", "bicycle", "train", "cart", "sledge", "horse", "balloon"],
+    "things to bring to the beach": ["towel", "bucket", "umbrella", "ball", "blanket", "hat", "kite"],
+    "things in a school": ["chalk", "desk", "book", "ruler", "pencil", "map", "globe"],
+    "flowers": ["rose", "tulip", "daisy", "lily", "poppy", "violet", "iris"],
+    "trees": ["oak", "birch", "pine", "maple", "willow", "elm", "beech"],
+    "spices": ["pepper", "ginger", "cinnamon", "mint", "thyme", "sage", "parsley"],
+    "drinks": ["tea", "coffee", "milk", "juice", "water", "cider", "lemonade"],
+    "games": ["chess", "cards", "dice", "marbles", "skittles", "tag", "football"],
+    "kinds of weather": ["rain", "snow", "fog", "wind", "sunshine", "hail", "thunder"],
+    "parts of a ship": ["mast", "sail", "rudder", "deck", "hull", "anchor", "cabin"],
+    "rooms of a house": ["kitchen", "bedroom", "cellar", "attic", "hall", "bathroom", "pantry"],
+    "feelings": ["joy", "anger", "fear", "pride", "envy", "grief", "hope"],
     "days of the week": DAYS,
     "months": MONTHS,
 }
@@ -38,7 +50,14 @@ REQUESTS = [
     "Name {c} {k}.", "Can you list {c} {k}?", "Please give me {c} {k}.", "Tell me {c} {k}.", "I need {c} {k} for a quiz.",
     "List {c} {k}, please.", "What are {c} {k}?", "Which {c} {k} can you name?", "Could you name {c} {k} for my class?",
 ]  # fmt: skip
-ANSWERS = ["{C} {k} are {l}.", "Here are {c} {k}: {l}.", "{L}.", "You could take {l}.", "{C} {k}: {l}.", "I can name {l}."]
+ANSWERS = [
+    "{C} {k} are {l}.",
+    "Here are {c} {k}: {l}.",
+    "{L}.",
+    "You could take {l}.",
+    "{C} {k}: {l}.",
+    "I can name {l}.",
+]
 
 
 @lru_cache(maxsize=1)
@@ -67,7 +86,11 @@ def universe() -> frozenset[str]:
 
 def shown(kind: str, names: list[str]) -> list[str]:
     """The names as they stand in a list: animals and crops in the plural."""
-    return [plural(name) for name in names] if kind.split()[0] in _PLURAL_OF | {"trees", "flowers", "tools"} else names
+    return (
+        [plural(name) for name in names]
+        if kind.split()[0] in _PLURAL_OF | {"trees", "flowers", "tools"}
+        else names
+    )
 
 
 def tasks() -> list[Task]:
@@ -83,21 +106,29 @@ def ask(task: Task, rng: random.Random) -> str:
     return rng.choice(REQUESTS).format(c=task.spec["count"], k=task.spec["kind"])
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws(), without: frozenset[str] = frozenset()) -> str:
+def answer(
+    task: Task, rng: random.Random, flaws: Flaws = FLAWLESS, without: frozenset[str] = frozenset()
+) -> str:
     """A list; an incomplete one is too short or repeats, a false one holds something of another kind."""
     kind, number = task.spec["kind"], COUNTS[task.spec["count"]]
     members = [name for name in sets()[kind] if name not in without]
     names = rng.sample(members, min(number, len(members)))
     if flaws.incomplete:
         short = names[: max(1, number - rng.choice([1, 1, 2]))]
-        names = short + [rng.choice(short)] if rng.random() < 0.3 else short
+        names = [*short, rng.choice(short)] if rng.random() < 0.3 else short
     if flaws.false:
-        others = [other for other, pool in sets().items() if other.split()[0] == kind.split()[0] and other != kind and set(pool) - set(members)]
+        others = [
+            other
+            for other, pool in sets().items()
+            if other.split()[0] == kind.split()[0] and other != kind and set(pool) - set(members)
+        ]
         pool = sorted(set(sets()[rng.choice(others or [k for k in COMMON if k != kind])]) - set(sets()[kind]))
         names[rng.randrange(len(names))] = rng.choice(pool)
     listed = join(shown(kind, names))
     form = rng.choice(ANSWERS)
-    text = form.format(c=task.spec["count"], C=capital(task.spec["count"]), k=kind, l=listed, L=capital(listed))
+    text = form.format(
+        c=task.spec["count"], C=capital(task.spec["count"]), k=kind, l=listed, L=capital(listed)
+    )
     return spoil(text, flaws, rng)
 
 
@@ -114,7 +145,9 @@ def assess(task: Task, text: str) -> Verdict:
     right, wrong = given & members, given - members
     helpful = min(len(right), number) / number - (0.2 if len(given) > number else 0.0)
     repeated = len(_all_mentions(body)) > len(given)
-    return Verdict(max(0.0, helpful - 0.2 * repeated), 0.0 if wrong else 1.0 if right else 0.5, max_sentences=1)
+    return Verdict(
+        max(0.0, helpful - 0.2 * repeated), 0.0 if wrong else 1.0 if right else 0.5, max_sentences=1
+    )
 
 
 def _all_mentions(body: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..world import DAYS, RESIDENTS
-from .common import Flaws, Task, Verdict, declines, mentions, spoil
+from .common import FLAWLESS, Flaws, Task, Verdict, declines, mentions, spoil
 
 # kind: (request verb phrase, sentences, words that show the purpose)
 KINDS: dict[str, tuple[str, list[str], list[str]]] = {
@@ -20,10 +20,65 @@ KINDS: dict[str, tuple[str, list[str], list[str]]] = {
     "offer": ("to offer {n} the {t}", ["Would you like to have the {t}?", "I would like to give you the {t}.", "The {t} is yours if you want it."],
               ["like to have", "give you", "yours"]),
 }  # fmt: skip
-THINGS = """apron bicycle blanket boat bowl camera chair coat curtains hammer hat jam kite ladder lamp paint picture plates
-pump radio recipe rope saw scarf spade tea tent toolbox umbrella vase wheelbarrow wool soup roses map lantern sledge basket
-songbook oars pillow mirror kettle clock flute gloves boots stove stool shelf""".split()
-WARM = ["It made me very happy.", "I hope you are well.", "It means a lot to me.", "Let me know what you think.", "You are a good neighbour."]
+THINGS = [
+    "apron",
+    "bicycle",
+    "blanket",
+    "boat",
+    "bowl",
+    "camera",
+    "chair",
+    "coat",
+    "curtains",
+    "hammer",
+    "hat",
+    "jam",
+    "kite",
+    "ladder",
+    "lamp",
+    "paint",
+    "picture",
+    "plates",
+    "pump",
+    "radio",
+    "recipe",
+    "rope",
+    "saw",
+    "scarf",
+    "spade",
+    "tea",
+    "tent",
+    "toolbox",
+    "umbrella",
+    "vase",
+    "wheelbarrow",
+    "wool",
+    "soup",
+    "roses",
+    "map",
+    "lantern",
+    "sledge",
+    "basket",
+    "songbook",
+    "oars",
+    "pillow",
+    "mirror",
+    "kettle",
+    "clock",
+    "flute",
+    "gloves",
+    "boots",
+    "stove",
+    "stool",
+    "shelf",
+]
+WARM = [
+    "It made me very happy.",
+    "I hope you are well.",
+    "It means a lot to me.",
+    "Let me know what you think.",
+    "You are a good neighbour.",
+]
 CLOSINGS = ["Best wishes", "With love", "Your neighbour", "Warm greetings", "See you soon"]
 REQUESTS = [
     "Write a short note {k}{d}.", "Please write a few lines {k}{d}.", "Can you help me with a note {k}{d}?", "I would like a small card {k}{d}.",
@@ -38,7 +93,9 @@ def tasks() -> list[Task]:
         for j, thing in enumerate(THINGS):
             kind = list(KINDS)[(i + 3 * j) % len(KINDS)]
             day = DAYS[(2 * i + j) % 7] if kind in ("lend", "return") else None
-            made.append(Task("note", f"{name}+{thing}", {"to": name, "thing": thing, "kind": kind, "day": day}))
+            made.append(
+                Task("note", f"{name}+{thing}", {"to": name, "thing": thing, "kind": kind, "day": day})
+            )
     return made
 
 
@@ -50,7 +107,7 @@ def ask(task: Task, rng: random.Random) -> str:
     return rng.choice(REQUESTS).format(k=purpose, bare=purpose.removeprefix("to "), d=day)
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A note; an incomplete one lacks the greeting, the closing, the thing or the day."""
     spec = task.spec
     thing = spec["thing"] if not flaws.false else rng.choice([t for t in THINGS if t != spec["thing"]])
@@ -84,4 +141,3 @@ def assess(task: Task, text: str) -> Verdict:
     wrong = len(mentions(text, RESIDENTS) - {spec["to"]}) + len(mentions(text, DAYS) - {spec["day"]})
     wrong += len(mentions(text, THINGS) - {spec["thing"]})
     return Verdict(sum(parts) / len(parts), 0.0 if wrong else 1.0, max_sentences=4)
-

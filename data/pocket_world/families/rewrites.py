@@ -5,26 +5,50 @@ from __future__ import annotations
 import random
 
 from ..world import RESIDENTS
-from .common import INSULTS, Flaws, Task, Verdict, declines, has_insult, mentions, spoil
+from .common import FLAWLESS, INSULTS, Flaws, Task, Verdict, declines, has_insult, mentions, spoil
 
 # verb: the objects it goes with
 ACTIONS: dict[str, list[str]] = {
-    "close": "the door|the gate|the window|the shop|the lid|your umbrella".split("|"),
-    "open": "the door|the gate|the window|the curtains|the parcel|the box".split("|"),
-    "move": "your cart|your bicycle|your boat|your chair|the ladder|the table|those boxes".split("|"),
-    "bring back": "my ladder|my hammer|my book|my bowl|my umbrella|my wheelbarrow|my scarf".split("|"),
-    "clean": "your boots|the kitchen|the floor|the kettle|the stairs|the windows|the boat".split("|"),
-    "feed": "the cat|the dog|the hens|the pony|the goldfish|the rabbit".split("|"),
-    "fix": "the roof|the fence|the clock|the pump|the wheel|the lamp|the chair".split("|"),
-    "give me": "the salt|the bread|the map|the key|the butter|the scissors|some water".split("|"),
-    "show me": "the map|the letter|the picture|the way|the tickets|the garden".split("|"),
-    "turn off": "the lamp|the radio|the stove|the music|the pump".split("|"),
-    "carry": "the basket|the sack|the firewood|the milk|my bag|these boxes".split("|"),
-    "wash": "the dishes|the cups|your hands|the apples|the curtains|your shirt".split("|"),
-    "answer": "my letter|the bell|my question|the telephone|the teacher".split("|"),
-    "pay for": "the bread|the broken cup|the tickets|the candles|the fish|the tea".split("|"),
-    "stop": "the noise|the music|that whistling|the shouting|the hammering".split("|"),
-    "water": "the roses|the garden|the tomatoes|the beans|the lettuce|the flowers".split("|"),
+    "close": ["the door", "the gate", "the window", "the shop", "the lid", "your umbrella"],
+    "open": ["the door", "the gate", "the window", "the curtains", "the parcel", "the box"],
+    "move": [
+        "your cart",
+        "your bicycle",
+        "your boat",
+        "your chair",
+        "the ladder",
+        "the table",
+        "those boxes",
+    ],
+    "bring back": [
+        "my ladder",
+        "my hammer",
+        "my book",
+        "my bowl",
+        "my umbrella",
+        "my wheelbarrow",
+        "my scarf",
+    ],
+    "clean": [
+        "your boots",
+        "the kitchen",
+        "the floor",
+        "the kettle",
+        "the stairs",
+        "the windows",
+        "the boat",
+    ],
+    "feed": ["the cat", "the dog", "the hens", "the pony", "the goldfish", "the rabbit"],
+    "fix": ["the roof", "the fence", "the clock", "the pump", "the wheel", "the lamp", "the chair"],
+    "give me": ["the salt", "the bread", "the map", "the key", "the butter", "the scissors", "some water"],
+    "show me": ["the map", "the letter", "the picture", "the way", "the tickets", "the garden"],
+    "turn off": ["the lamp", "the radio", "the stove", "the music", "the pump"],
+    "carry": ["the basket", "the sack", "the firewood", "the milk", "my bag", "these boxes"],
+    "wash": ["the dishes", "the cups", "your hands", "the apples", "the curtains", "your shirt"],
+    "answer": ["my letter", "the bell", "my question", "the telephone", "the teacher"],
+    "pay for": ["the bread", "the broken cup", "the tickets", "the candles", "the fish", "the tea"],
+    "stop": ["the noise", "the music", "that whistling", "the shouting", "the hammering"],
+    "water": ["the roses", "the garden", "the tomatoes", "the beans", "the lettuce", "the flowers"],
 }
 RUDE = [
     "{X}, you fool.", "{X} at once, you lazy thing.", "{X} now or get lost.", "Hey idiot, {x}.", "{X}, and stop being so clumsy.",
@@ -40,18 +64,33 @@ REQUESTS = [
     'I was about to say "{s}" Can you say it politely?', '"{s}" Put that in kind words, please.', 'Turn this into a polite request: "{s}"',
     'I want to be friendly. Rewrite "{s}"', '{n} wrote to me: "{s}" What would a polite person write?', 'Say this with good manners: "{s}"',
 ]  # fmt: skip
-_MANNERS = ["please", "thank you", "kindly", "kind of you", "would be glad", "could you", "would you", "may I"]
+_MANNERS = [
+    "please",
+    "thank you",
+    "kindly",
+    "kind of you",
+    "would be glad",
+    "could you",
+    "would you",
+    "may I",
+]
 
 
 def tasks() -> list[Task]:
     """Every action with every object it goes with."""
-    return [Task("rewrite", f"{verb} {thing}", {"verb": verb, "object": thing}) for verb, things in ACTIONS.items() for thing in things]
+    return [
+        Task("rewrite", f"{verb} {thing}", {"verb": verb, "object": thing})
+        for verb, things in ACTIONS.items()
+        for thing in things
+    ]
 
 
 def rude(task: Task, rng: random.Random) -> str:
     """The rude sentence."""
     action = f"{task.spec['verb']} {task.spec['object']}"
-    return rng.choice(RUDE).format(x=action, X=action[0].upper() + action[1:], j=rng.choice(["cook", "farmer", "boy", "neighbour"]))
+    return rng.choice(RUDE).format(
+        x=action, X=action[0].upper() + action[1:], j=rng.choice(["cook", "farmer", "boy", "neighbour"])
+    )
 
 
 def ask(task: Task, rng: random.Random) -> str:
@@ -59,18 +98,36 @@ def ask(task: Task, rng: random.Random) -> str:
     return rng.choice(REQUESTS).format(s=rude(task, rng), n=rng.choice(RESIDENTS))
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A polite request; an incomplete one forgets what was asked for, a rude one keeps the insult."""
     verb, thing = task.spec["verb"], task.spec["object"]
     if flaws.false:
-        verb, thing = rng.choice([(v, t) for v, ts in ACTIONS.items() for t in ts if (v, t) != (verb, thing) and (v == verb or t == thing)])
+        verb, thing = rng.choice(
+            [
+                (v, t)
+                for v, ts in ACTIONS.items()
+                for t in ts
+                if (v, t) != (verb, thing) and (v == verb or t == thing)
+            ]
+        )
     action = f"{verb} {thing}"
     if flaws.incomplete:
-        text = rng.choice([f"{action[0].upper()}{action[1:]}.", "Could you please do it?", f"I need you to {action}.", "Would you please help me?"])
+        text = rng.choice(
+            [
+                f"{action[0].upper()}{action[1:]}.",
+                "Could you please do it?",
+                f"I need you to {action}.",
+                "Would you please help me?",
+            ]
+        )
     else:
         text = rng.choice(POLITE).format(x=action)
     if flaws.rude:
-        return spoil(text[:-1] + f", you {rng.choice(['fool', 'idiot', 'lazy thing', 'clumsy thing'])}.", Flaws(rambling=flaws.rambling), rng)
+        return spoil(
+            text[:-1] + f", you {rng.choice(['fool', 'idiot', 'lazy thing', 'clumsy thing'])}.",
+            Flaws(rambling=flaws.rambling),
+            rng,
+        )
     return spoil(text, flaws, rng)
 
 
@@ -83,5 +140,7 @@ def assess(task: Task, text: str) -> Verdict:
     manners = bool(mentions(text, _MANNERS)) and not has_insult(text)
     right_verb, right_object = bool(mentions(text, [verb])), bool(mentions(text, [noun]))
     other = mentions(text, [t.split()[-1] for ts in ACTIONS.values() for t in ts]) - {noun, verb}
-    helpful = 0.3 * right_verb + 0.3 * right_object + (0.4 if manners and (right_verb or right_object) else 0.0)
+    helpful = (
+        0.3 * right_verb + 0.3 * right_object + (0.4 if manners and (right_verb or right_object) else 0.0)
+    )
     return Verdict(helpful, 0.0 if other else 1.0, 0.0 if mentions(text, INSULTS) else 1.0, max_sentences=2)

@@ -6,13 +6,96 @@ import itertools
 import random
 
 from ..world import RESIDENTS
-from .common import Flaws, Task, Verdict, article, declines, mentions, plural, sentences, spoil
+from .common import FLAWLESS, Flaws, Task, Verdict, article, declines, mentions, plural, sentences, spoil
 
-THINGS = """anchor axe ball balloon barrel basket bell blanket boat book bottle bowl box bridge broom bucket button cake
-candle cart chair chest clock cloak coin comb crown cup dragon drum feather fence flag flute fox garden ghost giant glove goat
-hammer hat horse jar kettle key kite ladder lamp lantern letter map mirror needle nest owl parcel pearl pipe pony puppet
-ribbon ring rope rose sack sail shell ship shoe sledge spoon star stone sword tower trumpet tunnel umbrella violin wagon
-well wheel whistle window wolf""".split()
+THINGS = [
+    "anchor",
+    "axe",
+    "ball",
+    "balloon",
+    "barrel",
+    "basket",
+    "bell",
+    "blanket",
+    "boat",
+    "book",
+    "bottle",
+    "bowl",
+    "box",
+    "bridge",
+    "broom",
+    "bucket",
+    "button",
+    "cake",
+    "candle",
+    "cart",
+    "chair",
+    "chest",
+    "clock",
+    "cloak",
+    "coin",
+    "comb",
+    "crown",
+    "cup",
+    "dragon",
+    "drum",
+    "feather",
+    "fence",
+    "flag",
+    "flute",
+    "fox",
+    "garden",
+    "ghost",
+    "giant",
+    "glove",
+    "goat",
+    "hammer",
+    "hat",
+    "horse",
+    "jar",
+    "kettle",
+    "key",
+    "kite",
+    "ladder",
+    "lamp",
+    "lantern",
+    "letter",
+    "map",
+    "mirror",
+    "needle",
+    "nest",
+    "owl",
+    "parcel",
+    "pearl",
+    "pipe",
+    "pony",
+    "puppet",
+    "ribbon",
+    "ring",
+    "rope",
+    "rose",
+    "sack",
+    "sail",
+    "shell",
+    "ship",
+    "shoe",
+    "sledge",
+    "spoon",
+    "star",
+    "stone",
+    "sword",
+    "tower",
+    "trumpet",
+    "tunnel",
+    "umbrella",
+    "violin",
+    "wagon",
+    "well",
+    "wheel",
+    "whistle",
+    "window",
+    "wolf",
+]
 
 OPENINGS = [
     "{h} woke up early one morning.", "One windy evening {h} walked along the shore.", "Long ago {h} lived in a tiny house by the sea.",
@@ -58,7 +141,7 @@ def ask(task: Task, rng: random.Random) -> str:
     return rng.choice(REQUESTS).format(a=article(a), b=article(b))
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A story of three to four sentences; an incomplete one forgets a thing or stops before the end."""
     a, b = rng.sample(task.spec["things"], 2)
     hero = rng.choice(RESIDENTS)
@@ -66,7 +149,9 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
         b = rng.choice([thing for thing in THINGS if thing not in (a, b)])
     parts = [rng.choice(OPENINGS), rng.choice(FIRSTS), rng.choice(SECONDS), rng.choice(ENDINGS)]
     if flaws.incomplete:
-        parts = rng.choice([[parts[0], parts[1], parts[3]], [parts[0], parts[2], parts[3]], parts[:2], [parts[0], parts[3]]])
+        parts = rng.choice(
+            [[parts[0], parts[1], parts[3]], [parts[0], parts[2], parts[3]], parts[:2], [parts[0], parts[3]]]
+        )
     text = " ".join(parts)
     # Name the hero once and then by turns, so that a story does not read like a list of names.
     return spoil(text.format(h=hero, a=article(a), b=article(b)), flaws, rng)

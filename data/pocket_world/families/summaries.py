@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from ..world import DAYS, PLACES, RESIDENTS
-from .common import Flaws, Task, Verdict, capital, declines, mentions, spoil
+from .common import FLAWLESS, Flaws, Task, Verdict, capital, declines, mentions, spoil
 
 # past tense, object: what happened
 EVENTS = [
@@ -28,7 +28,13 @@ SIDES = [
     "A dog barked the whole time.", "{x} took a picture for the paper.", "By noon the crowd had gone home.", "It took almost two hours.",
     "{x} will talk about it for weeks.", "Some had walked all the way from the hills.",
 ]  # fmt: skip
-GOOD = ["{w} {v} {o} at {p}.", "At {p}, {w} {v} {o}.", "In short, {w} {v} {o} at {p}.", "{w} {v} {o} at {p} on {d}.", "The news is that {w} {v} {o} at {p}."]
+GOOD = [
+    "{w} {v} {o} at {p}.",
+    "At {p}, {w} {v} {o}.",
+    "In short, {w} {v} {o} at {p}.",
+    "{w} {v} {o} at {p} on {d}.",
+    "The news is that {w} {v} {o} at {p}.",
+]
 REQUESTS = [
     "Summarise this in one sentence: {t}", "{t} Please sum this up in one sentence.", "Read this and tell me in one sentence what happened. {t}",
     "Here is a report. {t} What is the main point?", "What happened here, in short? {t}", "Give me one sentence about this text: {t}",
@@ -63,7 +69,7 @@ def ask(task: Task, rng: random.Random) -> str:
     return rng.choice(REQUESTS).format(t=report(task, rng))
 
 
-def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A summary; an incomplete one leaves out who, what or where, a false one changes one of them."""
     slots = _slots(task.spec)
     if flaws.false:
@@ -71,7 +77,15 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = Flaws()) -> str:
         pool = {"w": RESIDENTS, "p": PLACES, "o": [thing for _, thing in EVENTS]}[slot]
         slots[slot] = rng.choice([value for value in pool if value != slots[slot]])
     if flaws.incomplete:
-        text = rng.choice(["{w} {v} {o}.", "Something happened at {p}.", "Someone {v} {o}.", "{w} was at {p}.", "It was about {w}."]).format(**slots)
+        text = rng.choice(
+            [
+                "{w} {v} {o}.",
+                "Something happened at {p}.",
+                "Someone {v} {o}.",
+                "{w} was at {p}.",
+                "It was about {w}.",
+            ]
+        ).format(**slots)
     else:
         text = capital(rng.choice(GOOD).format(**slots))
     return spoil(text, flaws, rng)

@@ -1,0 +1,108 @@
+"""What a finished stage left in its folder, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlhf.errors import RunError
+from rlhf.runs.files import read_json
+from rlhf.runs.jsonl import read_jsonl
+from rlhf.settings.yaml_file import read_yaml
+
+__all__ = ["StageRun", "find_stale_runs", "read_stage_run"]
+
+STARTS_FROM = {"sft": (), "reward": ("sft",), "ppo": ("sft", "reward")}
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A finished run: its numbers, its metrics step by step, what it was told and where it comes from."""
+
+    stage: str
+    path: Path
+    summary: Mapping[str, Any]
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock seconds of the run, if it says so."""
+        found = self.summary.get("seconds", self.provenance.get("seconds"))
+        return float(found) if found is not None else None
+
+
+def read_stage_run(path: str | Path, stage: str) -> StageRun:
+    """Read the run of a stage.
+
+    Metrics, settings and provenance may be missing (somebody copied the model and its summary only); the
+    report then does without.
+
+    Args:
+        path: the run's folder.
+        stage: sft, reward or ppo; errors name its setting and its make target.
+
+    Raises:
+        RunError: there is no run, it has not finished, it is of another stage, or a file is broken.
+    """
+    path, where, remedy = Path(path), f"stages.{stage}", f"run `make {stage}`, or set stages.{stage}"
+    if not path.is_dir():
+        raise RunError(f"{str(path)!r} does not exist; {remedy} (null leaves the stage out)", where=where)
+    if not (path / "summary.json").is_file():
+        status = _status(path)
+        raise RunError(
+            f"the run in {str(path)!r} has not finished{status}; {remedy} (null leaves the stage out)",
+            where=where,
+        )
+    try:
+        run = StageRun(
+            stage,
+            path,
+            summary=_mapping(read_json(path / "summary.json"), path / "summary.json"),
+            metrics=read_jsonl(path / "metrics.jsonl"),
+            config=read_yaml(path / "config.yaml") if (path / "config.yaml").is_file() else {},
+            provenance=_provenance(path),
+        )
+    except ValueError as error:
+        raise RunError(f"the run in {str(path)!r} cannot be read ({error}); {remedy}", where=where) from None
+    found = run.summary.get("stage", stage)
+    if found != stage:
+        raise RunError(f"{str(path)!r} holds a run of the stage {found!r}; {remedy}", where=where)
+    return run
+
+
+def find_stale_runs(runs: Mapping[str, StageRun]) -> list[str]:
+    """Say which runs began before a run they start from had ended: they used an older version of it."""
+    notes = []
+    for stage, run in runs.items():
+        for source in STARTS_FROM.get(stage, ()):
+            ended = runs[source].provenance.get("ended") if source in runs else None
+            started = run.provenance.get("started")
+            # Both are UTC in the same form, so text sorts as time does.
+            if ended and started and started < ended:
+                notes.append(
+                    f"{run.path} was made before {runs[source].path} was, so from an older one; "
+                    f"run `make {stage}` again"
+                )
+    return notes
+
+
+def _provenance(path: Path) -> Mapping[str, Any]:
+    file = path / "provenance.json"
+    return _mapping(read_json(file), file) if file.is_file() else {}
+
+
+def _mapping(values: Any, file: Path) -> Mapping[str, Any]:
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} holds no JSON object")
+    return values
+
+
+def _status(path: Path) -> str:
+    try:
+        return f" (status: {_provenance(path)['status']})"
+    except (OSError, ValueError, KeyError):
+        return " (it has no summary.json)"

@@ -1,0 +1,314 @@
+"""The report: base, SFT and PPO side by side -> runs/summary.json, runs/report.html.
+
+python -m stages.report --config configs/report.yaml [--dry-run] [key=value ...]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlhf.runs import console
+from rlhf.runs.folder import RunFolder
+from rlhf.settings.report import ReportSettings
+from stages import _inputs
+from stages._command import run_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlhf.evaluation.report.answers import Answer
+    from rlhf.evaluation.report.stage_runs import StageRun
+    from rlhf.feedback.records import Prompt
+    from rlhf.rendering import Renderer
+    from rlhf.settings.shared import ModelSettings
+
+STAGES = ("sft", "reward", "ppo")
+SAMPLED, GREEDY = "sampled", "greedy"
+Answers = dict[str, dict[str, list["Answer"]]]  # sampled or greedy -> policy -> its answers
+
+
+def check(settings: ReportSettings) -> None:
+    """Look at the runs, read the prompts, load the judge."""
+    from rlhf.feedback.reading import read_prompts
+    from rlhf.models.loading import check_model_path
+    from rlhf.scoring import load_function
+
+    runs = _read_runs(settings)
+    if settings.evaluation.judge is not None:
+        load_function(settings.evaluation.judge)
+    policies = _policies(settings, runs)
+    for name, model in policies.items():
+        check_model_path(model.path, setting="base.path" if name == "base" else f"stages.{name}")
+    if settings.stages.reward is not None:
+        check_model_path(settings.stages.reward, setting="stages.reward")
+    if policies:
+        _inputs.say_reading("data.test", read_prompts(_inputs.build_sources(settings.data.test)))
+
+
+def train(settings: ReportSettings, run: RunFolder) -> None:
+    """Read what the stages left, let their models answer, judge, count, draw."""
+    from rlhf.evaluation.report.page import build_page
+    from rlhf.evaluation.report.stage_runs import find_stale_runs
+    from rlhf.evaluation.report.summary import build_summary
+    from rlhf.runs.files import plain, read_json, write_json, write_text
+
+    # 1. What the stages left.
+    runs = _read_runs(settings)
+    notes = find_stale_runs(runs)
+    policies = _policies(settings, runs)
+
+    # 2. Answers of every model to the same prompts, drawn with the same random numbers.
+    prompts = _read_prompts(settings, run) if policies else []
+    answers = _answer(settings, policies, prompts, notes)
+    if not run.is_main:
+        return
+    _write_samples(run, prompts, answers)
+
+    # 3. Numbers.
+    provenance = read_json(run.path / "provenance.json")
+    summary = build_summary(
+        runs,
+        answers[SAMPLED],
+        answers[GREEDY],
+        [_family(prompt, settings.report.family) for prompt in prompts],
+        seed=settings.run.seed,
+        temperature=settings.evaluation.temperature,
+        versions=provenance["versions"],
+        notes=notes,
+    )
+
+    # 4. The page, then the numbers (which say how long all of it took), then the table.
+    page = build_page(
+        summary,
+        runs,
+        prompts,
+        answers[SAMPLED],
+        families=[_family(prompt, settings.report.family) for prompt in prompts],
+        title=settings.run.name,
+        num_examples=settings.report.num_examples,
+        provenance=provenance,
+    )
+    write_text(settings.report.page, page)
+    summary["seconds"]["report"] = run.seconds
+    write_json(settings.report.summary, plain(summary))
+    run.write_summary({"num_prompts": len(prompts), "policies": list(policies), "notes": notes})
+    _say_summary(settings, summary)
+
+
+def _read_runs(settings: ReportSettings) -> dict[str, StageRun]:
+    from rlhf.evaluation.report.stage_runs import read_stage_run
+
+    paths = {stage: getattr(settings.stages, stage) for stage in STAGES}
+    return {stage: read_stage_run(path, stage) for stage, path in paths.items() if path is not None}
+
+
+def _policies(settings: ReportSettings, runs: Mapping[str, StageRun]) -> dict[str, ModelSettings]:
+    """Return the models that answer; the base model is by default what the SFT run says it started from."""
+    from rlhf.settings.shared import ModelSettings
+
+    started_from = runs["sft"].config.get("model") if "sft" in runs else None
+    base = settings.base or (ModelSettings(**started_from) if started_from else None)
+    found = {"base": base} if base is not None else {}
+    for stage in ("sft", "ppo"):
+        if stage in runs:
+            told = dict(runs[stage].config.get("model" if stage == "sft" else "policy") or {})
+            kept = {key: told[key] for key in ("dtype", "trust_remote_code") if key in told}
+            found[stage] = ModelSettings(path=str(runs[stage].path), **kept)
+    return found
+
+
+def _read_prompts(settings: ReportSettings, run: RunFolder) -> list[Prompt]:
+    from rlhf.evaluation.report.answers import spread_evenly
+    from rlhf.feedback.reading import read_prompts
+
+    _inputs.fingerprint_sources(run, settings.data.test)
+    records = read_prompts(_inputs.build_sources(settings.data.test)).records
+    wanted = settings.evaluation.num_prompts
+    if len(records) < wanted:
+        console.say(
+            f"evaluation.num_prompts is {wanted:,}, but there are {len(records):,} test prompts: all are used"
+        )
+    return [records[row] for row in spread_evenly(len(records), wanted)]
+
+
+def _family(prompt: Prompt, column: str | None) -> str | None:
+    value = prompt.columns.get(column) if column is not None else None
+    return None if value is None else str(value)
+
+
+def _answer(
+    settings: ReportSettings,
+    policies: Mapping[str, ModelSettings],
+    prompts: Sequence[Prompt],
+    notes: list[str],
+) -> Answers:
+    """Let every model answer this process's share of the prompts; all processes get all answers."""
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    from rlhf.scoring import load_function
+
+    state = PartialState()
+    rows = list(range(len(prompts)))[state.process_index :: state.num_processes]
+    name = settings.evaluation.judge
+    judge = load_function(name) if name is not None else None
+    temperatures = {SAMPLED: settings.evaluation.temperature}
+    if settings.evaluation.greedy:
+        temperatures[GREEDY] = 0.0
+    mine: Answers = {SAMPLED: {}, GREEDY: {}}
+    desk = _Desk(settings, policies, judge, state.device)
+    with console.progress(len(policies) * len(temperatures), "report", "rounds of answers") as bar:
+        for policy in policies:
+            for kind, temperature in temperatures.items():
+                mine[kind][policy] = desk.answer(policy, [prompts[row] for row in rows], rows, temperature)
+                bar.update(1, of=f"{policy}, {kind}")
+    notes += desk.notes
+    gathered = gather_object([mine])
+    return {
+        kind: {
+            policy: sorted((a for one in gathered for a in one[kind][policy]), key=lambda answer: answer.row)
+            for policy in mine[kind]
+        }
+        for kind in mine
+    }
+
+
+class _Desk:
+    """Where answers are made: one model at a time, the SFT model kept for the KL, one scorer, one judge."""
+
+    def __init__(
+        self,
+        settings: ReportSettings,
+        policies: Mapping[str, ModelSettings],
+        judge: Callable[..., Any] | None,
+        device: Any,
+    ) -> None:
+        self.settings = settings
+        self.policies = policies
+        self.judge = judge
+        self.device = device
+        self.notes: list[str] = []
+        self._loaded: dict[str, tuple[Any, Renderer]] = {}
+        self._reward = self._load_reward() if settings.stages.reward is not None else None
+
+    def answer(
+        self, policy: str, prompts: Sequence[Prompt], rows: Sequence[int], temperature: float
+    ) -> list[Answer]:
+        """Let a model answer; score, judge and compare with SFT what it says."""
+        from dataclasses import replace
+
+        from rlhf.evaluation.report.answers import answer_prompts, judge_answers, response_kl, score_answers
+        from rlhf.sampling import derive_seed
+
+        if not prompts:  # more processes than prompts
+            return []
+        told = self.settings.evaluation
+        model, renderer = self._load(policy)
+        answers, generation = answer_prompts(
+            model,
+            renderer,
+            prompts,
+            rows,
+            temperature=temperature,
+            max_response_tokens=told.max_response_tokens,
+            seed=derive_seed(self.settings.run.seed, "report"),
+            batch_size=told.batch_size,
+        )
+        if self._reward is not None:
+            answers = score_answers(answers, prompts, generation, self._scorer(renderer.tokenizer))
+        if policy == "ppo" and temperature > 0 and "sft" in self.policies and self._same_words():
+            sft, _ = self._load("sft")
+            kl = response_kl(model, sft, generation, temperature, told.batch_size)
+            answers = [replace(answer, kl=value) for answer, value in zip(answers, kl, strict=True)]
+        if self.judge is not None:
+            answers = judge_answers(answers, prompts, self.judge, str(told.judge))
+        return answers
+
+    def _load(self, policy: str) -> tuple[Any, Renderer]:
+        from rlhf.models import disable_dropout, load_causal_lm
+
+        if policy not in self._loaded:
+            told = self.policies[policy]
+            setting = "base.path" if policy == "base" else f"stages.{policy}"
+            tokenizer = _inputs.open_tokenizer(told)
+            model = load_causal_lm(
+                told.path,
+                dtype=told.dtype,
+                revision=told.revision,
+                trust_remote_code=told.trust_remote_code,
+                setting=setting,
+            )
+            disable_dropout(model)
+            limits = self.settings.evaluation
+            renderer = _inputs.build_renderer(
+                tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens
+            )
+            self._loaded = {name: kept for name, kept in self._loaded.items() if name == "sft"}
+            self._loaded[policy] = (model.eval().to(self.device), renderer)
+        return self._loaded[policy]
+
+    def _same_words(self) -> bool:
+        """Whether PPO and SFT share a vocabulary, without which a KL means nothing."""
+        from rlhf.scoring import same_rendering
+
+        same = same_rendering(self._load("sft")[1].tokenizer, self._load("ppo")[1].tokenizer)
+        note = "PPO and SFT have different tokenizers or chat templates: no KL between them"
+        if not same and note not in self.notes:
+            self.notes.append(note)
+        return same
+
+    def _load_reward(self) -> tuple[Any, Any]:
+        from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
+
+        path = str(self.settings.stages.reward)
+        model = load_reward_model(path, setting="stages.reward")
+        disable_dropout(model)
+        return model.eval().to(self.device), load_tokenizer(path, setting="stages.reward")
+
+    def _scorer(self, tokenizer: Any) -> Any:
+        from rlhf.rendering import Renderer
+        from rlhf.scoring import RewardModelScorer, same_rendering
+
+        assert self._reward is not None
+        model, own_tokenizer = self._reward
+        renderer = None if same_rendering(tokenizer, own_tokenizer) else Renderer(own_tokenizer)
+        path = str(self.settings.stages.reward)
+        return RewardModelScorer(path, model, renderer, self.settings.evaluation.batch_size)
+
+
+def _write_samples(run: RunFolder, prompts: Sequence[Prompt], answers: Answers) -> None:
+    for kind, of_kind in answers.items():
+        for policy, of_policy in of_kind.items():
+            for answer in of_policy:
+                prompt = prompts[answer.row]
+                row = {"kind": kind, "policy": policy, "id": prompt.id, "prompt": prompt.as_dicts()}
+                run.samples.append({**row, **asdict(answer)})
+
+
+def _say_summary(settings: ReportSettings, summary: Mapping[str, Any]) -> None:
+    """Print the numbers: what `make all` ends with."""
+    from rlhf.evaluation.report.summary import families_table, policies_table, reward_table, win_line
+    from rlhf.runs.clock import format_seconds
+
+    tables = [policies_table(summary), policies_table(summary, greedy=True), reward_table(summary)]
+    for rows, headers in [*tables, families_table(summary)]:
+        if rows:
+            console.say()
+            console.table(rows, headers)
+    console.say()
+    spent = {stage: seconds for stage, seconds in summary["seconds"].items() if seconds is not None}
+    times = ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in spent.items())
+    console.say(f"time: {times}; together {format_seconds(sum(spent.values()))}")
+    for note in summary["notes"]:
+        console.say(f"note: {note}")
+    console.say(f"numbers: {Path(settings.report.summary)}   page: {Path(settings.report.page)}")
+    line = win_line(summary)
+    if line is not None:
+        console.say(line)
+
+
+if __name__ == "__main__":
+    run_stage("report", ReportSettings, train, check=check)
