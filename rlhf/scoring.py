@@ -137,7 +137,7 @@ class RewardModelScorer:
         if limit is not None and longest > limit:
             raise RunError(
                 f"reward model '{self.name}' reads at most {limit} tokens, but prompt and response "
-                f"have {longest} of its tokens; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+                f"have {longest}; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
             )
 
     @staticmethod

@@ -17,12 +17,9 @@ from stages import _inputs
 from stages._command import run_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rlhf.evaluation.report.answers import Answer
     from rlhf.evaluation.report.stage_runs import StageRun
     from rlhf.feedback.records import Prompt
-    from rlhf.rendering import Renderer
     from rlhf.settings.shared import ModelSettings
 
 STAGES = ("sft", "reward", "ppo")
@@ -68,14 +65,16 @@ def train(settings: ReportSettings, run: RunFolder) -> None:
     _write_samples(run, prompts, answers)
 
     # 3. Numbers.
+    families = [_family(prompt, settings.report.family) for prompt in prompts]
     provenance = read_json(run.path / "provenance.json")
     summary = build_summary(
         runs,
         answers[SAMPLED],
         answers[GREEDY],
-        [_family(prompt, settings.report.family) for prompt in prompts],
+        families,
         seed=settings.run.seed,
         temperature=settings.evaluation.temperature,
+        judge=settings.evaluation.judge,
         versions=provenance["versions"],
         notes=notes,
     )
@@ -86,10 +85,9 @@ def train(settings: ReportSettings, run: RunFolder) -> None:
         runs,
         prompts,
         answers[SAMPLED],
-        families=[_family(prompt, settings.report.family) for prompt in prompts],
+        families=families,
         title=settings.run.name,
         num_examples=settings.report.num_examples,
-        provenance=provenance,
     )
     write_text(settings.report.page, page)
     summary["seconds"]["report"] = run.seconds
@@ -150,6 +148,7 @@ def _answer(
     from accelerate.utils import gather_object
 
     from rlhf.scoring import load_function
+    from stages._desk import Desk
 
     state = PartialState()
     rows = list(range(len(prompts)))[state.process_index :: state.num_processes]
@@ -159,7 +158,7 @@ def _answer(
     if settings.evaluation.greedy:
         temperatures[GREEDY] = 0.0
     mine: Answers = {SAMPLED: {}, GREEDY: {}}
-    desk = _Desk(settings, policies, judge, state.device)
+    desk = Desk(settings, policies, judge, state.device)
     with console.progress(len(policies) * len(temperatures), "report", "rounds of answers") as bar:
         for policy in policies:
             for kind, temperature in temperatures.items():
@@ -174,109 +173,6 @@ def _answer(
         }
         for kind in mine
     }
-
-
-class _Desk:
-    """Where answers are made: one model at a time, the SFT model kept for the KL, one scorer, one judge."""
-
-    def __init__(
-        self,
-        settings: ReportSettings,
-        policies: Mapping[str, ModelSettings],
-        judge: Callable[..., Any] | None,
-        device: Any,
-    ) -> None:
-        self.settings = settings
-        self.policies = policies
-        self.judge = judge
-        self.device = device
-        self.notes: list[str] = []
-        self._loaded: dict[str, tuple[Any, Renderer]] = {}
-        self._reward = self._load_reward() if settings.stages.reward is not None else None
-
-    def answer(
-        self, policy: str, prompts: Sequence[Prompt], rows: Sequence[int], temperature: float
-    ) -> list[Answer]:
-        """Let a model answer; score, judge and compare with SFT what it says."""
-        from dataclasses import replace
-
-        from rlhf.evaluation.report.answers import answer_prompts, judge_answers, response_kl, score_answers
-        from rlhf.sampling import derive_seed
-
-        if not prompts:  # more processes than prompts
-            return []
-        told = self.settings.evaluation
-        model, renderer = self._load(policy)
-        answers, generation = answer_prompts(
-            model,
-            renderer,
-            prompts,
-            rows,
-            temperature=temperature,
-            max_response_tokens=told.max_response_tokens,
-            seed=derive_seed(self.settings.run.seed, "report"),
-            batch_size=told.batch_size,
-        )
-        if self._reward is not None:
-            answers = score_answers(answers, prompts, generation, self._scorer(renderer.tokenizer))
-        if policy == "ppo" and temperature > 0 and "sft" in self.policies and self._same_words():
-            sft, _ = self._load("sft")
-            kl = response_kl(model, sft, generation, temperature, told.batch_size)
-            answers = [replace(answer, kl=value) for answer, value in zip(answers, kl, strict=True)]
-        if self.judge is not None:
-            answers = judge_answers(answers, prompts, self.judge, str(told.judge))
-        return answers
-
-    def _load(self, policy: str) -> tuple[Any, Renderer]:
-        from rlhf.models import disable_dropout, load_causal_lm
-
-        if policy not in self._loaded:
-            told = self.policies[policy]
-            setting = "base.path" if policy == "base" else f"stages.{policy}"
-            tokenizer = _inputs.open_tokenizer(told)
-            model = load_causal_lm(
-                told.path,
-                dtype=told.dtype,
-                revision=told.revision,
-                trust_remote_code=told.trust_remote_code,
-                setting=setting,
-            )
-            disable_dropout(model)
-            limits = self.settings.evaluation
-            renderer = _inputs.build_renderer(
-                tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens
-            )
-            self._loaded = {name: kept for name, kept in self._loaded.items() if name == "sft"}
-            self._loaded[policy] = (model.eval().to(self.device), renderer)
-        return self._loaded[policy]
-
-    def _same_words(self) -> bool:
-        """Whether PPO and SFT share a vocabulary, without which a KL means nothing."""
-        from rlhf.scoring import same_rendering
-
-        same = same_rendering(self._load("sft")[1].tokenizer, self._load("ppo")[1].tokenizer)
-        note = "PPO and SFT have different tokenizers or chat templates: no KL between them"
-        if not same and note not in self.notes:
-            self.notes.append(note)
-        return same
-
-    def _load_reward(self) -> tuple[Any, Any]:
-        from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
-
-        path = str(self.settings.stages.reward)
-        model = load_reward_model(path, setting="stages.reward")
-        disable_dropout(model)
-        return model.eval().to(self.device), load_tokenizer(path, setting="stages.reward")
-
-    def _scorer(self, tokenizer: Any) -> Any:
-        from rlhf.rendering import Renderer
-        from rlhf.scoring import RewardModelScorer, same_rendering
-
-        assert self._reward is not None
-        model, own_tokenizer = self._reward
-        renderer = None if same_rendering(tokenizer, own_tokenizer) else Renderer(own_tokenizer)
-        path = str(self.settings.stages.reward)
-        return RewardModelScorer(path, model, renderer, self.settings.evaluation.batch_size)
 
 
 def _write_samples(run: RunFolder, prompts: Sequence[Prompt], answers: Answers) -> None:

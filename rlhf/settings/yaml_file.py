@@ -113,7 +113,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         SettingsError: a missing, unreadable or broken file, or one that holds something else.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SettingsError(f"{path} does not exist") from None
     except IsADirectoryError:

@@ -78,16 +78,16 @@ def losses(path):
 
 
 def test_ppo_raises_the_score_of_a_function(tmp_path):
-    """Reward for the letter e: the mean over 64 responses rises by more than three standard errors in 15 updates."""
+    """Reward for the letter e: the mean over 32 responses rises by more than three standard errors in 10 updates."""
 
     def letters(prompts, responses):
         return [float(sum(letter in "e " for letter in text)) / 4 for text in responses]
 
     recipe = tiny_recipe(
-        num_updates=15, rollout_batch_size=32, minibatch_size=8, microbatch_size=8, ppo_epochs=2,
+        num_updates=10, rollout_batch_size=32, minibatch_size=8, microbatch_size=8, ppo_epochs=2,
         learning_rate=3e-2, critic_learning_rate=3e-2, kl_coef=0.01,
     )  # fmt: skip
-    _, progress, _ = run_training(tmp_path / "ppo", recipe, scorer=function_scorer(letters))
+    _, progress, _ = run_training(tmp_path / "ppo", recipe, scorer=function_scorer(letters), habits=Habits())
     before, after = progress.first_evaluation, progress.last_evaluation
     rows = [row for row in read_jsonl(tmp_path / "ppo" / "metrics.jsonl") if "ppo/score" in row]
     assert rows[-1]["ppo/score"] > rows[0]["ppo/score"] + 3 * rows[0]["ppo/score_std"] / 32**0.5
@@ -97,7 +97,7 @@ def test_ppo_raises_the_score_of_a_function(tmp_path):
 
 def test_ppo_raises_the_score_of_a_reward_model(tmp_path):
     recipe = tiny_recipe(
-        num_updates=12, rollout_batch_size=32, minibatch_size=8, microbatch_size=8, ppo_epochs=2,
+        num_updates=8, rollout_batch_size=32, minibatch_size=8, microbatch_size=8, ppo_epochs=2,
         learning_rate=3e-2, critic_learning_rate=3e-2, kl_coef=0.0,
     )  # fmt: skip
     run_training(tmp_path / "ppo", recipe)
@@ -110,7 +110,7 @@ def test_ppo_raises_the_score_of_a_reward_model(tmp_path):
 def test_a_high_price_of_kl_keeps_the_policy_near_the_reference(tmp_path):
     found = {}
     for kl_coef in (0.0, 10.0):
-        recipe = tiny_recipe(num_updates=8, rollout_batch_size=16, learning_rate=3e-2, kl_coef=kl_coef)
+        recipe = tiny_recipe(num_updates=6, rollout_batch_size=16, learning_rate=3e-2, kl_coef=kl_coef)
         run_training(tmp_path / str(kl_coef), recipe)
         found[kl_coef] = abs(read_jsonl(tmp_path / str(kl_coef) / "metrics.jsonl")[-1]["evaluation/kl"])
     assert found[10.0] < 0.5 * found[0.0]

@@ -12,6 +12,7 @@ import torch
 
 from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.jsonl import read_jsonl
+from tests.ppo.two_processes import main
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -40,7 +41,8 @@ def launch(folder: Path, num_processes: int, *words: str) -> list[dict]:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
     folder = tmp_path_factory.mktemp("one")
-    return launch(folder, 1)[0], folder
+    main(folder, None)
+    return torch.load(folder / "left_0.pt", weights_only=True), folder
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,14 @@ def test_every_setting_is_shown_with_its_layer_and_what_it_replaced(resolve: Res
     assert {"run.output", "model.path", "lora"} <= set(lines)
 
 
+def test_the_story_of_a_value_ends_when_it_is_replaced(resolve: Resolver) -> None:
+    resolved = resolve("data: {train: [{path: a, limit: 3}]}\n", "data.train=[{path: b}]", "lora={rank: 8}")
+    keys = ("data.train[0].path", "data.train[0].limit", "lora.rank", "lora.alpha")
+    assert [resolved.origin(key) for key in keys] == ["command line", "default", "command line", "default"]
+    shown = [line.split()[0] for line in describe_layers(resolved)]
+    assert [key for key in shown if key.startswith("data.")] == ["data.train[0].path"]
+
+
 def test_no_config_is_defaults_and_pairs_only() -> None:
     assert resolve_settings(Ppo, overrides=["run.seed=2"]).settings.run.seed == 2
 
@@ -160,6 +168,12 @@ def test_a_free_mapping_takes_any_key(resolve: Resolver) -> None:
         "bot": "user",
         "gpt": "assistant",
     }
+
+
+def test_one_yaml_anchor_in_two_places_is_two_values(resolve: Resolver) -> None:
+    text = "data: {train: [{path: a, roles: &r {bot: user}}, {path: b, roles: *r}]}\n"
+    sources = resolve(text, "data.train[0].roles.gpt=assistant").settings.data.train
+    assert [len(source.build().roles) for source in sources] == [2, 1]
 
 
 @pytest.mark.parametrize("text", ["7", "no", "true", "a: b", "[x", "1e5", "*.jsonl", "{instruction}", "a=b"])

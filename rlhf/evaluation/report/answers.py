@@ -154,9 +154,7 @@ def judge_answers(
     return [replace(answer, verdict=verdict) for answer, verdict in zip(answers, checked, strict=True)]
 
 
-def _check_verdicts(
-    verdicts: Iterable[Any], prompts: Sequence[Prompt], name: str
-) -> list[dict[str, float]]:
+def _check_verdicts(verdicts: Iterable[Any], prompts: Sequence[Prompt], name: str) -> list[dict[str, float]]:
     checked: list[dict[str, float]] = []
     for verdict, prompt in zip(verdicts, prompts, strict=True):
         if not isinstance(verdict, Mapping) or "score" not in verdict:

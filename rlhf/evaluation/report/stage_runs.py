@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
 
 from rlhf.errors import RunError
+from rlhf.evaluation.calibration import calibration
 from rlhf.runs.files import read_json
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.yaml_file import read_yaml
 
-__all__ = ["StageRun", "find_stale_runs", "read_stage_run"]
+__all__ = ["StageRun", "calibration_bins", "find_stale_runs", "read_stage_run"]
 
 STARTS_FROM = {"sft": (), "reward": ("sft",), "ppo": ("sft", "reward")}
 
@@ -88,6 +90,31 @@ def find_stale_runs(runs: Mapping[str, StageRun]) -> list[str]:
                     f"run `make {stage}` again"
                 )
     return notes
+
+
+def calibration_bins(run: StageRun, num_bins: int = 5) -> list[dict[str, float]]:
+    """Bin the pairs of the ranked responses in the reward run's samples.jsonl by the model's confidence.
+
+    Args:
+        run: of the reward stage; consecutive samples of one id are one ranking.
+        num_bins: between confidence 1/2 and 1.
+
+    Returns:
+        `rlhf.evaluation.calibration.Bin` as dictionaries; empty without samples.
+    """
+    samples = read_jsonl(run.path / "samples.jsonl")
+    scores, comparisons = [], []
+    for _, rows in groupby(samples, key=lambda row: row.get("id")):
+        ranked = [row for row in rows if row.get("rank") is not None and row.get("score") is not None]
+        scores.append([row["score"] for row in ranked])
+        ranks = [row["rank"] for row in ranked]
+        pairs = combinations(range(len(ranks)), 2)
+        comparisons.append(
+            [(i, j, 0.5 + 0.5 * ((ranks[j] > ranks[i]) - (ranks[j] < ranks[i]))) for i, j in pairs]
+        )
+    if not any(comparisons):
+        return []
+    return [one._asdict() for one in calibration(scores, comparisons, num_bins=num_bins).bins]
 
 
 def _provenance(path: Path) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ def build_summary(
     *,
     seed: int,
     temperature: float,
-    seconds: float | None = None,
+    judge: str | None = None,
     versions: Mapping[str, str] | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -37,19 +37,20 @@ def build_summary(
         families: of each prompt, None where it has none.
         seed: of answers and intervals.
         temperature: of `sampled`.
-        seconds: of the report itself so far.
+        judge: its name.
         versions: of the libraries.
         notes: what a reader has to know.
 
     Returns:
         ``base``, ``sft``, ``ppo``: what `describe_answers` and `compare` give, with ``greedy`` (the same of
         the likeliest answers) and ``training`` (the stage's own numbers); ``reward``: the stage's own
-        numbers; ``families``, ``seconds``, ``num_prompts``, ``compared_by``, ``seed``, ``temperature``,
+        numbers; ``families``, ``seconds``, ``num_prompts``, ``compared_by``, ``judge``, ``seed``, ``temperature``,
         ``versions``, ``notes``.
     """
     found: dict[str, Any] = {
         "num_prompts": len(families),
         "compared_by": judged_by(sampled),
+        "judge": judge,
         "temperature": temperature,
         "seed": seed,
     }
@@ -64,7 +65,7 @@ def build_summary(
     if "reward" in runs:
         found["reward"] = _own(runs["reward"])
     found["families"] = describe_families(sampled, families, seed=seed)
-    found["seconds"] = {stage: run.seconds for stage, run in runs.items()} | {"report": seconds}
+    found["seconds"] = {stage: run.seconds for stage, run in runs.items()}
     found["versions"] = dict(versions or {})
     found["notes"] = list(notes)
     return found
