@@ -9,7 +9,8 @@ MAKEFLAGS += --no-print-directory
 
 # A stage's settings: one YAML file, or a folder that holds <stage>.yaml for each stage.
 CONFIG ?= configs
-# key=value pairs laid over the YAML. In `make all`, pairs that only some stages know go to those.
+# key=value pairs laid over the YAML. In `make all`, pairs that only some stages know go to those, and
+# stage:key=value goes to that stage alone.
 ARGS ?=
 # A folder for the runs of all stages, in place of `run.root` in the YAML.
 RUNS ?=
@@ -40,6 +41,7 @@ help:  ## print this
 	@echo
 	@echo "  make all                                       everything on the embedded world, into runs/"
 	@echo "  make ppo ARGS=\"ppo.kl_coef=0.1 run.seed=3\"     one stage with other settings"
+	@echo "  make all ARGS=\"sft:model.path=my/base\"         a pair for one stage only, where several know its key"
 	@echo "  make all RUNS=runs/seed3 ARGS=\"run.seed=3\"     another seed in another folder"
 	@echo "  make ppo ARGS=\"--dry-run\"                      check settings and data, print the resolved YAML, stop"
 	@echo "  make sft CONFIG=my.yaml ACCELERATE_CONFIG=configs/accelerate/several_gpus.yaml"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import importlib
 import os
@@ -30,7 +31,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings import schema
 from rlhf.settings.layers import Resolved, Settings, describe_layers, resolve_settings, settings_to_yaml
 
-__all__ = ["STAGES", "load_schema", "run_stage"]
+__all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
 
 STAGES = ("base", "sft", "reward", "ppo", "report")
 USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
@@ -48,6 +49,24 @@ def load_schema(stage: str) -> type[Settings]:
     module = importlib.import_module(f"rlhf.settings.{stage}")
     schema: type[Settings] = getattr(module, f"{stage.capitalize()}Settings")
     return schema
+
+
+def pairs_for(stage: str, pairs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Part the pairs into those for a stage and those for another one alone.
+
+    ``model.path=my/base`` is for every stage that knows the key, ``sft:model.path=my/base`` for the SFT stage
+    only.
+    """
+    mine, others = [], []
+    for pair in pairs:
+        name, colon, rest = pair.partition(":")
+        if colon and name == stage:
+            mine.append(rest)
+        elif colon and name in STAGES:
+            others.append(pair)
+        else:
+            mine.append(pair)
+    return mine, others
 
 
 def run_stage(
@@ -120,14 +139,10 @@ class _Command:
         options = _parser(self.stage).parse_intermixed_args(self.words)
         if options.dry_run:
             console.send_to(sys.stderr)  # standard output is the YAML and nothing else
-        others = [name for name in STAGES if name != self.stage] if options.ignore_other_stages else []
-        resolved: Resolved[Settings] = resolve_settings(
-            self.settings_type, options.config, options.pairs, {name: load_schema(name) for name in others}
-        )
+        resolved = self.resolved = self._resolve(options)
         console.say(f"{self.stage}: settings (defaults < {options.config} < command line)")
         for line in describe_layers(resolved):
             console.say(f"  {line}")
-        self.resolved = resolved
         settings = resolved.settings
         if self.check is not None:
             self.check(settings)
@@ -137,6 +152,16 @@ class _Command:
             console.send_to(None)
             return
         self._train(settings)
+
+    def _resolve(self, options: argparse.Namespace) -> Resolved[Settings]:
+        pairs, skipped = pairs_for(self.stage, options.pairs)
+        others = {}
+        if options.ignore_other_stages:
+            others = {name: load_schema(name) for name in STAGES if name != self.stage}
+        else:
+            pairs, skipped = pairs + skipped, []  # here they are mistakes
+        resolved: Resolved[Settings] = resolve_settings(self.settings_type, options.config, pairs, others)
+        return dataclasses.replace(resolved, skipped=(*resolved.skipped, *skipped))
 
     def _train(self, settings: Settings) -> None:
         from accelerate.utils import set_seed

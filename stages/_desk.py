@@ -61,7 +61,7 @@ class Desk:
             answers = score_answers(answers, prompts, generation, self._scorer(renderer.tokenizer))
         if policy == "ppo" and temperature > 0 and "sft" in self.policies and self._same_words():
             sft, _ = self._load("sft")
-            kl = response_kl(model, sft, generation, temperature, told.batch_size)
+            kl = response_kl(model, sft, generation, temperature, told.microbatch_size)
             answers = [replace(answer, kl=value) for answer, value in zip(answers, kl, strict=True)]
         if self.judge is not None:
             answers = judge_answers(answers, prompts, self.judge, str(told.judge))
@@ -116,4 +116,4 @@ class Desk:
         model, own_tokenizer = self._reward
         renderer = None if same_rendering(tokenizer, own_tokenizer) else Renderer(own_tokenizer)
         path = str(self.settings.stages.reward)
-        return RewardModelScorer(path, model, renderer, self.settings.evaluation.batch_size)
+        return RewardModelScorer(path, model, renderer, self.settings.evaluation.microbatch_size)

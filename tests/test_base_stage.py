@@ -109,11 +109,15 @@ def test_inv23_prompt_does_not_end_with_the_end_token() -> None:
 
 def test_pack_loses_only_the_last_block_and_reads_markers_as_text() -> None:
     tokenizer = train_tokenizer(TEXTS, 300, 32)
-    packed = pack([*TEXTS, "<|end|>"], tokenizer, 32)
+    texts = ["<|end|>", *TEXTS]
+    packed = pack(texts, tokenizer, 32)
+    lengths = [len(tokenizer(text, split_special_tokens=True)["input_ids"]) for text in texts]
+    assert packed.num_tokens == sum(length + 1 for length in lengths)  # an end token after each
     assert packed.blocks.numel() + packed.num_dropped_tokens == packed.num_tokens
     assert packed.num_dropped_tokens < 32
-    assert (packed.blocks == tokenizer.eos_token_id).sum() <= len(TEXTS) + 1
-    assert tokenizer.decode(packed.blocks[0]).startswith("The baker number 0")
+    first = packed.blocks[0].tolist()
+    assert first.index(tokenizer.eos_token_id) == lengths[0] > 1
+    assert tokenizer.decode(first).startswith("<|end|><|end|>The baker number 0")
     with pytest.raises(DataError, match="less than one block"):
         pack(["a"], tokenizer, 32)
 

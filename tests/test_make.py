@@ -11,7 +11,22 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-TARGETS = ["help", "install", "all", "smoke", "base", "sft", "reward", "ppo", "report", "check", "lint", "format", "test", "clean"]
+TARGETS = [
+    "help",
+    "install",
+    "all",
+    "smoke",
+    "base",
+    "sft",
+    "reward",
+    "ppo",
+    "report",
+    "check",
+    "lint",
+    "format",
+    "test",
+    "clean",
+]
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 

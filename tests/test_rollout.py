@@ -307,3 +307,10 @@ def test_seeds_differ_by_every_part():
     seeds = {derive_seed(1, "a", 2), derive_seed(1, "a", 3), derive_seed(1, "b", 2), derive_seed(2, "a", 2)}
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_word_of_probability_0_is_never_chosen_not_even_at_the_edges():
+    logits = torch.tensor([-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]).repeat(4, 1)
+    noise = torch.tensor([[0.0], [0.5 - 1e-9], [0.5], [1.0 - 2**-53]], dtype=torch.float64)
+    chosen = NoiseSampler(noise, 1.0, 0)(torch.zeros(4, 0), logits).argmax(-1)
+    assert chosen.tolist() == [1, 1, 3, 3]

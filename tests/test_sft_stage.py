@@ -101,11 +101,14 @@ def test_inv73_killed_run_goes_on_to_the_same_weights(
     assert run_main(main, broken) == 130
     monkeypatch.undo()
     assert [folder.name for folder in (tmp_path / "broken" / "checkpoints").glob("step_*")] == ["step_000004"]
+    with (tmp_path / "broken" / "metrics.jsonl").open("a") as metrics:
+        metrics.write('{"step": 5}\n')  # measured after the checkpoint: the run measures it again
     assert run_main(main, broken) == 0
     first, second = weights_of(tmp_path / "unbroken"), weights_of(tmp_path / "broken")
     assert all(torch.equal(first[name], second[name]) for name in first)
     steps = [row["step"] for row in read_jsonl(tmp_path / "broken" / "metrics.jsonl")]
     assert steps == sorted(steps)
+    assert steps.count(5) == 1
     assert (
         len([row for row in read_jsonl(tmp_path / "broken" / "samples.jsonl") if row["when"] == "before"])
         == 2

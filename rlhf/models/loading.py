@@ -192,7 +192,7 @@ def build_reward_model(
     trust_remote_code: bool = False,
     setting: str = "model.path",
 ) -> Any:
-    """Put a fresh score head on the backbone of a language model; InstructGPT (section 3.5) takes the SFT model.
+    """Put a fresh score head on the backbone of a language model (InstructGPT, section 3.5: its SFT model).
 
     The head starts at standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail
     11), drawn from torch's global generator.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
@@ -20,7 +22,7 @@ class TextSettings(Settings):
     """A Python function `file.py:name` that yields texts from a seed; null: none."""
     generator_seed: int = Field(0, ge=0)
     """What the generator is called with."""
-    num_documents: int | None = Field(480_000, ge=1)
+    num_documents: int | None = Field(260_000, ge=1)
     """Texts taken from the generator; null: all that it yields, for one that ends."""
     validation_fraction: float = Field(0.01, gt=0, lt=1)
     """Share of the texts that is held out; equal texts are on the same side."""
@@ -43,7 +45,7 @@ class ArchitectureSettings(Settings):
     """Attention heads a block."""
     context_tokens: int = Field(256, ge=8)
     """Longest sequence that the model can read, prompt and response together."""
-    vocabulary_size: int = Field(2048, ge=261)
+    vocabulary_size: int = Field(3072, ge=261)
     """Tokens of the byte-level BPE tokenizer, the 256 bytes and 5 special tokens included."""
 
 
@@ -56,6 +58,12 @@ class PretrainingSettings(TrainerSettings):
     """What is left of the learning rate at the end, as a share of its highest value."""
     weight_decay: float = Field(0.1, ge=0)
     """AdamW's pull of the weights towards zero."""
+    batch_size: int = Field(8, ge=1)
+    """Blocks of one optimizer step, over all processes."""
+    microbatch_size: int = Field(8, ge=1)
+    """Blocks that one process puts through the model at once; divides batch_size / processes."""
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
+    """Precision of the matrix products; null is what `accelerate launch` says."""
     save_dtype: Dtype = "bfloat16"
     """Precision of the saved weights."""
 
@@ -63,7 +71,7 @@ class PretrainingSettings(TrainerSettings):
 class BaseEvaluationSettings(Settings):
     """Held-out loss while training goes on."""
 
-    every_updates: int | None = Field(200, ge=1)
+    every_updates: int | None = Field(1000, ge=1)
     """Optimizer steps between evaluations; null: only before and after."""
     num_blocks: int = Field(128, ge=1)
     """Held-out blocks; fewer where there are fewer."""

@@ -71,8 +71,10 @@ class ReportEvaluationSettings(Settings):
     """Longer prompts lose their oldest part, which is counted."""
     max_response_tokens: int = Field(64, ge=1)
     """Longest answer, its end token included."""
-    batch_size: int = Field(128, ge=1)
-    """Answers that one process samples or scores together."""
+    batch_size: int = Field(64, ge=1)
+    """Answers that one process samples together."""
+    microbatch_size: int = Field(16, ge=1)
+    """Answers in one forward pass when they are scored and compared."""
 
 
 class PageSettings(Settings):

@@ -43,7 +43,7 @@ class RewardTrainingSettings(TrainerSettings):
     """Weight of the penalty that keeps a prompt's mean score near zero."""
     max_prompt_tokens: int = Field(160, ge=1)
     """Longer prompts lose their oldest part, which is counted."""
-    max_response_tokens: int = Field(64, ge=1)
+    max_response_tokens: int = Field(96, ge=1)
     """Longer responses (end token included) are left out, which is counted."""
 
 
@@ -54,7 +54,7 @@ class CentringSettings(Settings):
     """Training prompts that it answers."""
     temperature: float = Field(1.0, ge=0)
     """Sampling temperature; as in PPO."""
-    max_response_tokens: int = Field(64, ge=1)
+    max_response_tokens: int = Field(96, ge=1)
     """Longest answer; as in PPO."""
 
 

@@ -31,7 +31,7 @@ class SftTrainingSettings(TrainerSettings):
     """Highest step size of AdamW, reached after the warm-up."""
     max_prompt_tokens: int = Field(160, ge=1)
     """Longer prompts lose their oldest part, which is counted."""
-    max_response_tokens: int = Field(64, ge=1)
+    max_response_tokens: int = Field(96, ge=1)
     """Demonstrations with a longer response (end token included) are left out, which is counted."""
 
 

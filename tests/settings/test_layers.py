@@ -217,6 +217,7 @@ def test_an_unknown_key_says_file_key_nearest_and_what_the_section_has(resolve: 
             "kl_coef: 1\n",
             "kl_coef is not a setting; did you mean ppo.kl_coef? (the top level has: data, lora, model,",
         ),
+        ("rank: 1\n", "rank is not a setting; did you mean lora.rank? (the top level has:"),
         (
             "pppo: {}\n",
             "pppo is not a setting; did you mean ppo? (the top level has: data, lora, model, ppo, run)",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -8,14 +9,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from rlhf.runs import console
 from rlhf.runs.files import read_json
+from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import Settings
 from rlhf.settings.yaml_file import parse_yaml
 from stages import _command, _settings
-from stages._command import STAGES, load_schema, run_stage
+from stages._command import STAGES, load_schema, pairs_for, run_stage
 from tests.stages.probe import ProbeSettings, check, train
 
 REPOSITORY = Path(__file__).parents[2]
@@ -59,6 +63,19 @@ def test_the_config_of_a_run_repeats_it() -> None:
     assert run() == 0
     assert Path("first/probe/config.yaml").read_text() == config
     assert Path("first/probe.previous/config.yaml").read_text() == config
+
+
+def test_inv16_every_generator_starts_at_the_seed() -> None:
+    drawn = []
+
+    def draw(settings: ProbeSettings, folder: RunFolder) -> None:
+        drawn.append((random.random(), float(np.random.rand()), float(torch.rand(1))))
+
+    for seed in (1, 1, 2):
+        with pytest.raises(SystemExit):
+            run_stage("probe", ProbeSettings, draw, argv=["--config", "probe.yaml", f"run.seed={seed}"])
+    assert drawn[0] == drawn[1]
+    assert all(first != other for first, other in zip(drawn[0], drawn[2], strict=True))
 
 
 def test_dry_run_prints_the_yaml_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,13 +273,44 @@ def test_every_stage_has_its_schema(stage: str) -> None:
     assert schema.model_fields["run"].default.output.startswith("{run.root}")
 
 
-def test_settings_of_all_stages_are_checked_before_the_first(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+ALL = ("--stages", "sft", "reward", "ppo", "report", "--")
+
+
+@pytest.fixture
+def _at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
-    stages = ["--stages", "sft", "reward", "ppo", "report", "--"]
-    assert _settings.main([*stages, "run.seed=3", "ppo.kl_coef=0.1", "--dry-run"]) == 0
-    assert _settings.main([*stages, "ppo.kl_coeff=0.1", "ppo.gamma=x"]) == 2
+
+
+@pytest.mark.usefixtures("_at_the_top")
+def test_settings_of_all_stages_are_checked_before_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _settings.main([*ALL, "run.seed=3", "ppo.kl_coef=0.1", "--dry-run"]) == 0
+    assert _settings.main([*ALL, "ppo.kl_coeff=0.1", "ppo.gamma=x", "sft:sft.epochs=y"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == len(set(lines))
     assert "command line: ppo.gamma is 'x'; a number is expected" in lines
+    assert "command line: sft.epochs is 'y'; a number is expected" in lines
+
+
+@pytest.mark.usefixtures("_at_the_top")
+def test_a_pair_that_would_mean_different_things_is_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _settings.main([*ALL, "model.path=my/base"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "command line: model.path is a setting of several stages, which differ in it (sft: "
+    )
+    assert line.endswith("; say which one is meant, as in sft:model.path=my/base")
+    assert _settings.main([*ALL, "run.output=here"]) == 2
+    assert _settings.main([*ALL, "sft:model.path=my/base", "run.root=elsewhere", "checkpoint.keep=2"]) == 0
+
+
+def test_a_pair_for_one_stage_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = ["run.seed=1", "sft:model.path=a:b", "ppo:run.name=x", "run.name=C:x"]
+    assert pairs_for("sft", pairs) == (["run.seed=1", "model.path=a:b", "run.name=C:x"], ["ppo:run.name=x"])
+    assert run("--dry-run", "--ignore-other-stages", "sft:run.seed=9", "run.name=x") == 0
+    captured = capsys.readouterr()
+    assert "seed: 1" in captured.out
+    assert "sft:run.seed=9  (skipped: a setting of another stage)" in captured.err
+    assert run("--dry-run", "sft:run.seed=9") == 2
+    assert "sft:run.seed is not a setting" in capsys.readouterr().err

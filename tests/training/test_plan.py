@@ -8,7 +8,7 @@ import torch
 
 from rlhf.errors import RunError, SettingsError
 from rlhf.runs.folder import RunFolder
-from rlhf.training.loop import check_finite
+from rlhf.training.loop import RunCallback, check_finite
 from rlhf.training.order import LengthBatchSampler
 from rlhf.training.plan import TrainingPlan, learning_rate_factor, trainer_arguments
 
@@ -78,3 +78,22 @@ def test_loss_that_is_no_number_stops_with_the_numbers(value: float) -> None:
         RunError, match=r"step 214: loss is (nan|inf) \(learning rate 0.1, last recorded losses \[2.5, 80.0\]"
     ):
         check_finite(torch.tensor(value), State, "sft", 0.1)
+
+
+def test_batches_of_a_pool_are_shuffled() -> None:
+    order = list(LengthBatchSampler(list(range(64)), 4, seed=0))  # one pool, sorted inside
+    firsts = order[::4]
+    assert firsts not in (sorted(firsts), sorted(firsts, reverse=True))
+
+
+def test_inv73_epoch_of_the_order_follows_the_trainer_state(run: RunFolder) -> None:
+    class State:
+        epoch = 2.0
+
+    sampler = LengthBatchSampler([1, 2], 1, seed=0)
+    callback = RunCallback("sft", run, sampler, None, None)
+    callback.on_epoch_begin(None, State, None)
+    assert sampler.epoch == 2
+    State.epoch = 2.75  # resumed within an epoch
+    callback.on_epoch_begin(None, State, None)
+    assert sampler.epoch == 2

@@ -6,5 +6,5 @@
 - `summary`: all numbers together (``summary.json``) and as a table on the console
 - `curves`, `figures`: which metrics are drawn, and the drawing (SVG)
 - `markup`, `style`: pieces of HTML
-- `sections`, `examples`, `page`: the page
+- `sections`, `measures`, `examples`, `page`: the page
 """

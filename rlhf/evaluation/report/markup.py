@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["Html", "intervals", "join", "number", "percent", "signed", "table", "tag"]
+__all__ = ["Html", "breakable", "intervals", "join", "number", "percent", "signed", "table", "tag"]
 
 VOID = ("br", "meta", "input", "hr")
 
@@ -15,7 +15,7 @@ class Html(str):
     """Text that is HTML already; everything else is escaped when it is put into a tag."""
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Html:
+def tag(name: str, /, *children: Any, **attributes: Any) -> Html:
     """Make an element; an attribute of None or False is left out, True has no value, ``class_`` is class.
 
     >>> tag("p", "1 < 2", tag("b", "yes"), class_="note")
@@ -56,10 +56,10 @@ def table(headers: Sequence[Any], rows: Iterable[Sequence[Any]], *, caption: str
         tag("tr", tag("th", first, scope="row"), *(tag("td", "-" if cell is None else cell) for cell in rest))
         for first, *rest in rows
     ]
-    title = tag("caption", caption) if caption else None
-    return tag(
-        "div", tag("table", title, tag("thead", head), tag("tbody", *body)), class_="scroll", tabindex="0"
-    )
+    inside = tag("table", tag("thead", head), tag("tbody", *body), aria_label=caption)
+    # A caption of the table itself would scroll away with it.
+    title = tag("p", caption, class_="caption") if caption else None
+    return join([title, tag("div", inside, class_="scroll", tabindex="0", role="region", aria_label=caption)])
 
 
 def number(value: Any) -> str:
@@ -73,6 +73,15 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def breakable(text: str) -> Html:
+    """Let a path break after its slashes, where the line is too short for it.
+
+    >>> breakable("a/<b>")
+    'a/<wbr>&lt;b&gt;'
+    """
+    return Html(html.escape(text).replace("/", "/<wbr>"))
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -97,31 +106,29 @@ def intervals(
     rows: Sequence[tuple[str, float, float | None, float | None, str]],
     *,
     label: str,
-    low: float = 0.0,
-    high: float = 1.0,
     mark: float | None = None,
+    show: Callable[[float], str] = percent,
 ) -> Html:
     """Draw shares as dots with their intervals on one scale, each with its numbers in words.
 
     Args:
         rows: title, value, bounds (None: unknown), and the class that colours the dot.
         label: what is drawn, for screen readers.
-        low: left end of the scale.
-        high: its right end.
         mark: where a vertical line stands (a coin's one half, say).
+        show: writes a share in words.
     """
 
     def at(value: float) -> float:
-        return round(100 * min(1.0, max(0.0, (value - low) / (high - low))), 2)
+        return round(100 * min(1.0, max(0.0, value)), 2)
 
     def row(title: str, value: float, bottom: float | None, top: float | None, colour: str) -> Html:
         pieces = [tag("i", class_="mark", style=f"left:{at(mark)}%") if mark is not None else None]
-        text = percent(value)
+        text = show(value)
         if bottom is not None and top is not None:
             pieces.append(
                 tag("i", class_="span", style=f"left:{at(bottom)}%;width:{round(at(top) - at(bottom), 2)}%")
             )
-            text += f" [{100 * bottom:.1f}, {100 * top:.1f}]"
+            text += f" [{show(bottom)}, {show(top)}]".replace(" %", "")
         pieces.append(tag("i", class_="dot", style=f"left:{at(value)}%"))
         return tag(
             "li",

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rlhf.evaluation.report.answers import Answer
 from rlhf.evaluation.report.examples import examples_section
 from rlhf.evaluation.report.markup import Html, join, number, table, tag
+from rlhf.evaluation.report.measures import measures_section, movement_section
 from rlhf.evaluation.report.sections import (
     STAGE_NAMES,
     curves_section,
     headline,
-    measures_section,
-    movement_section,
     reward_section,
     training_section,
 )

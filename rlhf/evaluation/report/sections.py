@@ -1,30 +1,20 @@
-"""The parts of the page: headline, what was trained on what, the measures, the curves, where it comes from."""
+"""Parts of the page: the headline, what was trained on what, the reward model, the curves."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from rlhf.evaluation.report.answers import Answer
 from rlhf.evaluation.report.curves import panels_of
-from rlhf.evaluation.report.figures import calibration_figure, histogram_figure, panel_figure
-from rlhf.evaluation.report.markup import Html, intervals, number, percent, table, tag
+from rlhf.evaluation.report.figures import calibration_figure, panel_figure
+from rlhf.evaluation.report.markup import Html, breakable, intervals, number, percent, tag
 from rlhf.evaluation.report.stage_runs import StageRun, calibration_bins
-from rlhf.evaluation.report.summary import (
-    COMPARED_BY,
-    NAMES,
-    POLICIES,
-    REWARD_ROWS,
-    families_table,
-    policies_table,
-)
+from rlhf.evaluation.report.summary import COMPARED_BY, NAMES, POLICIES, REWARD_ROWS
 from rlhf.runs.clock import format_seconds
 
 __all__ = [
     "curves_section",
     "headline",
-    "measures_section",
-    "movement_section",
     "reward_section",
     "training_section",
 ]
@@ -74,7 +64,7 @@ def headline(summary: Mapping[str, Any], title: str) -> Html:
         if key in summary.get(name, {})
     ]
     if rows and key == "judge_score":
-        ladder = intervals(rows, label="Judge score of each policy")
+        ladder = intervals(rows, label="Judge score of each policy", show="{:.3f}".format)
         cards.append(tag("div", tag("b", "Judge score, mean over prompts"), ladder, class_="card"))
     notes = summary["notes"]
     warning = tag("div", tag("b", "Note"), tag("ul", *(tag("li", n) for n in notes)), class_="card warn")
@@ -110,7 +100,7 @@ def _stage_card(run: StageRun) -> Html:
     facts += [
         (key.partition(".")[2].replace("_", " "), _setting(run.config, key)) for key in SETTINGS[run.stage]
     ]
-    shown = [(title, number(value)) for title, value in facts if value is not None]
+    shown = [(title, breakable(number(value))) for title, value in facts if value is not None]
     spent = format_seconds(run.seconds) if run.seconds is not None else ""
     return tag(
         "div",
@@ -125,117 +115,6 @@ def _setting(config: Mapping[str, Any], key: str) -> Any:
     for step in key.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     return value
-
-
-def measures_section(summary: Mapping[str, Any]) -> Html | None:
-    """Compare the policies: win rates, then every measure with its interval, then by family."""
-    rows, headers = policies_table(summary)
-    if not rows:
-        return None
-    rates = _win_rates(summary)
-    greedy_rows, greedy_headers = policies_table(summary, greedy=True)
-    family_rows, family_headers = families_table(summary)
-    families = [
-        [name, *(f"{cell:.3f}" if isinstance(cell, float) else cell for cell in rest)]
-        for name, *rest in family_rows
-    ]
-    caption = (
-        f"{summary['num_prompts']:,} prompts, one answer of each model at temperature "
-        f"{summary['temperature']:g}; 95 % intervals over prompts in brackets"
-    )
-    return tag(
-        "section",
-        tag("h2", "Is it better?"),
-        tag("p", _how_compared(summary), class_="lead"),
-        intervals(rates, label="Win rates of PPO", mark=0.5) if rates else None,
-        table(headers, rows, caption=caption),
-        table(greedy_headers, greedy_rows, caption="The likeliest answers (temperature 0)")
-        if greedy_rows
-        else None,
-        table(family_headers, families, caption="By family of prompts: mean score, and PPO's win rate")
-        if families
-        else None,
-        id="better",
-    )
-
-
-def _how_compared(summary: Mapping[str, Any]) -> str:
-    if summary["compared_by"] == "judge":
-        return "Win rates by the judge, which no training has seen. The line at one half is a coin."
-    if summary["compared_by"] == "reward_model":
-        return (
-            "No judge was given: answers are compared by the reward model, the very thing that PPO was trained "
-            "against. These win rates show that PPO works, not that people would agree."
-        )
-    return "Neither a judge nor a reward model was given, so nothing says which answer is better."
-
-
-def _win_rates(summary: Mapping[str, Any]) -> list[tuple[str, float, float, float, str]]:
-    """Rows of PPO's win rates; where PPO is not there, of SFT's against base."""
-    policy, other = ("ppo", "sft") if "win_rate_vs_sft" in summary.get("ppo", {}) else ("sft", "base")
-    numbers, key = summary.get(policy, {}), f"win_rate_vs_{other}"
-    if key not in numbers:
-        return []
-
-    def row(title: str, where: Mapping[str, Any], name: str, colour: str) -> tuple[Any, ...]:
-        return (title, where[name], where[f"{name}_low"], where[f"{name}_high"], colour)
-
-    rows = [row(f"{NAMES[policy]} against {NAMES[other]}", numbers, key, policy)]
-    for criterion, value in numbers.get(f"criteria_{key}", {}).items():
-        low, high = (numbers[f"criteria_{key}{side}"][criterion] for side in ("_low", "_high"))
-        rows.append((f"… {criterion}", value, low, high, "alt"))
-    if f"reward_{key}" in numbers and summary["compared_by"] == "judge":
-        rows.append(row("… by the reward model", numbers, f"reward_{key}", "reward"))
-    if key in numbers.get("greedy", {}):
-        rows.append(row("… likeliest answers", numbers["greedy"], key, policy))
-    if policy == "ppo" and "win_rate_vs_base" in numbers:
-        rows.append(row("PPO against base", numbers, "win_rate_vs_base", "base"))
-    if policy == "ppo":
-        for family, found in summary["families"].items():
-            rows.append(row(f"family {family}", found, "win_rate_vs_sft", "muted"))
-    return rows  # type: ignore[return-value]
-
-
-def movement_section(summary: Mapping[str, Any], answers: Mapping[str, Sequence[Answer]]) -> Html | None:
-    """Show how far the answers moved: lengths, scores, KL."""
-    present = {name: answers[name] for name in POLICIES if answers.get(name)}
-    if not present:
-        return None
-    lengths = {name: [float(a.tokens) for a in some] for name, some in present.items()}
-    figures = [
-        histogram_figure(
-            "Answer length", "tokens", lengths, "End token included; the right end is the limit."
-        )
-    ]
-    scored = {
-        name: [a.reward_score for a in some if a.reward_score is not None] for name, some in present.items()
-    }
-    if all(scored.values()):
-        caption = "0 is what SFT samples get on average."
-        figures.append(histogram_figure("Reward model's score", "score", scored, caption))
-    kl = [answer.kl for answer in present.get("ppo", []) if answer.kl is not None]
-    words = "Lengths and scores of the sampled answers."
-    if kl:
-        figures.append(
-            histogram_figure(
-                "Log-ratio to SFT",
-                "nats a response",
-                {"ppo": kl},
-                f"Its mean is the KL: {summary['ppo']['kl']:.2f}.",
-            )
-        )
-        ppo = summary["ppo"]
-        words = (
-            f"PPO's answers diverge from the SFT policy by {ppo['kl']:.2f} nats a response "
-            f"[{ppo['kl_low']:.2f}, {ppo['kl_high']:.2f}] (KL, the mean of log-ratios over sampled answers)."
-        )
-    return tag(
-        "section",
-        tag("h2", "How far did it move?"),
-        tag("p", words, class_="lead"),
-        tag("div", *figures, class_="grid"),
-        id="moved",
-    )
 
 
 def reward_section(summary: Mapping[str, Any], run: StageRun | None) -> Html | None:
@@ -275,8 +154,8 @@ def reward_section(summary: Mapping[str, Any], run: StageRun | None) -> Html | N
         tag("h2", "Does the reward model know?"),
         tag(
             "p",
-            "Share of held-out pairs put in the right order, ties half. Labels are noisy: what the judge itself gets "
-            "on them is the ceiling. The line at one half is a coin.",
+            "Share of held-out pairs put in the right order, ties half. Labels are noisy: what the judge "
+            "itself gets on them is the ceiling. The line at one half is a coin.",
             class_="lead",
         ),
         intervals(rows, label="Accuracy of the reward model beside its baselines", mark=0.5)
@@ -305,5 +184,5 @@ def curves_section(summary: Mapping[str, Any], runs: Mapping[str, StageRun]) -> 
         parts.append(tag("div", *(panel_figure(panel) for panel in panels), class_="grid"))
         if others:
             rest = tag("div", *(panel_figure(panel) for panel in others), class_="grid")
-            parts.append(tag("details", tag("summary", f"{len(others)} more measurements"), rest))
+            parts.append(tag("details", tag("summary", f"more measurements ({len(others)})"), rest))
     return tag("section", tag("h2", "Curves of the stages"), *parts, id="curves") if parts else None

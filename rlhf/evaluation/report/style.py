@@ -37,15 +37,19 @@ nav { display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; padding: .9rem 0 0; fon
   padding: 18px 20px; margin: 0; }
 .big { font-size: clamp(3rem, 11vw, 4.6rem); font-weight: 700; line-height: 1; letter-spacing: -.03em;
   color: var(--ppo); font-variant-numeric: tabular-nums; }
-.big small { font-size: 1rem; font-weight: 400; letter-spacing: 0; display: block; margin-top: .6rem; }
+.big small { font-size: 1rem; font-weight: 400; letter-spacing: 0; line-height: 1.45; display: block;
+  margin-top: .7rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 14px; }
 .warn { border-left: 4px solid var(--ppo); margin: 14px 0; }
 .warn ul { margin: .3rem 0 0; padding-left: 1.2rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .18rem .9rem; margin: .7rem 0 0; font-size: .88rem; }
+dl { display: grid; grid-template-columns: fit-content(50%) 1fr; gap: .18rem .9rem; margin: .7rem 0 0;
+  font-size: .88rem; }
 dt { color: var(--muted); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .step { display: flex; align-items: baseline; justify-content: space-between; gap: 1rem; }
 .step b { font-size: 1.05rem; }
+.step small { white-space: nowrap; }
+#training .grid { align-items: start; }
 .base { --own: var(--base); } .sft { --own: var(--sft); } .ppo { --own: var(--ppo); }
 .reward { --own: var(--reward); } .alt { --own: var(--alt); } .muted { --own: var(--muted); }
 .card.sft, .card.reward, .card.ppo { border-top: 4px solid var(--own); }
@@ -59,17 +63,18 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .track .mark { width: 1px; height: 100%; top: 0; background: var(--muted); opacity: .55; }
 .track .span { height: 5px; margin-top: -2.5px; min-width: 2px; border-radius: 3px; background: var(--own);
   opacity: .4; }
-.track .dot { width: 12px; height: 12px; margin: -6px 0 0 -6px; border-radius: 50%; background: var(--own);
+.track .dot { width: 12px; height: 12px; border-radius: 50%; background: var(--own);
   border: 2px solid var(--card); box-sizing: content-box; margin: -8px 0 0 -8px; }
-@media (max-width: 640px) {
-  .intervals li { grid-template-columns: 1fr auto; padding: .4rem 0; }
-  .intervals .track { grid-row: 2; grid-column: 1 / -1; margin-top: .2rem; }
-}
+.hero .intervals li { grid-template-columns: 3rem 1fr auto; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 14px; }
+.pair .intervals li { grid-template-columns: 7.6rem 1fr 9.4rem; }
 .scroll { overflow-x: auto; margin: .8rem 0 1rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--muted); font-size: .88rem; padding-bottom: .4rem; }
-th, td { text-align: right; padding: .38rem .7rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child { text-align: left; padding-left: 0; font-weight: 500; white-space: pre-wrap; min-width: 8.5rem; }
+.caption { color: var(--muted); font-size: .88rem; margin: 1.6rem 0 -.4rem; }
+th, td { text-align: right; padding: .38rem .7rem; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
+th:first-child { text-align: left; padding-left: 0; font-weight: 500; white-space: pre-wrap;
+  min-width: 8.5rem; }
 thead th { color: var(--muted); font-weight: 500; }
 .panel { padding: 14px 14px 8px; }
 .drawing svg { display: block; width: 100%; height: auto; overflow: visible; }
@@ -81,15 +86,17 @@ details .grid { margin-top: .8rem; }
 pre { background: var(--soft); border-radius: 8px; padding: 12px 14px; overflow-x: auto; font-size: .8rem;
   line-height: 1.45; }
 code { font-size: .88em; overflow-wrap: anywhere; }
-.filters { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: center; margin: 1rem 0; font-size: .9rem; }
-select, .filters input { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
-  border-radius: 8px; padding: .35rem .6rem; max-width: 100%; }
+.filters { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: center; margin: 1rem 0;
+  font-size: .9rem; }
+select, .filters input { font: inherit; color: inherit; background: var(--card);
+  border: 1px solid var(--line); border-radius: 8px; padding: .35rem .6rem; max-width: 100%; }
 .example { margin: 0 0 14px; }
 .example[hidden] { display: none; }
 .turn { margin: 0 0 .3rem; overflow-wrap: anywhere; white-space: pre-wrap; }
 .turn.last { font-size: 1.06rem; font-weight: 600; }
 .turn b { font-weight: 500; color: var(--muted); font-size: .8rem; margin-right: .35rem; }
-.tags { display: flex; flex-wrap: wrap; gap: .4rem; margin-bottom: .6rem; font-size: .78rem; color: var(--muted); }
+.tags { display: flex; flex-wrap: wrap; gap: .4rem; margin-bottom: .6rem; font-size: .78rem;
+  color: var(--muted); }
 .tags span { border: 1px solid var(--line); border-radius: 99px; padding: .02rem .6rem; }
 .tags .better { color: var(--good); border-color: currentColor; }
 .tags .worse { color: var(--bad); border-color: currentColor; }
@@ -102,6 +109,14 @@ select, .filters input { font: inherit; color: inherit; background: var(--card);
 .cut { color: var(--bad); }
 footer { margin-top: 3rem; padding-bottom: 3rem; color: var(--muted); font-size: .85rem; }
 :focus-visible { outline: 2px solid var(--sft); outline-offset: 2px; }
+@media (max-width: 640px) {
+  td { white-space: normal; }
+  th, td { padding: .35rem .35rem; font-size: .82rem; }
+  th:first-child { min-width: 5.5rem; }
+  .pair .intervals li,
+  .intervals li { grid-template-columns: 1fr auto; padding: .4rem 0; }
+  .intervals .track { grid-row: 2; grid-column: 1 / -1; margin-top: .2rem; }
+}
 @media print { nav, .filters { display: none; } .example, .card, .panel { break-inside: avoid; } }
 """
 
@@ -117,7 +132,8 @@ SCRIPT = """
     var words = filters.elements.words.value.trim().toLowerCase();
     var shown = 0;
     examples.forEach(function (one) {
-      var fits = (!family || one.dataset.family === family) && (!outcome || one.dataset.outcome === outcome) &&
+      var fits = (!family || one.dataset.family === family) &&
+        (!outcome || one.dataset.outcome === outcome) &&
         (!words || one.textContent.toLowerCase().indexOf(words) >= 0);
       one.hidden = !fits;
       shown += fits ? 1 : 0;

@@ -44,8 +44,8 @@ def build_summary(
     Returns:
         ``base``, ``sft``, ``ppo``: what `describe_answers` and `compare` give, with ``greedy`` (the same of
         the likeliest answers) and ``training`` (the stage's own numbers); ``reward``: the stage's own
-        numbers; ``families``, ``seconds``, ``num_prompts``, ``compared_by``, ``judge``, ``seed``, ``temperature``,
-        ``versions``, ``notes``.
+        numbers; ``families``, ``seconds``, ``num_prompts``, ``compared_by``, ``judge``, ``seed``,
+        ``temperature``, ``versions``, ``notes``.
     """
     found: dict[str, Any] = {
         "num_prompts": len(families),

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlhf.errors import RunError
+from rlhf.evaluation.report.stage_runs import calibration_bins, find_stale_runs, read_stage_run
+from tests.evaluation.report.made_up import write_run
+
+
+@pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
+def test_a_missing_stage_names_its_make_target(tmp_path: Path, stage: str) -> None:
+    with pytest.raises(RunError, match=f"stages.{stage}: .* does not exist; run `make {stage}`"):
+        read_stage_run(tmp_path / "gone", stage)
+
+
+def test_an_unfinished_stage_says_so(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "ppo", "ppo", status="interrupted")
+    (folder / "summary.json").unlink()
+    with pytest.raises(RunError, match=r"has not finished \(status: interrupted\); run `make ppo`"):
+        read_stage_run(folder, "ppo")
+    (folder / "provenance.json").unlink()
+    with pytest.raises(RunError, match="it has no summary"):
+        read_stage_run(folder, "ppo")
+
+
+def test_a_broken_or_foreign_run_is_one_message(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "sft", "sft")
+    with pytest.raises(RunError, match="a run of the stage 'sft'; run `make ppo`"):
+        read_stage_run(folder, "ppo")
+    (folder / "summary.json").write_text("[1")
+    with pytest.raises(RunError, match=r"stages.sft: .* cannot be read"):
+        read_stage_run(folder, "sft")
+
+
+def test_the_model_and_its_summary_are_enough(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "sft", "sft")
+    for name in ("metrics.jsonl", "config.yaml", "provenance.json"):
+        (folder / name).unlink()
+    run = read_stage_run(folder, "sft")
+    assert (run.metrics, run.config, run.provenance, run.seconds) == ([], {}, {}, 60.0)
+
+
+def test_a_run_that_is_older_than_what_it_starts_from_is_told(tmp_path: Path) -> None:
+    times = {"sft": ("T10", "T11"), "reward": ("T11", "T12"), "ppo": ("T11", "T13")}
+    runs = {
+        stage: read_stage_run(write_run(tmp_path / stage, stage, started=start, ended=end), stage)
+        for stage, (start, end) in times.items()
+    }
+    [note] = find_stale_runs(runs)
+    assert "ppo was made before" in note
+    assert "run `make ppo` again" in note
+
+
+def test_calibration_from_the_samples(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "reward", "reward")
+    assert calibration_bins(read_stage_run(folder, "reward")) == []
+    # two rankings of two: the better one scores higher in the first, lower in the second; and a tie
+    rows = [("a", 1, 3.0), ("a", 2, 0.0), ("b", 1, 0.0), ("b", 2, 3.0), ("c", 1, 9.0), ("c", 1, 0.0)]
+    text = "".join(json.dumps({"id": i, "rank": rank, "score": score}) + "\n" for i, rank, score in rows)
+    (folder / "samples.jsonl").write_text(text)
+    [only] = calibration_bins(read_stage_run(folder, "reward"), num_bins=1)
+    assert (only["num_pairs"], only["observed"]) == (3, 0.5)
