@@ -227,7 +227,7 @@ def start(words: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         if any(row["step"] >= step for row in read_jsonl(folder / "metrics.jsonl")):
             return
@@ -247,12 +247,12 @@ def test_inv73_inv75_killed_and_terminated_runs_end_with_the_weights_of_an_unbro
     terminated = start(words)
     wait_for_step(folder, 5, terminated)
     terminated.send_signal(signal.SIGTERM)
-    output, error = terminated.communicate(timeout=60)
+    output, error = terminated.communicate(timeout=300)
     assert terminated.returncode in (130, 143), error
     assert "going on with the run" in output
     assert "the same command again goes on from" in error
     last = start(words)
-    _, error = last.communicate(timeout=90)
+    _, error = last.communicate(timeout=300)
     assert last.returncode == 0, error
     whole, broken = weights_of(tmp_path / "whole"), weights_of(folder)
     assert all(torch.equal(whole[name], broken[name]) for name in whole)

@@ -124,7 +124,7 @@ def enumeration(rng: random.Random) -> str:
 def tale(rng: random.Random) -> str:
     """A story, mostly under a title that says what is in it."""
     task = _task("story", rng)
-    a, b = (article(thing) for thing in rng.sample(task.spec["things"], 2))
+    a, b = (article(thing) for thing in task.spec["things"])
     title = rng.choice(TITLES).format(a=a, b=b, x=rng.choice(RESIDENTS))
     return f"{title} {stories.answer(task, rng, Flaws(incomplete=rng.random() < 0.1))}".strip()
 

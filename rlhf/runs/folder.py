@@ -157,13 +157,13 @@ class RunFolder:
         """Note size and SHA-256 of the data files in the provenance.
 
         Raises:
-            RunError: the run goes on from a checkpoint and a file is not what it was when the run began.
+            RunError: a file is not what it was when the run began (before it was resumed, say).
         """
         if not self.is_main:
             return
         found = data_fingerprints(paths)
         for name, facts in self._facts["data"].items():
-            if self.resume_from is not None and name in found and found[name]["sha256"] != facts["sha256"]:
+            if name in found and found[name]["sha256"] != facts["sha256"]:
                 raise RunError(
                     f"{name} has changed since the run in {self.path} began; run.resume=false starts anew"
                 )

@@ -19,7 +19,7 @@ __all__ = ["JsonlFile", "read_jsonl"]
 
 
 def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
-    """Read the rows of a file that `JsonlFile` wrote; but not a torn last line; a missing file has none.
+    """Read the rows that `JsonlFile` wrote, but for a torn last line; a missing file has none.
 
     Raises:
         ValueError: a line before the last is no JSON object; names the file and the line.
@@ -27,11 +27,11 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
+    *lines, _ = path.read_bytes().split(
+        b"\n"
+    )  # a whole line ends in a newline: what follows the last is torn
     rows = []
-    for number, line in enumerate(
-        lines[:-1], start=1
-    ):  # a whole line ends in a newline: what follows it is torn
+    for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
         except ValueError as error:

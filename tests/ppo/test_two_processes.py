@@ -32,7 +32,7 @@ def launch(folder: Path, num_processes: int, *words: str) -> list[dict]:
         *words,
     ]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(folder / f"left_{rank}.pt", weights_only=True) for rank in range(num_processes)]

@@ -231,6 +231,15 @@ def test_two_processes_cannot_write_to_one_folder(path: Path) -> None:
     start(path).finish()
 
 
+def test_a_checkpoint_of_the_same_step_replaces_the_older_one(path: Path) -> None:
+    run = start(path)
+    for text in ("first", "second"):
+        with run.checkpoint(1) as folder:
+            (folder / "state").write_text(text)
+    assert (path / "checkpoints" / "step_000001" / "state").read_text() == "second"
+    assert os.listdir(path / "checkpoints") == ["step_000001"]
+
+
 def test_prune_keeps_the_newest(path: Path) -> None:
     run = start(path)
     for step in (1, 20, 300, 1_000_000):

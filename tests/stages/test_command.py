@@ -18,7 +18,7 @@ from rlhf.runs.files import read_json
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import Settings
 from rlhf.settings.yaml_file import parse_yaml
-from stages import _command, _settings
+from stages import _command, _launch, _settings
 from stages._command import STAGES, load_schema, pairs_for, run_stage
 from tests.stages.probe import ProbeSettings, check, train
 
@@ -244,6 +244,22 @@ def test_the_launcher_gives_back_the_status_and_no_traceback_of_its_own() -> Non
     )
     assert done.returncode == 2
     assert done.stderr == "data/mine.jsonl:17: 'responses' holds 1 response; a ranking needs at least 2\n"
+
+
+def test_several_processes_are_kept_off_the_gpus_if_the_config_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str | None] = []
+    monkeypatch.setattr(
+        "accelerate.commands.launch.launch_command",
+        lambda words: seen.append(os.environ.get("ACCELERATE_USE_CPU")),
+    )
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    for name in ("several_gpus", "cpu_two_processes"):
+        monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+        config = str(REPOSITORY / f"configs/accelerate/{name}.yaml")
+        assert _launch.main(["--config_file", config, "-m", "stages.sft"]) == 0
+    assert seen == [None, "true"]
 
 
 @pytest.mark.slow

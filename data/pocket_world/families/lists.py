@@ -94,9 +94,9 @@ def shown(kind: str, names: list[str]) -> list[str]:
 
 
 def tasks() -> list[Task]:
-    """Every kind with every count that leaves at least one member over; the key is the kind alone."""
+    """Every kind with every count that leaves at least one member over; the key is the kind with its count."""
     return [
-        Task("list", kind, {"kind": kind, "count": count})
+        Task("list", f"{count} {kind}", {"kind": kind, "count": count})
         for kind, members in sets().items() for count, number in COUNTS.items() if number < len(members)
     ]  # fmt: skip
 

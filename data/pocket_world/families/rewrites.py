@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 from ..world import RESIDENTS
 from .common import FLAWLESS, INSULTS, Flaws, Task, Verdict, declines, has_insult, mentions, spoil
 
-# verb: the objects it goes with
-ACTIONS: dict[str, list[str]] = {
-    "close": ["the door", "the gate", "the window", "the shop", "the lid", "your umbrella"],
-    "open": ["the door", "the gate", "the window", "the curtains", "the parcel", "the box"],
-    "move": [
-        "your cart",
-        "your bicycle",
-        "your boat",
-        "your chair",
-        "the ladder",
-        "the table",
-        "those boxes",
-    ],
-    "bring back": [
-        "my ladder",
-        "my hammer",
-        "my book",
-        "my bowl",
-        "my umbrella",
-        "my wheelbarrow",
-        "my scarf",
-    ],
-    "clean": [
-        "your boots",
-        "the kitchen",
-        "the floor",
-        "the kettle",
-        "the stairs",
-        "the windows",
-        "the boat",
-    ],
-    "feed": ["the cat", "the dog", "the hens", "the pony", "the goldfish", "the rabbit"],
-    "fix": ["the roof", "the fence", "the clock", "the pump", "the wheel", "the lamp", "the chair"],
-    "give me": ["the salt", "the bread", "the map", "the key", "the butter", "the scissors", "some water"],
-    "show me": ["the map", "the letter", "the picture", "the way", "the tickets", "the garden"],
-    "turn off": ["the lamp", "the radio", "the stove", "the music", "the pump"],
-    "carry": ["the basket", "the sack", "the firewood", "the milk", "my bag", "these boxes"],
-    "wash": ["the dishes", "the cups", "your hands", "the apples", "the curtains", "your shirt"],
-    "answer": ["my letter", "the bell", "my question", "the telephone", "the teacher"],
-    "pay for": ["the bread", "the broken cup", "the tickets", "the candles", "the fish", "the tea"],
-    "stop": ["the noise", "the music", "that whistling", "the shouting", "the hammering"],
-    "water": ["the roses", "the garden", "the tomatoes", "the beans", "the lettuce", "the flowers"],
-}
+VERBS = [
+    "bring back",
+    "carry",
+    "clean",
+    "find",
+    "fix",
+    "give me",
+    "lend me",
+    "move",
+    "paint",
+    "show me",
+    "take away",
+    "wash",
+]
+OBJECTS = [
+    "basket",
+    "bench",
+    "bicycle",
+    "boots",
+    "boxes",
+    "bucket",
+    "cart",
+    "chair",
+    "coat",
+    "cups",
+    "curtains",
+    "door",
+    "fence",
+    "floor",
+    "gate",
+    "hammer",
+    "kettle",
+    "ladder",
+    "lamp",
+    "letter",
+    "map",
+    "oars",
+    "picture",
+    "plates",
+    "pump",
+    "radio",
+    "roof",
+    "rope",
+    "sack",
+    "scarf",
+    "shovel",
+    "sledge",
+    "stairs",
+    "stove",
+    "table",
+    "tent",
+    "toolbox",
+    "umbrella",
+    "wagon",
+    "window",
+]
 RUDE = [
     "{X}, you fool.", "{X} at once, you lazy thing.", "{X} now or get lost.", "Hey idiot, {x}.", "{X}, and stop being so clumsy.",
     "Why are you so useless? {X}.", "Are you stupid? {X} already.", "{X}, you hopeless {j}.", "I am sick of you. {X}.", "{X} right now.",
@@ -78,10 +92,9 @@ _MANNERS = [
 
 def tasks() -> list[Task]:
     """Every action with every object it goes with."""
+    pairs = itertools.product(VERBS, OBJECTS)
     return [
-        Task("rewrite", f"{verb} {thing}", {"verb": verb, "object": thing})
-        for verb, things in ACTIONS.items()
-        for thing in things
+        Task("rewrite", f"{verb} {noun}", {"verb": verb, "object": f"the {noun}"}) for verb, noun in pairs
     ]
 
 
@@ -102,14 +115,10 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A polite request; an incomplete one forgets what was asked for, a rude one keeps the insult."""
     verb, thing = task.spec["verb"], task.spec["object"]
     if flaws.false:
-        verb, thing = rng.choice(
-            [
-                (v, t)
-                for v, ts in ACTIONS.items()
-                for t in ts
-                if (v, t) != (verb, thing) and (v == verb or t == thing)
-            ]
-        )
+        if rng.random() < 0.5:
+            verb = rng.choice([other for other in VERBS if other != verb])
+        else:
+            thing = rng.choice([f"the {noun}" for noun in OBJECTS if f"the {noun}" != thing])
     action = f"{verb} {thing}"
     if flaws.incomplete:
         text = rng.choice(
@@ -139,7 +148,7 @@ def assess(task: Task, text: str) -> Verdict:
     noun = thing.split()[-1]
     manners = bool(mentions(text, _MANNERS)) and not has_insult(text)
     right_verb, right_object = bool(mentions(text, [verb])), bool(mentions(text, [noun]))
-    other = mentions(text, [t.split()[-1] for ts in ACTIONS.values() for t in ts]) - {noun, verb}
+    other = (mentions(text, OBJECTS) - {noun}) | (mentions(text, VERBS) - {verb})
     helpful = (
         0.3 * right_verb + 0.3 * right_object + (0.4 if manners and (right_verb or right_object) else 0.0)
     )

@@ -9,91 +9,53 @@ from ..world import RESIDENTS
 from .common import FLAWLESS, Flaws, Task, Verdict, article, declines, mentions, plural, sentences, spoil
 
 THINGS = [
-    "anchor",
     "axe",
     "ball",
-    "balloon",
-    "barrel",
-    "basket",
     "bell",
-    "blanket",
     "boat",
     "book",
     "bottle",
-    "bowl",
-    "box",
-    "bridge",
     "broom",
     "bucket",
     "button",
     "cake",
     "candle",
-    "cart",
     "chair",
-    "chest",
     "clock",
-    "cloak",
     "coin",
-    "comb",
     "crown",
-    "cup",
-    "dragon",
     "drum",
     "feather",
-    "fence",
-    "flag",
     "flute",
     "fox",
-    "garden",
     "ghost",
     "giant",
-    "glove",
     "goat",
     "hammer",
-    "hat",
     "horse",
-    "jar",
     "kettle",
     "key",
     "kite",
     "ladder",
     "lamp",
     "lantern",
-    "letter",
     "map",
     "mirror",
     "needle",
-    "nest",
     "owl",
     "parcel",
     "pearl",
-    "pipe",
-    "pony",
     "puppet",
-    "ribbon",
     "ring",
     "rope",
     "rose",
-    "sack",
-    "sail",
     "shell",
     "ship",
-    "shoe",
-    "sledge",
     "spoon",
     "star",
-    "stone",
     "sword",
-    "tower",
-    "trumpet",
-    "tunnel",
     "umbrella",
-    "violin",
-    "wagon",
-    "well",
-    "wheel",
     "whistle",
-    "window",
     "wolf",
 ]
 
@@ -136,14 +98,14 @@ def tasks() -> list[Task]:
 
 
 def ask(task: Task, rng: random.Random) -> str:
-    """A request that names the two things in either order."""
-    a, b = rng.sample(task.spec["things"], 2)
+    """A request that names the two things."""
+    a, b = task.spec["things"]
     return rng.choice(REQUESTS).format(a=article(a), b=article(b))
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A story of three to four sentences; an incomplete one forgets a thing or stops before the end."""
-    a, b = rng.sample(task.spec["things"], 2)
+    a, b = task.spec["things"]
     hero = rng.choice(RESIDENTS)
     if flaws.false:  # not what was asked: another thing in place of one of the two
         b = rng.choice([thing for thing in THINGS if thing not in (a, b)])

@@ -17,7 +17,7 @@ from rlhf.rollout import response_logprobs
 from tests.evaluation.report.made_up import answer, prompt
 from tests.helpers import tiny_gpt2
 
-PROMPTS = [prompt(number, f"Say {'bread ' * number}") for number in range(5)]
+PROMPTS = [prompt(number, f"Say {'bread ' * (5 - number)}") for number in range(5)]
 
 
 def draw(model: Any, tokenizer: Any, rows: list[int], batch_size: int = 2) -> Any:

@@ -57,9 +57,9 @@ def test_a_run_that_is_older_than_what_it_starts_from_is_told(tmp_path: Path) ->
 def test_calibration_from_the_samples(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "reward", "reward")
     assert calibration_bins(read_stage_run(folder, "reward")) == []
-    # two rankings of two: the better one scores higher in the first, lower in the second; and a tie
-    rows = [("a", 1, 3.0), ("a", 2, 0.0), ("b", 1, 0.0), ("b", 2, 3.0), ("c", 1, 9.0), ("c", 1, 0.0)]
+    # the better one scores higher, again (written second), and a tie, of which half agree: 2.5 of 3
+    rows = [("a", 1, 3.0), ("a", 2, 0.0), ("b", 2, 0.0), ("b", 1, 3.0), ("c", 1, 9.0), ("c", 1, 0.0)]
     text = "".join(json.dumps({"id": i, "rank": rank, "score": score}) + "\n" for i, rank, score in rows)
     (folder / "samples.jsonl").write_text(text)
     [only] = calibration_bins(read_stage_run(folder, "reward"), num_bins=1)
-    assert (only["num_pairs"], only["observed"]) == (3, 0.5)
+    assert (only["num_pairs"], only["observed"]) == (3, 2.5 / 3)
