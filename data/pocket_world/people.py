@@ -56,11 +56,11 @@ class Labeler:
 
 # The mean weights are the judge's, so that what all labelers share is what the judge measures.
 LABELERS = {
-    "anna": Labeler(0.60, 0.20, 0.20, 0.00, 0.14, 0.06),
-    "boris": Labeler(0.80, 0.10, 0.10, 0.03, 0.18, 0.08),
-    "chiara": Labeler(0.45, 0.40, 0.15, -0.02, 0.14, 0.06),
-    "dmitri": Labeler(0.45, 0.15, 0.40, -0.03, 0.17, 0.05),
-    "eun": Labeler(0.70, 0.15, 0.15, 0.02, 0.20, 0.08),
+    "anna": Labeler(0.60, 0.20, 0.20, 0.00, 0.16, 0.06),
+    "boris": Labeler(0.80, 0.10, 0.10, 0.03, 0.20, 0.08),
+    "chiara": Labeler(0.45, 0.40, 0.15, -0.02, 0.16, 0.06),
+    "dmitri": Labeler(0.45, 0.15, 0.40, -0.03, 0.19, 0.05),
+    "eun": Labeler(0.70, 0.15, 0.15, 0.02, 0.23, 0.08),
 }
 
 

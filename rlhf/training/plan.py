@@ -86,7 +86,7 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.max_grad_norm,
-        "activation_checkpointing": plan.gradient_checkpointing,
+        _checkpointing_name(): plan.gradient_checkpointing,
         "bf16": plan.mixed_precision == "bf16",
         "fp16": plan.mixed_precision == "fp16",
         "logging_steps": plan.log_every,
@@ -101,6 +101,14 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         "dataloader_pin_memory": torch.cuda.is_available(),
         "ddp_find_unused_parameters": False,
     }
+
+
+def _checkpointing_name() -> str:
+    """What transformers calls it: renamed after 5.20, the last release for Python 3.10."""
+    from transformers import TrainingArguments
+
+    new = "activation_checkpointing"
+    return new if new in TrainingArguments.__dataclass_fields__ else "gradient_checkpointing"
 
 
 def learning_rate_factor(

@@ -88,12 +88,7 @@ def test_recentring_without_a_norm_bias_is_restored_on_loading(tmp_path: Path) -
 
 OUTSIDE = """
 import sys, json, torch
-assert not any("main" in p or p == "" for p in sys.path[:1]), sys.path
-try:
-    import rlhf
-    raise SystemExit("rlhf can be imported")
-except ImportError:
-    pass
+sys.modules["rlhf"] = sys.modules["stages"] = None  # installed or not, importing them fails
 from transformers import AutoModelForSequenceClassification
 ids, mask = json.loads(sys.argv[2])
 model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1]).eval()
