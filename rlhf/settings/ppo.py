@@ -83,7 +83,7 @@ class PpoSamplingSettings(SamplingSettings):
 class PpoTrainingSettings(Settings):
     """The algorithm. Sizes count responses over all processes, but microbatch_size those of one process."""
 
-    num_updates: int = Field(60, ge=1)
+    num_updates: int = Field(50, ge=1)
     """Rounds of rollout and learning."""
     rollout_batch_size: int = Field(128, ge=1)
     """Responses sampled in one update."""
@@ -93,9 +93,9 @@ class PpoTrainingSettings(Settings):
     """Responses in one forward pass of one process."""
     ppo_epochs: int = Field(1, ge=1)
     """Times that each response is learned from."""
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0)
     """Highest step size of the policy's AdamW."""
-    critic_learning_rate: float = Field(2e-4, gt=0)
+    critic_learning_rate: float = Field(5e-4, gt=0)
     """Highest step size of the critic's AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     """How both learning rates fall after the warm-up."""
