@@ -2,7 +2,7 @@
 
     cd data && PYTHONPATH=.. python -m pocket_world.sample ../runs/sft && python -m pocket_world.generate
 
-Every prompt gets four to six different responses: on average three in four by the policy at temperature 1, the rest by writers,
+Every prompt gets four to six different responses: about four in five by the policy at temperature 1, the rest by writers,
 so that rankings also show what the policy seldom says.
 """
 

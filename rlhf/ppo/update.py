@@ -28,6 +28,18 @@ STEP_STATS = (
 )
 """What a microbatch contributes to; each adds up over the microbatches and processes of an optimizer step."""
 
+MEAN_STATS = (
+    "policy_loss",
+    "value_loss",
+    "clip_fraction",
+    "approx_kl",
+    "ratio_mean",
+    "value_clip_fraction",
+    "policy_grad_norm",
+    "critic_grad_norm",
+)
+"""What `UpdateStats` holds as means over the optimizer steps of an update."""
+
 
 def update(
     policy: nn.Module,
@@ -76,16 +88,8 @@ def update(
             num_steps += 1
             for name, value in stats.items():
                 totals[name] = totals.get(name, 0.0) + value
-    means = {name: total / num_steps for name, total in totals.items()}
     return UpdateStats(
-        policy_loss=means["policy_loss"],
-        value_loss=means["value_loss"],
-        clip_fraction=means["clip_fraction"],
-        approx_kl=means["approx_kl"],
-        ratio_mean=means["ratio_mean"],
-        value_clip_fraction=means["value_clip_fraction"],
-        policy_grad_norm=means["policy_grad_norm"],
-        critic_grad_norm=means["critic_grad_norm"],
+        **{name: totals[name] / num_steps for name in MEAN_STATS},
         first_ratio_error=first_ratio_error,
         num_optimizer_steps=num_steps,
         policy_learning_rate=policy_optimizer.param_groups[0]["lr"],
