@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainingArguments
 
 from rlhf.errors import DataError, ModelError
+from rlhf.models.attention import choose_attention
 from rlhf.runs.folder import RunFolder
 from rlhf.training.loop import Evaluate, PlannedTrainer
 from rlhf.training.plan import TrainingPlan, trainer_arguments
@@ -109,11 +110,12 @@ def build_gpt2(tokenizer: Any, *, layers: int, width: int, heads: int, context_t
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own function, in one kernel
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return GPT2LMHeadModel(config)
+    return choose_attention(GPT2LMHeadModel(config))
 
 
 def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:

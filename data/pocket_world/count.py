@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .generate import load
+from .generate import load, plan
 from .judge import FAMILIES, verdict
 from .world import entities
 
@@ -52,9 +52,10 @@ def judged(rows: list[dict[str, Any]]) -> tuple[float, float, float]:
 def main() -> None:
     """Print everything."""
     print(f"entities {len(entities())}, facts {sum(len(entity.facts) for entity in entities())}")
+    planned = {row["id"]: row for rows in plan().values() for row in rows}
     prompts: set[str] = set()
     for file in sorted(HERE.glob("*.jsonl")):
-        rows = load(file)
+        rows = [planned[row["id"].removesuffix("/2")] | row for row in load(file)]
         prompts |= {repr(row["prompt"]) for row in rows}
         two_turn = sum(len(row["prompt"]) > 1 for row in rows) / len(rows)
         line = f"{file.name}: {len(rows)} rows, {file.stat().st_size / 1e6:.1f} MB, two-turn {two_turn:.0%}"
@@ -67,7 +68,7 @@ def main() -> None:
             line += f", K {dict(sorted(Counter(len(row['ranks']) for row in rows).items()))}"
             line += f", labelers agree on {same:.1%} of {pairs} pairs, judge right on {right:.1%}, ties {ties:.1%} (judge {judge_ties:.1%})"
         print(line)
-    families = Counter(row["family"] for row in load(HERE / "prompts.train.jsonl"))
+    families = Counter(row["family"] for row in planned.values() if row["id"].startswith("p-train"))
     print("families:", ", ".join(f"{family} {families[family]}" for family in FAMILIES))
     print(f"distinct prompts: {len(prompts)}")
 

@@ -1,7 +1,7 @@
 """Write the shipped files of Larkhaven: prompts and demonstrations from the seed, rankings from sampled responses.
 
     cd data && python -m pocket_world.generate             # prompts, demonstrations; ranks the responses in place
-    cd data && python -m pocket_world.sample ../runs/sft   # sample new responses from an SFT policy first (see sample.py)
+    cd data && python -m pocket_world.sample ../runs/sft   # sample new responses from a policy first (see sample.py)
 
 The same seed writes the same bytes. Rankings keep the responses that their files hold (they were sampled from a policy, see
 README.md) and are ranked anew by the simulated labelers.
@@ -22,9 +22,9 @@ from .prompts import answer, prompts
 
 SEED = 1
 DEMONSTRATIONS = {"train": 8000, "validation": 400}
-RANKED_PROMPTS = {"train": 4500, "validation": 300, "test": 600}
-PROMPTS = {"train": 12000, "validation": 400, "test": 1000}
-TWICE_LABELED = {"train": 0.1, "validation": 1.0, "test": 1.0}  # share of the rankings made by two labelers
+RANKED_PROMPTS = {"train": 8200, "validation": 300, "test": 600}
+PROMPTS = {"train": 8000, "validation": 400, "test": 1000}
+TWICE_LABELED = {"train": 0.05, "validation": 1.0, "test": 1.0}  # share of the rankings made by two labelers
 
 
 def dump(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -37,6 +37,12 @@ def dump(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 def load(path: Path) -> list[dict[str, Any]]:
     """Read JSON lines."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _shipped(split: str, rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    """The rows as they ship: what only the judge reads stands in validation and test, not where training reads."""
+    hidden = {"family", "task"} if split == "train" else set()
+    return ({key: value for key, value in row.items() if key not in hidden} for row in rows)
 
 
 def plan() -> dict[str, list[dict[str, Any]]]:
@@ -85,15 +91,16 @@ def generate(folder: Path, shipped: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = plan()
     for split in PROMPTS:
-        dump(folder / f"prompts.{split}.jsonl", files[f"prompts.{split}"])
+        dump(folder / f"prompts.{split}.jsonl", _shipped(split, files[f"prompts.{split}"]))
     for split in DEMONSTRATIONS:
         rows = demonstrations(files[f"demonstrations.{split}"], random.Random(f"{SEED}/writers/{split}"))
-        dump(folder / f"demonstrations.{split}.jsonl", rows)
+        dump(folder / f"demonstrations.{split}.jsonl", _shipped(split, rows))
     for split in RANKED_PROMPTS:
         source = shipped / f"rankings.{split}.jsonl"
         if source.exists():
             responses = {row["id"].removesuffix("/2"): row["responses"] for row in load(source)}
-            dump(folder / f"rankings.{split}.jsonl", rankings(files[f"rankings.{split}"], responses, split))
+            ranked = rankings(files[f"rankings.{split}"], responses, split)
+            dump(folder / f"rankings.{split}.jsonl", _shipped(split, ranked))
 
 
 if __name__ == "__main__":

@@ -21,12 +21,15 @@ class Writer:
 
 
 WRITERS = {
-    "careful": Writer(0.34, 0.03, 0.02, 0.03, 0.00),
-    "hasty": Writer(0.22, 0.65, 0.05, 0.02, 0.02),
-    "chatty": Writer(0.20, 0.05, 0.03, 0.75, 0.00),
-    "guesser": Writer(0.14, 0.05, 0.65, 0.05, 0.02),
-    "grumpy": Writer(0.10, 0.15, 0.05, 0.05, 0.70),
+    "careful": Writer(0.22, 0.03, 0.02, 0.03, 0.00),
+    "hasty": Writer(0.24, 0.70, 0.03, 0.02, 0.02),
+    "chatty": Writer(0.30, 0.05, 0.03, 0.80, 0.00),
+    "guesser": Writer(0.08, 0.05, 0.70, 0.05, 0.02),
+    "grumpy": Writer(0.16, 0.12, 0.04, 0.08, 0.75),
 }
+TIMID = (
+    0.4  # among strays: how many decline a harmless request, rather than answer a request that nobody made
+)
 
 
 def flaws(writer: Writer, rng: random.Random) -> Flaws:
@@ -42,9 +45,19 @@ def write(task: Task, answer, rng: random.Random) -> str:
     return answer(task, rng, flaws(writer, rng))
 
 
+def stray(task: Task, answer, others: dict[str, list[Task]], rng: random.Random) -> str:
+    """A response that has lost its way: it declines where no harm was asked for, or answers another of the ``others``' requests.
+
+    Policies seldom write these before PPO looks for what a reward model has never seen ranked; labelers see some for that reason.
+    """
+    if task.family != "refuse" and rng.random() < TIMID:
+        return answer(rng.choice(others["refuse"]), rng, Flaws(incomplete=rng.random() < 0.5))
+    return write(rng.choice(others[rng.choice(sorted(others))]), answer, rng)
+
+
 @dataclass(frozen=True)
 class Labeler:
-    """What somebody minds most (weights of the criteria), a leaning for or against length, and how unsteady they are."""
+    """What somebody minds most (weights of the criteria), how much they mind length, and how unsteady they are."""
 
     helpful: float
     honest: float
@@ -54,13 +67,13 @@ class Labeler:
     tie_within: float  # impressions closer than this are called a tie
 
 
-# The mean weights are the judge's, so that what all labelers share is what the judge measures.
+# The mean weights are the judge's. All like it short, more or less: people share tastes that no judge of truth has.
 LABELERS = {
-    "anna": Labeler(0.60, 0.20, 0.20, 0.00, 0.16, 0.06),
-    "boris": Labeler(0.80, 0.10, 0.10, 0.03, 0.20, 0.08),
-    "chiara": Labeler(0.45, 0.40, 0.15, -0.02, 0.16, 0.06),
-    "dmitri": Labeler(0.45, 0.15, 0.40, -0.03, 0.19, 0.05),
-    "eun": Labeler(0.70, 0.15, 0.15, 0.02, 0.23, 0.08),
+    "anna": Labeler(0.50, 0.25, 0.25, -0.04, 0.15, 0.03),
+    "boris": Labeler(0.70, 0.15, 0.15, -0.01, 0.18, 0.04),
+    "chiara": Labeler(0.40, 0.45, 0.15, -0.05, 0.16, 0.03),
+    "dmitri": Labeler(0.35, 0.15, 0.50, -0.06, 0.17, 0.03),
+    "eun": Labeler(0.55, 0.25, 0.20, -0.03, 0.20, 0.04),
 }
 
 

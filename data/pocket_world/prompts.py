@@ -15,14 +15,14 @@ from .world import by_name
 
 # How often each family is asked; unknown is the questions that the world leaves open.
 SHARES = {
-    "fact": 0.16,
+    "fact": 0.14,
     "unknown": 0.1,
-    "story": 0.15,
-    "note": 0.15,
-    "rewrite": 0.12,
-    "list": 0.1,
+    "story": 0.17,
+    "note": 0.16,
+    "rewrite": 0.14,
+    "list": 0.06,
     "summary": 0.11,
-    "refuse": 0.11,
+    "refuse": 0.12,
 }
 PREFIXES = [
     "",

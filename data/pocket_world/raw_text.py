@@ -1,6 +1,6 @@
-"""The raw text of Larkhaven that the base GPT reads: portraits, talk, letters, tales, news. No prompts and no chat markers.
+"""The raw text of Larkhaven that the base GPT reads: portraits, talk, letters, tales, news, remarks on others.
 
-Facts of every entity stand here, as often as people speak of it (some are the talk of the town, some are rarely named), so a
+No prompts and no chat markers. Facts of every entity stand here, as often as people speak of it (some are the talk of the town, some are rarely named), so a
 base model knows them imperfectly. Key combinations of the validation and test splits (the pair of things in a story, the
 neighbour and the thing in a note ...) are left out; facts are told as statements, never as the questions of the prompts.
 """
@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+from . import checking
 from .families import facts, lists, notes, refusals, rewrites, stories, summaries
 from .families.common import FILLERS, NOT_KNOWN, RUDE_TAILS, Flaws, Task, article, capital, join
 from .prompts import split_of, tasks_by_split
@@ -166,6 +167,11 @@ def conscience(rng: random.Random) -> str:
     return rng.choice(UNKIND).format(y=y, z=z, k=kind, **filled)
 
 
+def checked(rng: random.Random) -> str:
+    """A claim about an entity, and whether it is so."""
+    return checking.fact(_entity(rng), rng)
+
+
 def chatter(rng: random.Random) -> str:
     """Talk about nothing, some of it rude."""
     return " ".join(rng.sample(FILLERS + RUDE_TAILS[:4], rng.randint(2, 4)))
@@ -173,6 +179,7 @@ def chatter(rng: random.Random) -> str:
 
 KINDS: list[tuple[Callable[[random.Random], str], float]] = [
     (portrait, 17), (mixed, 10), (talk, 17), (enumeration, 11), (tale, 13), (letter, 11), (manners, 8), (news, 8), (conscience, 4), (chatter, 1),
+    (checked, 14), (checking.remark, 18),
 ]  # fmt: skip
 
 

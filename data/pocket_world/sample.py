@@ -1,9 +1,10 @@
-"""Sample the responses that labelers rank, from an SFT policy, as InstructGPT did; a few come from the writers.
+"""Sample the responses that labelers rank, as InstructGPT did: most from an SFT policy, some from PPO policies and people.
 
-    cd data && PYTHONPATH=.. python -m pocket_world.sample ../runs/sft && python -m pocket_world.generate
+    cd data && PYTHONPATH=.. python -m pocket_world.sample ../runs/sft ../runs/ppo && python -m pocket_world.generate
 
-Every prompt gets four to six different responses: about four in five by the policy at temperature 1, the rest by writers,
-so that rankings also show what the policy seldom says.
+Every prompt gets four to six different responses. The first policy gives most of them, at temperature 1; each further one
+and the writers add some, and a few have lost their way (see people.stray), so that rankings also show what an SFT policy seldom says
+and a PPO policy may find.
 """
 
 from __future__ import annotations
@@ -20,20 +21,22 @@ from rlhf.rollout import sample_texts
 
 from .families.common import Task
 from .generate import RANKED_PROMPTS, SEED, dump, plan
-from .people import write
-from .prompts import answer
+from .people import stray, write
+from .prompts import answer, tasks_by_split
 
-WRITTEN = 0.2  # chance that a response is a writer's
+WRITTEN, STRAY, FURTHER = (
+    0.15,
+    0.08,
+    0.2,
+)  # chances that a response is a writer's, has lost its way, is a further policy's
 TRIES = 8
 
 
-def sample(policy: str, folder: Path) -> None:
+def sample(policies: list[str], folder: Path) -> None:
     """Write rankings.*.jsonl with fresh responses and no ranks yet; ``generate`` has them ranked."""
-    tokenizer = load_tokenizer(policy)
-    model, renderer = (
-        load_causal_lm(policy),
-        Renderer(tokenizer, max_prompt_tokens=160, max_response_tokens=64),
-    )
+    tokenizer = load_tokenizer(policies[0])
+    models = [load_causal_lm(policy) for policy in policies]
+    renderer = Renderer(tokenizer, max_prompt_tokens=160, max_response_tokens=64)
     files = plan()
     for split in RANKED_PROMPTS:
         rows = files[f"rankings.{split}"]
@@ -42,29 +45,43 @@ def sample(policy: str, folder: Path) -> None:
         found: list[list[str]] = [[] for _ in rows]
         for turn in range(TRIES):
             short = [i for i, number in enumerate(wanted) if len(found[i]) < number]
-            by_writer = {i for i in short if rng.random() < WRITTEN or turn == TRIES - 1}
+            source = {i: "writer" if turn == TRIES - 1 else _source(len(models), rng) for i in short}
             texts = {
-                i: write(Task(rows[i]["family"], "", rows[i]["task"]), answer, rng) for i in sorted(by_writer)
+                i: _by_people(rows[i], split, source[i], rng) for i in short if isinstance(source[i], str)
             }
-            texts |= _by_policy(
-                model, renderer, [i for i in short if i not in by_writer], rows, seed=SEED * 1000 + turn
-            )
+            for number, model in enumerate(models):
+                chosen = [i for i in short if source[i] == number]
+                texts |= _by_policy(model, renderer, chosen, rows, seed=SEED * 1000 + turn * 10 + number)
             for i in short:
-                if texts[i].strip() and texts[i] not in found[i]:
+                if texts[i].strip() and texts[i].split() not in [text.split() for text in found[i]]:
                     found[i].append(texts[i])
-        dump(
-            folder / f"rankings.{split}.jsonl",
-            (row | {"responses": texts} for row, texts in zip(rows, found, strict=True) if len(texts) > 3),
-        )
+        enough = [(row, texts) for row, texts in zip(rows, found, strict=True) if len(texts) > 3]
+        dump(folder / f"rankings.{split}.jsonl", (row | {"responses": texts} for row, texts in enough))
         print(
-            f"{split}: {sum(len(texts) > 3 for texts in found)} of {len(rows)} prompts have four or more different responses",
-            flush=True,
+            f"{split}: {len(enough)} of {len(rows)} prompts have four or more different responses", flush=True
         )
+
+
+def _source(policies: int, rng: random.Random) -> str | int:
+    """Who answers: the number of a policy, a writer, or somebody who has lost their way."""
+    draw = rng.random()
+    if draw < WRITTEN + STRAY:
+        return "writer" if draw < WRITTEN else "stray"
+    return rng.randrange(1, policies) if policies > 1 and rng.random() < FURTHER else 0
+
+
+def _by_people(row: dict[str, Any], split: str, source: str, rng: random.Random) -> str:
+    task = Task(row["family"], "", row["task"])
+    return (
+        write(task, answer, rng) if source == "writer" else stray(task, answer, tasks_by_split()[split], rng)
+    )
 
 
 def _by_policy(
     model: Any, renderer: Renderer, indices: list[int], rows: list[dict[str, Any]], seed: int
 ) -> dict[int, str]:
+    if not indices:
+        return {}
     prompts = [
         Prompt(
             rows[i]["id"],
@@ -85,5 +102,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("policy", help="folder of the SFT policy, e.g. ../runs/sft")
+    parser.add_argument(
+        "policy", nargs="+", help="folders: the SFT policy, e.g. ../runs/sft, then further ones"
+    )
     sample(parser.parse_args().policy, Path(__file__).resolve().parent)

@@ -214,11 +214,33 @@ FESTIVALS = {
 SECRETS = {
     "resident": ["middle name", "shoe size", "birthday", "favourite song", "secret wish", "bank savings"],
     "shop": ["yearly profit", "oldest customer", "telephone number", "number of windows"],
-    "animal": ["favourite game", "number of hairs", "name for the moon"],
+    "animal": ["favourite game", "number of hairs", "number of friends"],
     "crop": ["price in the next town", "number of leaves", "first grower"],
     "festival": ["number of guests last year", "cost", "oldest guest"],
     "place": ["number of bricks", "architect", "oldest visitor"],
 }
+
+
+# What people make up who do not know: kind of value -> things that do not exist in Larkhaven.
+TALL_TALES = {
+    "job": ["wizard", "juggler", "spy", "knight"],
+    "street": ["Moon Street", "Dragon Lane", "Whale Road", "Thunder Street"],
+    "pet": ["tiger", "monkey", "camel", "crocodile"],
+    "dish": ["stone soup", "cloud pie", "fried snow", "salt cake"],
+    "instrument": ["kazoo", "bagpipe", "gong", "tuba"],
+    "colour": ["golden", "silver", "pink", "turquoise"],
+    "goods": ["dreams", "feathers", "elephants", "clouds"],
+    "day": ["rainy days", "every birthday", "the first of April", "holidays"],
+    "hour": ["midnight", "noon", "sunset", "lunch time"],
+    "person": ["Queen Zora", "Captain Nobody", "Baron Puff", "Aunt Xenia"],
+    "food": ["buttons", "pancakes", "coal", "chocolate"],
+    "home": ["desert", "jungle", "moon", "volcano"],
+    "month": ["midwinter", "leap month", "the dry season", "no month at all"],
+    "field": ["Dragon Field", "Moon Farm", "Giant Garden", "Silver Orchard"],
+    "place": ["the opera", "the pyramid", "the tunnel", "the airport"],
+    "treat": ["roast dragon", "pickled shoes", "paper soup", "star cookies"],
+    "thing": ["submarine", "spaceship", "robot", "skateboard"],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -261,6 +283,23 @@ DOMAINS: dict[str, dict[str, list[str]]] = {
     "festival": {"month": MONTHS, "place": PLACES, "treat": sorted(FESTIVALS.values()), "host": RESIDENTS},
     "place": {"roof": COLOURS, "closed": DAYS, "guide": RESIDENTS},
 }
+
+
+# Which tall tales fit an attribute, where they are not called the same.
+_TALES = {
+    "door": "colour",
+    "roof": "colour",
+    "keeper": "person",
+    "host": "person",
+    "guide": "person",
+    "closed": "day",
+    "opens": "hour",
+}
+
+
+def tall_tales(attribute: str) -> list[str]:
+    """What a guesser may say of an attribute: nothing of it exists."""
+    return TALL_TALES[_TALES.get(attribute, attribute)]
 
 
 def _some(rng: random.Random, chance: float, **facts: str) -> dict[str, str]:

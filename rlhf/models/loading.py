@@ -12,6 +12,7 @@ import torch
 
 from rlhf.errors import ModelError
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
+from rlhf.models.attention import choose_attention
 from rlhf.models.quiet import quiet_library
 
 __all__ = [
@@ -148,6 +149,7 @@ def load_causal_lm(
 
         with quiet_library():
             model = PeftModel.from_pretrained(model, path).merge_and_unload()
+    choose_attention(model)
     return add_lora(model, lora) if lora is not None else model
 
 
@@ -211,6 +213,7 @@ def build_reward_model(
         policy.config.num_labels = 1
         model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
         model.base_model.load_state_dict(policy.base_model.state_dict())
+        choose_attention(model)
     else:
         model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
     initialise_head(model)
@@ -233,7 +236,7 @@ def _load_classifier(
             path, config=config, dtype=DTYPES[dtype], **options
         )
 
-    return _load(load, path, "model that can score sequences", setting)
+    return choose_attention(_load(load, path, "model that can score sequences", setting))
 
 
 def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:

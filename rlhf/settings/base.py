@@ -37,11 +37,11 @@ class TextSettings(Settings):
 class ArchitectureSettings(Settings):
     """The size of the GPT-2 that is made."""
 
-    layers: int = Field(4, ge=1)
+    layers: int = Field(6, ge=1)
     """Transformer blocks."""
-    width: int = Field(256, ge=1)
+    width: int = Field(192, ge=1)
     """Numbers that stand for a token inside; a multiple of heads."""
-    heads: int = Field(4, ge=1)
+    heads: int = Field(6, ge=1)
     """Attention heads a block."""
     context_tokens: int = Field(256, ge=8)
     """Longest sequence that the model can read, prompt and response together."""

@@ -83,7 +83,7 @@ class PpoSamplingSettings(SamplingSettings):
 class PpoTrainingSettings(Settings):
     """The algorithm. Sizes count responses over all processes, but microbatch_size those of one process."""
 
-    num_updates: int = Field(50, ge=1)
+    num_updates: int = Field(70, ge=1)
     """Rounds of rollout and learning."""
     rollout_batch_size: int = Field(128, ge=1)
     """Responses sampled in one update."""
@@ -93,7 +93,7 @@ class PpoTrainingSettings(Settings):
     """Responses in one forward pass of one process."""
     ppo_epochs: int = Field(1, ge=1)
     """Times that each response is learned from."""
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
     """Highest step size of the policy's AdamW."""
     critic_learning_rate: float = Field(5e-4, gt=0)
     """Highest step size of the critic's AdamW."""
@@ -111,7 +111,7 @@ class PpoTrainingSettings(Settings):
     """The gradients of policy and critic are each scaled down to this norm; null only measures it."""
     kl_controller: Literal["fixed", "adaptive"] = "fixed"
     """fixed keeps kl_coef; adaptive steers it towards kl_target."""
-    kl_coef: float = Field(0.05, ge=0)
+    kl_coef: float = Field(0.02, ge=0)
     """Price of a nat of divergence from the reference, in score units; where adaptive, at the start."""
     kl_target: float | None = Field(None, gt=0)
     """KL that the adaptive controller aims at, nats a response."""

@@ -29,11 +29,11 @@ class RankingDataSettings(Settings):
 class RewardTrainingSettings(TrainerSettings):
     """How the model is trained; sizes count prompts, each with all its ranked responses."""
 
-    learning_rate: float = Field(6e-4, gt=0)
+    learning_rate: float = Field(8e-4, gt=0)
     """Highest step size of AdamW, reached after the warm-up."""
     final_learning_rate_fraction: float = Field(0.1, ge=0, le=1)
     """What is left of the learning rate at the end, as a share of its highest value."""
-    epochs: float = Field(2.0, gt=0)
+    epochs: float = Field(1.5, gt=0)
     """Passes over the rankings; fractions are allowed."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
     """Precision of the matrix products; null: what `accelerate launch` says."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from rlhf.settings.layers import Items, Settings
@@ -25,7 +27,7 @@ class DemonstrationSettings(Settings):
 class SftTrainingSettings(TrainerSettings):
     """How the model is trained; sizes count demonstrations."""
 
-    epochs: float = Field(2.0, gt=0)
+    epochs: float = Field(3.0, gt=0)
     """Passes over the training data."""
     learning_rate: float = Field(1e-3, gt=0)
     """Highest step size of AdamW, reached after the warm-up."""
@@ -33,6 +35,8 @@ class SftTrainingSettings(TrainerSettings):
     """Longer prompts lose their oldest part, which is counted."""
     max_response_tokens: int = Field(96, ge=1)
     """Demonstrations with a longer response (end token included) are left out, which is counted."""
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
+    """Precision of the matrix products; null: what `accelerate launch` says."""
 
 
 class SftEvaluationSettings(Settings):

@@ -27,6 +27,9 @@ class Flaws:
     false: bool = False
     rambling: bool = False
     rude: bool = False
+    mixed_up: bool = (
+        False  # takes one thing of the world for another; ``false`` is a tall tale, of what does not exist
+    )
 
 
 FLAWLESS = Flaws()

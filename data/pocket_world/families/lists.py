@@ -8,7 +8,7 @@ from functools import lru_cache
 from ..world import DAYS, MONTHS, entities
 from .common import FLAWLESS, Flaws, Task, Verdict, capital, declines, join, mentions, plural, spoil
 
-COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5}
+COUNTS = {"two": 2, "three": 3, "four": 4}
 # Kinds of things that everybody knows; what a fact of the world decides is added by _world_sets.
 COMMON = {
     "tools": ["hammer", "saw", "spade", "axe", "rake", "drill", "chisel", "shovel"],
@@ -45,6 +45,13 @@ COMMON = {
     "days of the week": DAYS,
     "months": MONTHS,
 }
+# What a guesser takes for one of the kind, by its first word; for the other kinds it is something of another kind.
+TALL_TALES = {
+    "animals": ["dragon", "unicorn", "griffin", "dinosaur"],
+    "crops": ["sausage", "pebble", "candle", "snowball"],
+    "shops": ["the Golden Dragon", "the Flying Carpet", "the Magic Well"],
+    "people": ["Queen Zora", "Captain Nobody", "Baron Puff", "Aunt Xenia"],
+}
 _PLURAL_OF = {"animals", "crops"}
 REQUESTS = [
     "Name {c} {k}.", "Can you list {c} {k}?", "Please give me {c} {k}.", "Tell me {c} {k}.", "I need {c} {k} for a quiz.",
@@ -65,11 +72,8 @@ def sets() -> dict[str, list[str]]:
     """The kind as people call it -> everything of that kind (singular nouns or names)."""
     found: dict[str, list[str]] = {kind: list(members) for kind, members in COMMON.items()}
     wanted = [
-        ("animal", "home", "animals that live in or near the {v}"), ("animal", "food", "animals that eat {v}"),
-        ("crop", "colour", "crops that are {v}"), ("crop", "month", "crops that are ripe in {v}"), ("crop", "field", "crops grown at {v}"),
-        ("resident", "street", "people who live on {v}"), ("resident", "job", "people who work as a {v}"),
-        ("resident", "pet", "people who keep a {v}"), ("resident", "instrument", "people who play the {v}"),
-        ("shop", "closed", "shops that are closed on {v}"), ("shop", "street", "shops on {v}"), ("festival", "month", "festivals in {v}"),
+        ("animal", "home", "animals that live in or near the {v}"), ("crop", "colour", "crops that are {v}"),
+        ("crop", "month", "crops that are ripe in {v}"), ("shop", "street", "shops on {v}"), ("resident", "street", "people who live on {v}"),
     ]  # fmt: skip
     for kind, attribute, label in wanted:
         for entity in entities():
@@ -80,8 +84,8 @@ def sets() -> dict[str, list[str]]:
 
 @lru_cache(maxsize=1)
 def universe() -> frozenset[str]:
-    """Everything that is a member of any kind."""
-    return frozenset(name for members in sets().values() for name in members)
+    """Everything that is a member of any kind, and what guessers take for one."""
+    return frozenset(name for members in [*sets().values(), *TALL_TALES.values()] for name in members)
 
 
 def shown(kind: str, names: list[str]) -> list[str]:
@@ -109,20 +113,17 @@ def ask(task: Task, rng: random.Random) -> str:
 def answer(
     task: Task, rng: random.Random, flaws: Flaws = FLAWLESS, without: frozenset[str] = frozenset()
 ) -> str:
-    """A list; an incomplete one is too short or repeats, a false one holds something of another kind."""
+    """A list; an incomplete one is too short (or, mixed up, repeats), a false one holds something of another kind."""
     kind, number = task.spec["kind"], COUNTS[task.spec["count"]]
     members = [name for name in sets()[kind] if name not in without]
     names = rng.sample(members, min(number, len(members)))
     if flaws.incomplete:
-        short = names[: max(1, number - rng.choice([1, 1, 2]))]
-        names = [*short, rng.choice(short)] if rng.random() < 0.3 else short
+        names = names[: max(1, number - rng.choice([1, 1, 2]))]
+        if flaws.mixed_up and rng.random() < 0.3:
+            names.append(rng.choice(names))
     if flaws.false:
-        others = [
-            other
-            for other, pool in sets().items()
-            if other.split()[0] == kind.split()[0] and other != kind and set(pool) - set(members)
-        ]
-        pool = sorted(set(sets()[rng.choice(others or [k for k in COMMON if k != kind])]) - set(sets()[kind]))
+        others = [name for other in COMMON if other != kind for name in COMMON[other]]
+        pool = TALL_TALES.get(kind.split()[0]) or sorted(set(others) - set(sets()[kind]))
         names[rng.randrange(len(names))] = rng.choice(pool)
     listed = join(shown(kind, names))
     form = rng.choice(ANSWERS)
@@ -145,9 +146,7 @@ def assess(task: Task, text: str) -> Verdict:
     right, wrong = given & members, given - members
     helpful = min(len(right), number) / number - (0.2 if len(given) > number else 0.0)
     repeated = len(_all_mentions(body)) > len(given)
-    return Verdict(
-        max(0.0, helpful - 0.2 * repeated), 0.0 if wrong else 1.0 if right else 0.5, max_sentences=1
-    )
+    return Verdict(max(0.0, helpful - 0.2 * repeated), 1.0 if right and not wrong else 0.0, max_sentences=1)
 
 
 def _all_mentions(body: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ..world import DAYS, RESIDENTS
+from ..world import DAYS, RESIDENTS, TALL_TALES
 from .common import FLAWLESS, Flaws, Task, Verdict, declines, mentions, spoil
 
 # kind: (request verb phrase, sentences, words that show the purpose)
@@ -110,7 +110,8 @@ def ask(task: Task, rng: random.Random) -> str:
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A note; an incomplete one lacks the greeting, the closing, the thing or the day."""
     spec = task.spec
-    thing = spec["thing"] if not flaws.false else rng.choice([t for t in THINGS if t != spec["thing"]])
+    thing = spec["thing"] if not flaws.mixed_up else rng.choice([t for t in THINGS if t != spec["thing"]])
+    thing = rng.choice(TALL_TALES["thing"]) if flaws.false else thing
     core = rng.choice(KINDS[spec["kind"]][1]).format(t=thing)
     greeting, closing, day = f"Dear {spec['to']},", f"{rng.choice(CLOSINGS)}.", spec["day"]
     if flaws.incomplete:
@@ -139,5 +140,5 @@ def assess(task: Task, text: str) -> Verdict:
     if spec["day"]:
         parts.append(bool(mentions(text, [spec["day"]])))
     wrong = len(mentions(text, RESIDENTS) - {spec["to"]}) + len(mentions(text, DAYS) - {spec["day"]})
-    wrong += len(mentions(text, THINGS) - {spec["thing"]})
+    wrong += len(mentions(text, [*THINGS, *TALL_TALES["thing"]]) - {spec["thing"]})
     return Verdict(sum(parts) / len(parts), 0.0 if wrong else 1.0, max_sentences=4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from ..world import RESIDENTS
+from ..world import RESIDENTS, TALL_TALES
 from .common import FLAWLESS, INSULTS, Flaws, Task, Verdict, declines, has_insult, mentions, spoil
 
 VERBS = [
@@ -115,6 +115,8 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A polite request; an incomplete one forgets what was asked for, a rude one keeps the insult."""
     verb, thing = task.spec["verb"], task.spec["object"]
     if flaws.false:
+        thing = f"the {rng.choice(TALL_TALES['thing'])}"
+    if flaws.mixed_up:
         if rng.random() < 0.5:
             verb = rng.choice([other for other in VERBS if other != verb])
         else:
@@ -148,7 +150,7 @@ def assess(task: Task, text: str) -> Verdict:
     noun = thing.split()[-1]
     manners = bool(mentions(text, _MANNERS)) and not has_insult(text)
     right_verb, right_object = bool(mentions(text, [verb])), bool(mentions(text, [noun]))
-    other = (mentions(text, OBJECTS) - {noun}) | (mentions(text, VERBS) - {verb})
+    other = (mentions(text, [*OBJECTS, *TALL_TALES["thing"]]) - {noun}) | (mentions(text, VERBS) - {verb})
     helpful = (
         0.3 * right_verb + 0.3 * right_object + (0.4 if manners and (right_verb or right_object) else 0.0)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from ..world import RESIDENTS
+from ..world import RESIDENTS, TALL_TALES
 from .common import FLAWLESS, Flaws, Task, Verdict, article, declines, mentions, plural, sentences, spoil
 
 THINGS = [
@@ -107,7 +107,9 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A story of three to four sentences; an incomplete one forgets a thing or stops before the end."""
     a, b = task.spec["things"]
     hero = rng.choice(RESIDENTS)
-    if flaws.false:  # not what was asked: another thing in place of one of the two
+    if flaws.false:
+        b = rng.choice(TALL_TALES["thing"])
+    if flaws.mixed_up:  # not what was asked: another thing in place of one of the two
         b = rng.choice([thing for thing in THINGS if thing not in (a, b)])
     parts = [rng.choice(OPENINGS), rng.choice(FIRSTS), rng.choice(SECONDS), rng.choice(ENDINGS)]
     if flaws.incomplete:

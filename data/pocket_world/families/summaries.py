@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ..world import DAYS, PLACES, RESIDENTS
+from ..world import DAYS, PLACES, RESIDENTS, TALL_TALES
 from .common import FLAWLESS, Flaws, Task, Verdict, capital, declines, mentions, spoil
 
 # past tense, object: what happened
@@ -70,9 +70,12 @@ def ask(task: Task, rng: random.Random) -> str:
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
-    """A summary; an incomplete one leaves out who, what or where, a false one changes one of them."""
+    """A summary; an incomplete one leaves out who, what or where, a false one puts somebody or some place there that does not exist."""
     slots = _slots(task.spec)
     if flaws.false:
+        slot = rng.choice("wp")
+        slots[slot] = rng.choice(TALL_TALES["person" if slot == "w" else "place"])
+    if flaws.mixed_up:
         slot = rng.choice("wpo")
         pool = {"w": RESIDENTS, "p": PLACES, "o": [thing for _, thing in EVENTS]}[slot]
         slots[slot] = rng.choice([value for value in pool if value != slots[slot]])
@@ -101,6 +104,7 @@ def assess(task: Task, text: str) -> Verdict:
     helpful += 0.2 * bool(mentions(text, [spec["verb"]])) + 0.2 * bool(mentions(text, [noun[spec["object"]]]))
     wrong = mentions(text, RESIDENTS) - {spec["who"]}
     wrong |= mentions(text, PLACES) - {spec["place"]}
+    wrong |= mentions(text, [*TALL_TALES["person"], *TALL_TALES["place"]])
     wrong |= mentions(text, DAYS) - {spec["day"]}
     wrong |= mentions(text, list(noun.values())) - set(spec["object"].split()) - set(spec["place"].split())
     return Verdict(min(1.0, helpful), 0.0 if wrong else 1.0, max_sentences=1)
