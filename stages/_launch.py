@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from types import FrameType
+from typing import Any
 
 
 def main(words: list[str]) -> int:
@@ -22,7 +23,10 @@ def main(words: list[str]) -> int:
     from accelerate.commands.launch import launch_command, launch_command_parser
 
     arguments = launch_command_parser().parse_args(words)
-    if arguments.config_file and load_config_from_file(arguments.config_file).use_cpu:
+    config = load_config_from_file(arguments.config_file) if arguments.config_file else None
+    if arguments.num_cpu_threads_per_process is None and "OMP_NUM_THREADS" not in os.environ:
+        arguments.num_cpu_threads_per_process = _threads_per_process(arguments, config)
+    if config is not None and config.use_cpu:
         os.environ["ACCELERATE_USE_CPU"] = "true"  # which accelerate itself does for a single process only
     # The agent that watches several processes reports each one it stops; the stage has said why already.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
@@ -42,6 +46,19 @@ def main(words: list[str]) -> int:
         first = min(error.failures.values(), key=lambda failure: failure.timestamp)
         return _status(first.exitcode)
     return 0
+
+
+def _threads_per_process(arguments: Any, config: Any) -> int:
+    """Share this machine's cores among its processes; without a GPU accelerate would use one core."""
+    import psutil
+
+    def setting(name: str) -> int:
+        return int(getattr(arguments, name) or getattr(config, name, None) or 1)
+
+    logical = psutil.cpu_count() or 1
+    may_use = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else logical
+    cores = min(psutil.cpu_count(logical=False) or logical, may_use)
+    return max(1, cores * setting("num_machines") // setting("num_processes"))
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:

@@ -262,6 +262,34 @@ def test_several_processes_are_kept_off_the_gpus_if_the_config_says_so(
     assert seen == [None, "true"]
 
 
+@pytest.mark.parametrize(
+    ("name", "cores", "set_already", "threads"),
+    [
+        ("one_process", 4, None, 4),
+        ("cpu_two_processes", 4, None, 2),
+        ("cpu_two_processes", 1, None, 1),
+        ("one_process", 4, "3", None),  # OMP_NUM_THREADS is the person's word; accelerate reads it itself
+    ],
+)
+def test_a_process_gets_its_share_of_the_cores(
+    monkeypatch: pytest.MonkeyPatch, name: str, cores: int, set_already: str | None, threads: int | None
+) -> None:
+    seen: list[int | None] = []
+    monkeypatch.setattr(
+        "accelerate.commands.launch.launch_command",
+        lambda words: seen.append(words.num_cpu_threads_per_process),
+    )
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr("psutil.cpu_count", lambda logical=True: cores * (2 if logical else 1))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(2 * cores)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if set_already is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", set_already)
+    config = str(REPOSITORY / f"configs/accelerate/{name}.yaml")
+    assert _launch.main(["--config_file", config, "-m", "stages.sft"]) == 0
+    assert seen == [threads]
+
+
 @pytest.mark.slow
 def test_two_processes_on_the_cpu() -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
