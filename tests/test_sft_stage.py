@@ -38,6 +38,7 @@ def words(tmp_path: Path) -> list[str]:
         f"model.path={write_base(tmp_path / 'base')}",
         f"data.train=[{{path: {train}}}]",
         f"data.validation=[{{path: {validation}}}]",
+        "sft.epochs=2",
         "sft.batch_size=8",
         "sft.microbatch_size=4",
         "sft.learning_rate=3e-3",
