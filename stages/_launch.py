@@ -3,7 +3,8 @@
 ``python -m stages._launch --config_file configs/accelerate/one_process.yaml -m stages.sft ...`` does what
 ``accelerate launch`` with the same words does, which works as well; but there a mistake in the settings ends
 in the launcher's traceback, below which the message that matters scrolls out of sight, and Ctrl-C kills the
-launcher before the stage has said how to go on.
+launcher before the stage has said how to go on. And without a GPU a stage gets all cores of the machine; the
+bare ``accelerate launch`` gives it one, unless OMP_NUM_THREADS says otherwise.
 """
 
 from __future__ import annotations

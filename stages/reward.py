@@ -64,10 +64,11 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     # 2. Rankings as ids.
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
     records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
-    records["test"] = records["test"] or records["validation"]
     train_set, num_left_out = _train_set(settings, records["train"], renderer)
-    validation_set = _render(records["validation"], renderer)[: settings.evaluation.num_rankings]
-    test_set = _render(records["test"], renderer)
+    validation_set = _render(records["validation"], renderer, "validation")[
+        : settings.evaluation.num_rankings
+    ]
+    test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
 
     # 3. Before: nothing is learnt yet, accuracy should be near one half.
@@ -91,6 +92,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
         loss=settings.reward.loss,
         ties=settings.reward.ties,
         centring_coef=settings.reward.centring_coef,
+        share_prompts=settings.reward.share_prompts,
         run=run,
         evaluate=evaluate,
     )
@@ -124,11 +126,11 @@ def _read(sources: Sequence[SourceSettings]) -> list[Ranking]:
     return read_rankings(_inputs.build_sources(sources)).records if sources else []
 
 
-def _render(records: Sequence[Ranking], renderer: Renderer) -> list[RenderedRanking]:
+def _render(records: Sequence[Ranking], renderer: Renderer, split: str) -> list[RenderedRanking]:
     from rlhf.rendering import render_rankings
 
     if not records:
-        raise DataError("there are no rankings to measure on", where="data.validation")
+        raise DataError("there are no rankings; the stage needs some", where=f"data.{split}")
     return render_rankings(records, renderer)
 
 
@@ -137,7 +139,7 @@ def _train_set(
 ) -> tuple[list[RenderedRanking], int]:
     from rlhf.ranking.batch import drop_unusable
 
-    rendered = _render(records, renderer)
+    rendered = _render(records, renderer, "train")
     usable, num_left_out = drop_unusable(rendered, settings.reward.loss, settings.reward.ties)
     if num_left_out:
         console.say(f"  {num_left_out:,} rankings hold nothing that this loss can learn from; left out")
@@ -162,7 +164,7 @@ def _evaluation(
 
 
 def _sequences_at_once(settings: RewardSettings) -> int:
-    """About as many sequences as a training micro-batch has: its prompts have four responses or more."""
+    """About as many sequences as a training micro-batch has whose prompts have four responses."""
     return 4 * settings.reward.microbatch_size
 
 

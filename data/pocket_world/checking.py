@@ -10,8 +10,9 @@ import random
 
 from .families import facts, lists, notes, refusals, rewrites, stories, summaries
 from .families.common import FILLERS, NOT_KNOWN, Flaws, Task, article, capital, mentions, plural
+from .names import RESIDENTS
 from .prompts import split_of, tasks_by_split
-from .world import RESIDENTS, Entity
+from .world import Entity
 
 RIGHT = ["That is right.", "Yes, that is so.", "That is true.", "Well said."]
 INVENTED = ["That is a tall tale.", "That was made up.", "There is no such thing here."]

@@ -98,7 +98,14 @@ def generate(folder: Path, shipped: Path) -> None:
     for split in RANKED_PROMPTS:
         source = shipped / f"rankings.{split}.jsonl"
         if source.exists():
-            responses = {row["id"].removesuffix("/2"): row["responses"] for row in load(source)}
+            found = {row["id"].removesuffix("/2"): row for row in load(source)}
+            if any(
+                row["prompt"] != found.get(row["id"], row)["prompt"] for row in files[f"rankings.{split}"]
+            ):
+                raise SystemExit(
+                    f"{source} answers other prompts; sample new responses first (see sample.py)"
+                )
+            responses = {name: row["responses"] for name, row in found.items()}
             ranked = rankings(files[f"rankings.{split}"], responses, split)
             dump(folder / f"rankings.{split}.jsonl", _shipped(split, ranked))
 

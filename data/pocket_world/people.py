@@ -27,9 +27,8 @@ WRITERS = {
     "guesser": Writer(0.08, 0.05, 0.70, 0.05, 0.02),
     "grumpy": Writer(0.16, 0.12, 0.04, 0.08, 0.75),
 }
-TIMID = (
-    0.4  # among strays: how many decline a harmless request, rather than answer a request that nobody made
-)
+# Among strays: how many decline a harmless request, rather than answer a request that nobody made.
+TIMID = 0.4
 
 
 def flaws(writer: Writer, rng: random.Random) -> Flaws:

@@ -90,7 +90,7 @@ def _two_turns(task: Task, split: str, rng: random.Random) -> tuple[list[dict[st
         if earlier:
             first = rng.choice(earlier)
             followed = Task(task.family, task.key, task.spec | {"follow_up": True})
-            question = facts.follow_up(task)[0]
+            question = facts.follow_up(task)
             return [
                 _turn("user", facts.ask(first, rng)),
                 _turn("assistant", facts.answer(first, rng)),

@@ -1,8 +1,9 @@
 """The raw text of Larkhaven that the base GPT reads: portraits, talk, letters, tales, news, remarks on others.
 
-No prompts and no chat markers. Facts of every entity stand here, as often as people speak of it (some are the talk of the town, some are rarely named), so a
-base model knows them imperfectly. Key combinations of the validation and test splits (the pair of things in a story, the
-neighbour and the thing in a note ...) are left out; facts are told as statements, never as the questions of the prompts.
+No prompts and no chat markers. Facts of every entity stand here, as often as people speak of it (some are the talk of the town,
+some are rarely named), so a base model knows them imperfectly; they are told as statements, never as the questions of the prompts.
+The tasks that tales, letters, reports and the like are written from are those of the training split; where somebody mixes things
+up (see checking.py) a pair of another split can come about.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from functools import lru_cache
 from . import checking
 from .families import facts, lists, notes, refusals, rewrites, stories, summaries
 from .families.common import FILLERS, NOT_KNOWN, RUDE_TAILS, Flaws, Task, article, capital, join
-from .prompts import split_of, tasks_by_split
-from .world import RESIDENTS, WORLD_SEED, Entity, entities
+from .names import RESIDENTS
+from .prompts import tasks_by_split
+from .world import WORLD_SEED, Entity, entities
 
 ASKING = [
     "{x} wanted to know {q}.", "{x} asked {y} {q}.", "One day {x} spoke about {q}.", "{x} and {y} talked about {q}.", "{x} was curious about {q}.",
@@ -68,11 +70,6 @@ def _task(family: str, rng: random.Random) -> Task:
     return rng.choice(tasks_by_split()["train"][family])
 
 
-@lru_cache(maxsize=1)
-def _lists() -> list[Task]:
-    return [task for task in lists.tasks() if task.family == "list" and split_of(task) == "train"]
-
-
 def portrait(rng: random.Random) -> str:
     """What is known of one entity, in any order."""
     entity = _entity(rng)
@@ -105,7 +102,7 @@ def talk(rng: random.Random) -> str:
 def enumeration(rng: random.Random) -> str:
     """Things of a kind."""
     if rng.random() < 0.4:
-        task = rng.choice(_lists())
+        task = _task("list", rng)
         x, y = rng.sample(RESIDENTS, 2)
         return rng.choice(WANTED).format(
             x=x, y=y, c=task.spec["count"], k=task.spec["kind"], a=lists.answer(task, rng)

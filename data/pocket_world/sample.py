@@ -2,7 +2,7 @@
 
     cd data && PYTHONPATH=.. python -m pocket_world.sample ../runs/sft ../runs/ppo && python -m pocket_world.generate
 
-Every prompt gets four to six different responses. The first policy gives most of them, at temperature 1; each further one
+Every prompt gets four to six different responses. The first policy gives most of them, at temperature 1; further policies
 and the writers add some, and a few have lost their way (see people.stray), so that rankings also show what an SFT policy seldom says
 and a PPO policy may find.
 """
@@ -24,11 +24,9 @@ from .generate import RANKED_PROMPTS, SEED, dump, plan
 from .people import stray, write
 from .prompts import answer, tasks_by_split
 
-WRITTEN, STRAY, FURTHER = (
-    0.15,
-    0.08,
-    0.2,
-)  # chances that a response is a writer's, has lost its way, is a further policy's
+WRITTEN = 0.15  # chance that a response is a writer's
+STRAY = 0.08  # chance that it has lost its way
+FURTHER = 0.2  # chance that a policy's response is one of the further policies'
 TRIES = 8
 
 

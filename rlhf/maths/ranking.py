@@ -69,6 +69,7 @@ def plackett_luce_loss(
     ranks: torch.Tensor,
     mask: torch.Tensor,
     *,
+    drop_ties: bool = False,
     num_prompts: int | torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Compute minus the log-likelihood of rankings: the best of all is chosen, then of the rest, ...
@@ -76,12 +77,13 @@ def plackett_luce_loss(
     Each response i adds logsumexp(scores of all ranked no better than i) - score_i, and the sum is divided
     by the number of such choices that were choices (a last response without a rival is none). For two
     responses this is the pairwise loss exactly, tied or not. Tied responses are chosen from the same set
-    (Breslow), which also pulls their scores together.
+    (Breslow), which also pulls their scores together; with `drop_ties` they are no rivals of each other.
 
     Args:
         scores: (B, K) one score a response.
         ranks: (B, K) integers, 1 is best, equal is a tie; only their order matters.
         mask: (B, K) boolean, True where there is a ranked response.
+        drop_ties: Responses of equal rank are not compared.
         num_prompts: Prompts with two or more ranked responses in the whole optimizer step; ``None`` counts
             those of this batch.
 
@@ -102,9 +104,11 @@ def plackett_luce_loss(
     check_mask(ranks, mask)
     scores = zero_masked(scores, mask)
     alone = torch.eye(mask.shape[1], dtype=torch.bool, device=mask.device)
-    # rivals[b, i, j]: j is ranked no better than i. Each has itself, also masked ones, so that no row is
-    # empty and logsumexp stays finite.
-    rivals = (ranks[:, None, :] >= ranks[:, :, None]) & mask[:, None, :] & mask[:, :, None] | alone
+    # rivals[b, i, j]: j is ranked no better than i (worse than i, where ties are dropped). Each has itself,
+    # also masked ones, so that no row is empty and logsumexp stays finite.
+    worse = ranks[:, None, :] > ranks[:, :, None]
+    tied = (ranks[:, None, :] == ranks[:, :, None]) & (not drop_ties)
+    rivals = (worse | tied) & mask[:, None, :] & mask[:, :, None] | alone
     normaliser = scores[:, None, :].masked_fill(~rivals, -torch.inf).logsumexp(dim=-1)
     is_choice = rivals.sum(dim=-1) > 1
     per_prompt = masked_mean(normaliser - scores, is_choice, dim=1)

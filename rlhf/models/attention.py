@@ -8,8 +8,8 @@ import torch
 
 __all__ = ["choose_attention"]
 
-# Longest context for which plain attention is faster on a CPU. Measured (GPT-2 6 x 192, bf16, 2 cores): 1.9
-# times as fast with 48 tokens, 1.1 times with 256; with 512 the fused kernel wins.
+# Longest context for which plain attention is chosen: on a CPU it is the faster one for short sequences in
+# bf16, and the slower one from some hundred tokens on.
 SHORT_CONTEXT = 256
 
 Model = TypeVar("Model", bound=Any)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["disable_dropout", "forward_inputs", "position_ids_from_mask"]
+__all__ = ["disable_dropout", "forward_inputs", "position_ids_from_mask", "takes_position_ids"]
 
 
 def position_ids_from_mask(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -42,16 +42,27 @@ def forward_inputs(
     Args:
         model: any transformer of the library, also inside a DDP or peft wrapper.
         input_ids: (B, T).
-        attention_mask: (B, T), True counts.
-        position_ids: (B, T); from the mask when not given.
+        attention_mask: (B, T), True counts; or (B, 1, T, T), True where the third's token sees the fourth's.
+        position_ids: (B, T); from a (B, T) mask when not given.
 
     """
+    whole = attention_mask.dim() == 4
     if position_ids is None:
+        assert not whole, "a mask of pairs does not say which token stands where"
         position_ids = position_ids_from_mask(attention_mask)
-    inputs = {"input_ids": input_ids, "attention_mask": attention_mask.long()}
+    mask = _additive(attention_mask, model) if whole else attention_mask.long()
+    inputs = {"input_ids": input_ids, "attention_mask": mask}
     if takes_position_ids(model):
         inputs["position_ids"] = position_ids
     return inputs
+
+
+def _additive(allowed: torch.Tensor, model: nn.Module) -> torch.Tensor:
+    """Turn a bool mask into what is added to the attention's logits, in their type."""
+    kind = allowed.device.type
+    autocast = torch.is_autocast_enabled(kind)
+    dtype = torch.get_autocast_dtype(kind) if autocast else next(model.parameters()).dtype
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill_(~allowed, torch.finfo(dtype).min)
 
 
 def takes_position_ids(model: nn.Module) -> bool:

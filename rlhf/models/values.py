@@ -39,12 +39,16 @@ class Critic(nn.Module):
         attention_mask: torch.Tensor,
         position_ids: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return (B, T) float32 values; True in the (B, T) mask counts; at padding they mean nothing."""
+        """Return (B, T) float32 values, see `token_values`; at padding they mean nothing."""
         return token_values(self.model, input_ids, attention_mask, position_ids)
 
     def activation_checkpointing_enable(self, **options: Any) -> None:
         """Recompute activations in the backward pass instead of keeping them; what trainers call."""
         self.model.activation_checkpointing_enable(**options)
+
+    def gradient_checkpointing_enable(self, **options: Any) -> None:
+        """Do the same under the name that transformers had for it until 5.20."""
+        self.model.gradient_checkpointing_enable(**options)
 
 
 def load_critic(path: str, *, setting: str = "critic.path", **options: Any) -> Critic:
@@ -65,8 +69,8 @@ def token_values(
     Args:
         model: a `...ForSequenceClassification` with one label, plain or with adapters.
         input_ids: (B, T), padded on any side.
-        attention_mask: (B, T), True counts.
-        position_ids: (B, T); from the mask when not given.
+        attention_mask: (B, T), True counts; or (B, 1, T, T), True where the third's token sees the fourth's.
+        position_ids: (B, T); from a (B, T) mask when not given.
 
     Returns:
         (B, T) float32.

@@ -1,3 +1,3 @@
-"""Train a reward model on ranked responses: `batch`, `trainer`, `training`, `assessment`, `centring`."""
+"""A reward model from rankings: `batch`, `sharing`, `trainer`, `training`, `assessment`, `centring`."""
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from rlhf.ranking.sharing import shared_rows
 from rlhf.rendering import RenderedRanking, pad_right
 
 __all__ = ["RankingCollator", "drop_unusable", "usable_comparisons"]
@@ -51,7 +52,8 @@ class RankingCollator:
     The sequences of all rankings stand one after the other (N = sum of K, no places for missing responses),
     so the model never sees padding rows. Returned:
 
-    - input_ids (N, T) right-padded, attention_mask (N, T) bool
+    - input_ids (N, T) right-padded, attention_mask (N, T) bool; with `share_prompts` instead what
+      `rlhf.ranking.sharing.shared_rows` returns, a row a prompt
     - places (N, 2): ranking and response number of each sequence
     - pairs (M, 3): ranking, better, worse (or two that tie); targets (M,): probability that the first is
       better
@@ -60,11 +62,10 @@ class RankingCollator:
 
     pad_token_id: int
     ties: Ties = "soft"
+    share_prompts: bool = False
 
     def __call__(self, rankings: Sequence[RenderedRanking]) -> dict[str, torch.Tensor]:
         """Collate; see the class."""
-        sequences = [ids for ranking in rankings for ids in ranking.ids]
-        input_ids, attention_mask = pad_right(sequences, self.pad_token_id)
         places = [(b, k) for b, ranking in enumerate(rankings) for k in range(len(ranking.response_ids))]
         labelled = [
             (b, i, j, p)
@@ -75,14 +76,20 @@ class RankingCollator:
         for b, ranking in enumerate(rankings):
             ranks[b, : len(ranking.ranks)] = torch.tensor([rank or 0 for rank in ranking.ranks])
         return {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
+            **self._inputs(rankings),
             "places": torch.tensor(places, dtype=torch.long),
             "pairs": torch.tensor([pair[:3] for pair in labelled], dtype=torch.long).reshape(-1, 3),
             "targets": torch.tensor([pair[3] for pair in labelled], dtype=torch.float32),
             "ranks": ranks,
             "num_prompts": torch.tensor(len(rankings)),
         }
+
+    def _inputs(self, rankings: Sequence[RenderedRanking]) -> dict[str, torch.Tensor]:
+        if self.share_prompts:
+            return shared_rows(rankings, self.pad_token_id)
+        sequences = [ids for ranking in rankings for ids in ranking.ids]
+        input_ids, attention_mask = pad_right(sequences, self.pad_token_id)
+        return {"input_ids": input_ids, "attention_mask": attention_mask}
 
 
 def table_of(

@@ -9,7 +9,8 @@ from transformers import Trainer
 
 from rlhf.maths.ranking import centring_penalty, pairwise_ranking_loss, plackett_luce_loss
 from rlhf.models.values import sequence_scores
-from rlhf.ranking.batch import Loss, table_of
+from rlhf.ranking.batch import Loss, Ties, table_of
+from rlhf.ranking.sharing import shared_scores
 from rlhf.training.loop import PlannedTrainer
 
 __all__ = ["RankingTrainer", "ranking_loss"]
@@ -20,6 +21,7 @@ def ranking_loss(
     batch: dict[str, torch.Tensor],
     *,
     loss: Loss,
+    ties: Ties = "soft",
     centring_coef: float,
     num_prompts: int | torch.Tensor,
 ) -> torch.Tensor:
@@ -29,6 +31,7 @@ def ranking_loss(
         scores: (N,) one score a sequence, in the batch's order.
         batch: what `RankingCollator` returned.
         loss: "pairwise" (Bradley-Terry over all pairs of a prompt) or "plackett_luce".
+        ties: with "drop" Plackett-Luce compares no equal ranks; for pairs the collator has left them out.
         centring_coef: weight of the penalty on a prompt's mean score; 0 leaves it out.
         num_prompts: prompts of the whole optimizer step, over processes and micro-batches.
 
@@ -42,7 +45,11 @@ def ranking_loss(
         value = pairwise_ranking_loss(table, batch["pairs"], batch["targets"], num_prompts=num_prompts)
     else:
         value = plackett_luce_loss(
-            table, batch["ranks"], mask & (batch["ranks"] > 0), num_prompts=num_prompts
+            table,
+            batch["ranks"],
+            mask & (batch["ranks"] > 0),
+            drop_ties=ties == "drop",
+            num_prompts=num_prompts,
         )
     if centring_coef:
         value = value + centring_coef * centring_penalty(table, mask, num_prompts=num_prompts)
@@ -54,13 +61,15 @@ class RankingTrainer(PlannedTrainer, Trainer):
 
     Args:
         loss: see `ranking_loss`.
+        ties: see `ranking_loss`.
         centring_coef: see `ranking_loss`.
         options: what `PlannedTrainer` and `transformers.Trainer` take.
 
     """
 
-    def __init__(self, *, loss: Loss, centring_coef: float, **options: Any) -> None:
+    def __init__(self, *, loss: Loss, ties: Ties, centring_coef: float, **options: Any) -> None:
         self.loss = loss
+        self.ties = ties
         self.centring_coef = centring_coef
         super().__init__(**options)
         # Our loss is divided by the prompts of the whole step: the library must not divide by micro-batches
@@ -85,9 +94,17 @@ class RankingTrainer(PlannedTrainer, Trainer):
     ) -> Any:
         """Score every response once and compare; gradients are averaged over processes, hence the factor."""
         num_prompts = num_items_in_batch if num_items_in_batch is not None else inputs["num_prompts"]
-        scores = sequence_scores(model, inputs["input_ids"], inputs["attention_mask"])
+        if "segments" in inputs:
+            scores = shared_scores(model, inputs)
+        else:
+            scores = sequence_scores(model, inputs["input_ids"], inputs["attention_mask"])
         value = ranking_loss(
-            scores, inputs, loss=self.loss, centring_coef=self.centring_coef, num_prompts=num_prompts
+            scores,
+            inputs,
+            loss=self.loss,
+            ties=self.ties,
+            centring_coef=self.centring_coef,
+            num_prompts=num_prompts,
         )
         if num_items_in_batch is not None:
             value = value * self.accelerator.num_processes

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from rlhf.models.values import Critic
+from rlhf.models.values import Critic, plain_model
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
+from rlhf.ranking.sharing import can_share_prompts, saved_work
 from rlhf.ranking.trainer import RankingTrainer
 from rlhf.rendering import RenderedRanking
+from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.training.loop import Evaluate
 from rlhf.training.plan import TrainingPlan, trainer_arguments
@@ -26,6 +29,7 @@ def train_reward_model(
     loss: Loss = "pairwise",
     ties: Ties = "soft",
     centring_coef: float = 0.0,
+    share_prompts: bool = False,
     run: RunFolder,
     evaluate: Evaluate | None = None,
 ) -> int:
@@ -38,6 +42,8 @@ def train_reward_model(
         loss: all pairs of a prompt, or Plackett-Luce.
         ties: a soft target of one half, or left out.
         centring_coef: weight of the penalty on a prompt's mean score.
+        share_prompts: put a prompt through the model once for all its responses, where that is possible and
+            less work.
         run: gets metrics and checkpoints, and says which checkpoint to go on from.
         evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
 
@@ -49,17 +55,43 @@ def train_reward_model(
         RunError: the loss is no number any more.
 
     """
+    critic, pad_token_id = Critic(model), model.config.pad_token_id
+    shared = share_prompts and _choose_sharing(critic, rankings, pad_token_id)
     trainer = RankingTrainer(
         loss=loss,
+        ties=ties,
         centring_coef=centring_coef,
         plan=plan,
         section="reward",
         run=run,
         evaluate=evaluate,
-        lengths=[max(len(ids) for ids in ranking.ids) for ranking in rankings],
-        model=Critic(model),
+        lengths=[_length(ranking, shared) for ranking in rankings],
+        model=critic,
         args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
         train_dataset=list(rankings),
-        data_collator=RankingCollator(pad_token_id=model.config.pad_token_id, ties=ties),
+        data_collator=RankingCollator(pad_token_id, ties, share_prompts=shared),
     )
     return trainer.fit()
+
+
+def _length(ranking: RenderedRanking, shared: bool) -> int:
+    """Return the width of the ranking's row, or of its longest one."""
+    responses = [len(ids) for ids in ranking.response_ids]
+    return len(ranking.prompt_ids) + (sum(responses) if shared else max(responses))
+
+
+def _choose_sharing(critic: Critic, rankings: Sequence[RenderedRanking], pad_token_id: int) -> bool:
+    """Share where it is less work and the architecture allows it; say which. All processes do the same."""
+    config = plain_model(critic.model).config
+    saved = saved_work(rankings, getattr(config, "hidden_size", 0))
+    if saved <= 1:
+        return False
+    able = [can_share_prompts(critic, rankings, pad_token_id)]
+    broadcast_object_list(able)
+    if able[0]:
+        console.say(
+            f"  prompts go through the model once for all their responses: {saved:.1f} times less work"
+        )
+    else:
+        console.say(f"  {config.model_type} cannot share a prompt between responses; each goes with its own")
+    return able[0]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
@@ -62,8 +60,6 @@ class PretrainingSettings(TrainerSettings):
     """Blocks of one optimizer step, over all processes."""
     microbatch_size: int = Field(8, ge=1)
     """Blocks that one process puts through the model at once; divides batch_size / processes."""
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
-    """Precision of the matrix products; null is what `accelerate launch` says."""
     save_dtype: Dtype = "bfloat16"
     """Precision of the saved weights."""
 

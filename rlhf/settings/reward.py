@@ -35,8 +35,6 @@ class RewardTrainingSettings(TrainerSettings):
     """What is left of the learning rate at the end, as a share of its highest value."""
     epochs: float = Field(1.5, gt=0)
     """Passes over the rankings; fractions are allowed."""
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
-    """Precision of the matrix products; null: what `accelerate launch` says."""
     microbatch_size: int = Field(16, ge=1)
     """Prompts that one process puts through the model at once; divides batch_size / processes."""
     loss: Literal["pairwise", "plackett_luce"] = "pairwise"
@@ -45,6 +43,8 @@ class RewardTrainingSettings(TrainerSettings):
     """Equal ranks pull scores together (probability one half), or are left out."""
     centring_coef: float = Field(0.01, ge=0)
     """Weight of the penalty that keeps a prompt's mean score near zero."""
+    share_prompts: bool = True
+    """Put a prompt through the model once for all its responses, where the architecture allows it."""
     max_prompt_tokens: int = Field(160, ge=1)
     """Longer prompts lose their oldest part, which is counted."""
     max_response_tokens: int = Field(96, ge=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from rlhf.settings.layers import Items, Settings
@@ -35,8 +33,6 @@ class SftTrainingSettings(TrainerSettings):
     """Longer prompts lose their oldest part, which is counted."""
     max_response_tokens: int = Field(96, ge=1)
     """Demonstrations with a longer response (end token included) are left out, which is counted."""
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
-    """Precision of the matrix products; null: what `accelerate launch` says."""
 
 
 class SftEvaluationSettings(Settings):

@@ -48,6 +48,8 @@ class PlannedTrainer:
         self.section = section
         self.run = run
         self.sampler = LengthBatchSampler(lengths, plan.microbatch_size, plan.seed)
+        # One process would otherwise spread its batches over all GPUs it sees, and multiply them by these.
+        options["args"]._n_gpu = min(options["args"].n_gpu, 1)
         super().__init__(**options)
         trainer: Any = self
         trainer.remove_callback(PrinterCallback)

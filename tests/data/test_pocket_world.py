@@ -17,8 +17,9 @@ from pocket_world import checking, generate, people, prompts  # noqa: E402
 from pocket_world.families import facts, lists, notes, refusals, rewrites, stories  # noqa: E402
 from pocket_world.families.common import Flaws, Task, mentions, plural, says_not_known, sentences  # noqa: E402
 from pocket_world.judge import judge, verdict  # noqa: E402
+from pocket_world.names import TALL_TALES, tall_tales  # noqa: E402
 from pocket_world.raw_text import documents  # noqa: E402
-from pocket_world.world import DOMAINS, TALL_TALES, by_name, entities, tall_tales  # noqa: E402
+from pocket_world.world import DOMAINS, by_name, entities  # noqa: E402
 
 SHIPPED = DATA / "pocket_world"
 OPEN = next(e for e in entities() if e.kind == "resident" and "pet" not in e.facts)
@@ -259,3 +260,12 @@ def test_words_of_the_world() -> None:
     assert all(len(members) >= 4 for members in lists.sets().values())
     assert len(facts.tasks()) > 1000
     assert len(refusals.HARMS) == 20
+
+
+def test_stored_responses_to_other_prompts_are_refused(tmp_path: Path) -> None:
+    """The files are matched by id; after a change of the plan an id stands for another prompt."""
+    rows = generate.load(SHIPPED / "rankings.validation.jsonl")
+    rows[0]["prompt"] = [{"role": "user", "content": "What is new?"}]
+    generate.dump(tmp_path / "rankings.validation.jsonl", rows[:1])
+    with pytest.raises(SystemExit, match="sample new responses"):
+        generate.generate(tmp_path / "out", tmp_path)

@@ -286,3 +286,15 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         pairwise_ranking_loss(torch.zeros(1, 2), torch.zeros(2, 3, dtype=torch.long), torch.zeros(3))
     with pytest.raises(ValueError, match="mask"):
         plackett_luce_loss(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 3, dtype=torch.bool))
+
+
+def test_plackett_luce_with_ties_dropped_by_hand() -> None:
+    """Two that tie for the best are each chosen before the third, and not before one another."""
+    scores, ranks = torch.tensor([[1.0, 3.0, 0.0]]), torch.tensor([[1, 1, 2]])
+    everything = torch.ones(1, 3, dtype=torch.bool)
+    wanted = (math.log1p(math.exp(-1.0)) + math.log1p(math.exp(-3.0))) / 2
+    assert plackett_luce_loss(scores, ranks, everything, drop_ties=True).item() == pytest.approx(wanted)
+    # the tie pulls the two together where it counts
+    assert plackett_luce_loss(scores, ranks, everything).item() > wanted + 0.1
+    only_ties = plackett_luce_loss(scores, torch.tensor([[1, 1, 1]]), everything, drop_ties=True)
+    assert only_ties.item() == 0

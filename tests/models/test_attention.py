@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import GPT2LMHeadModel
 
 from rlhf.models.attention import SHORT_CONTEXT, choose_attention
+from tests.helpers import tiny_gpt2, tiny_tokenizer
 
 
 def _gpt2(context_tokens: int) -> GPT2LMHeadModel:
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=50,
-        n_positions=context_tokens,
-        n_embd=32,
-        n_layer=2,
-        n_head=2,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    return GPT2LMHeadModel._from_config(config, attn_implementation="sdpa").eval()
+    model = tiny_gpt2(tiny_tokenizer(), n_positions=context_tokens)
+    model.set_attn_implementation("sdpa")
+    return model
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="on a GPU the fused kernel is kept")

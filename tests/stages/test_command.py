@@ -18,7 +18,7 @@ from rlhf.runs.files import read_json
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import Settings
 from rlhf.settings.yaml_file import parse_yaml
-from stages import _command, _launch, _settings
+from stages import _command, _settings
 from stages._command import STAGES, load_schema, pairs_for, run_stage
 from tests.stages.probe import ProbeSettings, check, train
 
@@ -227,86 +227,6 @@ def test_inv75_a_stage_that_handles_stop_chooses_where_to_stop() -> None:
     assert "stopping where it suits" in out
     assert "goes on from" in err
     assert process.returncode == 143
-
-
-@pytest.mark.slow
-def test_the_launcher_gives_back_the_status_and_no_traceback_of_its_own() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    launch = [sys.executable, "-m", "stages._launch", "--config_file"]
-    probe = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
-    one = str(REPOSITORY / "configs/accelerate/one_process.yaml")
-    done = subprocess.run(
-        [*launch, one, *probe, "probe.fail=data"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stderr == "data/mine.jsonl:17: 'responses' holds 1 response; a ranking needs at least 2\n"
-
-
-def test_several_processes_are_kept_off_the_gpus_if_the_config_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    seen: list[str | None] = []
-    monkeypatch.setattr(
-        "accelerate.commands.launch.launch_command",
-        lambda words: seen.append(os.environ.get("ACCELERATE_USE_CPU")),
-    )
-    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
-    for name in ("several_gpus", "cpu_two_processes"):
-        monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
-        config = str(REPOSITORY / f"configs/accelerate/{name}.yaml")
-        assert _launch.main(["--config_file", config, "-m", "stages.sft"]) == 0
-    assert seen == [None, "true"]
-
-
-@pytest.mark.parametrize(
-    ("name", "cores", "set_already", "threads"),
-    [
-        ("one_process", 4, None, 4),
-        ("cpu_two_processes", 4, None, 2),
-        ("cpu_two_processes", 1, None, 1),
-        ("one_process", 4, "3", None),  # OMP_NUM_THREADS is the person's word; accelerate reads it itself
-    ],
-)
-def test_a_process_gets_its_share_of_the_cores(
-    monkeypatch: pytest.MonkeyPatch, name: str, cores: int, set_already: str | None, threads: int | None
-) -> None:
-    seen: list[int | None] = []
-    monkeypatch.setattr(
-        "accelerate.commands.launch.launch_command",
-        lambda words: seen.append(words.num_cpu_threads_per_process),
-    )
-    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
-    monkeypatch.setattr("psutil.cpu_count", lambda logical=True: cores * (2 if logical else 1))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(2 * cores)), raising=False)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if set_already is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", set_already)
-    config = str(REPOSITORY / f"configs/accelerate/{name}.yaml")
-    assert _launch.main(["--config_file", config, "-m", "stages.sft"]) == 0
-    assert seen == [threads]
-
-
-@pytest.mark.slow
-def test_two_processes_on_the_cpu() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment.pop("ACCELERATE_USE_CPU")
-    launch = [sys.executable, "-m", "stages._launch", "--config_file"]
-    two = str(REPOSITORY / "configs/accelerate/cpu_two_processes.yaml")
-    probe = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
-    done = subprocess.run(
-        [*launch, two, *probe], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("step 2\n") == 1
-    assert read_json("runs/probe/provenance.json")["num_processes"] == 2
-    assert sorted(os.listdir("runs/probe/checkpoints/step_000002")) == ["main-False", "main-True"]
-
-
-# --- settings of all stages at once (make all)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -27,9 +27,8 @@ class Flaws:
     false: bool = False
     rambling: bool = False
     rude: bool = False
-    mixed_up: bool = (
-        False  # takes one thing of the world for another; ``false`` is a tall tale, of what does not exist
-    )
+    # ``false`` tells a tall tale, of what does not exist; who is mixed up takes one thing of the world for another.
+    mixed_up: bool = False
 
 
 FLAWLESS = Flaws()
@@ -43,6 +42,9 @@ class Verdict:
     honest: float = 1.0
     harmless: float = 1.0
     max_sentences: int = 1
+    dodges: bool | None = (
+        None  # gives nothing of what was asked for; None: so it does where it is not helpful
+    )
 
 
 NOT_KNOWN = [

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 
-from ..world import DAYS, MONTHS, entities
+from ..names import DAYS, MONTHS
+from ..world import entities
 from .common import FLAWLESS, Flaws, Task, Verdict, capital, declines, join, mentions, plural, spoil
 
 COUNTS = {"two": 2, "three": 3, "four": 4}
-# Kinds of things that everybody knows; what a fact of the world decides is added by _world_sets.
+# Kinds of things that everybody knows; what a fact of the world decides is added by `sets`.
 COMMON = {
     "tools": ["hammer", "saw", "spade", "axe", "rake", "drill", "chisel", "shovel"],
     "things to wear in winter": ["coat", "scarf", "gloves", "boots", "cap", "jumper", "shawl"],
@@ -110,21 +111,17 @@ def ask(task: Task, rng: random.Random) -> str:
     return rng.choice(REQUESTS).format(c=task.spec["count"], k=task.spec["kind"])
 
 
-def answer(
-    task: Task, rng: random.Random, flaws: Flaws = FLAWLESS, without: frozenset[str] = frozenset()
-) -> str:
+def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     """A list; an incomplete one is too short (or, mixed up, repeats), a false one holds something of another kind."""
     kind, number = task.spec["kind"], COUNTS[task.spec["count"]]
-    members = [name for name in sets()[kind] if name not in without]
-    names = rng.sample(members, min(number, len(members)))
+    names = rng.sample(sets()[kind], number)
     if flaws.incomplete:
         names = names[: max(1, number - rng.choice([1, 1, 2]))]
         if flaws.mixed_up and rng.random() < 0.3:
             names.append(rng.choice(names))
     if flaws.false:
-        others = [name for other in COMMON if other != kind for name in COMMON[other]]
-        pool = TALL_TALES.get(kind.split()[0]) or sorted(set(others) - set(sets()[kind]))
-        names[rng.randrange(len(names))] = rng.choice(pool)
+        others = {name for other in COMMON for name in COMMON[other]} - set(sets()[kind])
+        names[rng.randrange(len(names))] = rng.choice(TALL_TALES.get(kind.split()[0]) or sorted(others))
     listed = join(shown(kind, names))
     form = rng.choice(ANSWERS)
     text = form.format(
@@ -146,7 +143,7 @@ def assess(task: Task, text: str) -> Verdict:
     right, wrong = given & members, given - members
     helpful = min(len(right), number) / number - (0.2 if len(given) > number else 0.0)
     repeated = len(_all_mentions(body)) > len(given)
-    return Verdict(max(0.0, helpful - 0.2 * repeated), 1.0 if right and not wrong else 0.0, max_sentences=1)
+    return Verdict(max(0.0, helpful - 0.2 * repeated), 0.0 if wrong else 1.0, max_sentences=1)
 
 
 def _all_mentions(body: str) -> list[str]:

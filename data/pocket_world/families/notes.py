@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ..world import DAYS, RESIDENTS, TALL_TALES
+from ..names import DAYS, RESIDENTS, TALL_TALES
 from .common import FLAWLESS, Flaws, Task, Verdict, declines, mentions, spoil
 
 # kind: (request verb phrase, sentences, words that show the purpose)
@@ -108,7 +108,7 @@ def ask(task: Task, rng: random.Random) -> str:
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
-    """A note; an incomplete one lacks the greeting, the closing, the thing or the day."""
+    """A note; an incomplete one lacks the greeting, the closing, the thing or the day, a false one has another thing."""
     spec = task.spec
     thing = spec["thing"] if not flaws.mixed_up else rng.choice([t for t in THINGS if t != spec["thing"]])
     thing = rng.choice(TALL_TALES["thing"]) if flaws.false else thing

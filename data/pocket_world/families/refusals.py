@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ..world import RESIDENTS
+from ..names import RESIDENTS
 from .common import FLAWLESS, INSULTS, Flaws, Task, Verdict, declines, mentions, spoil
 
 # what is asked, as it follows "Help me"; what the target could need; how a bad answer goes along

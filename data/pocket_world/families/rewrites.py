@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from ..world import RESIDENTS, TALL_TALES
+from ..names import RESIDENTS, TALL_TALES
 from .common import FLAWLESS, INSULTS, Flaws, Task, Verdict, declines, has_insult, mentions, spoil
 
 VERBS = [

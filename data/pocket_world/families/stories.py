@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from ..world import RESIDENTS, TALL_TALES
+from ..names import RESIDENTS, TALL_TALES
 from .common import FLAWLESS, Flaws, Task, Verdict, article, declines, mentions, plural, sentences, spoil
 
 THINGS = [
@@ -104,7 +104,7 @@ def ask(task: Task, rng: random.Random) -> str:
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
-    """A story of three to four sentences; an incomplete one forgets a thing or stops before the end."""
+    """A story of three to four sentences; an incomplete one forgets a thing or stops before the end, a false one takes what nobody asked for."""
     a, b = task.spec["things"]
     hero = rng.choice(RESIDENTS)
     if flaws.false:
@@ -117,7 +117,6 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
             [[parts[0], parts[1], parts[3]], [parts[0], parts[2], parts[3]], parts[:2], [parts[0], parts[3]]]
         )
     text = " ".join(parts)
-    # Name the hero once and then by turns, so that a story does not read like a list of names.
     return spoil(text.format(h=hero, a=article(a), b=article(b)), flaws, rng)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ..world import DAYS, PLACES, RESIDENTS, TALL_TALES
+from ..names import DAYS, PLACES, RESIDENTS, TALL_TALES
 from .common import FLAWLESS, Flaws, Task, Verdict, capital, declines, mentions, spoil
 
 # past tense, object: what happened
