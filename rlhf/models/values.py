@@ -46,10 +46,6 @@ class Critic(nn.Module):
         """Recompute activations in the backward pass instead of keeping them; what trainers call."""
         self.model.activation_checkpointing_enable(**options)
 
-    def gradient_checkpointing_enable(self, **options: Any) -> None:
-        """Do the same under the name that transformers had for it until 5.20."""
-        self.model.gradient_checkpointing_enable(**options)
-
 
 def load_critic(path: str, *, setting: str = "critic.path", **options: Any) -> Critic:
     """Load a critic from a reward model's folder; a value model of its own, never shared with the judge."""
