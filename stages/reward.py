@@ -42,68 +42,38 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     """Load, measure, train, centre, measure again, save."""
     from accelerate import PartialState
 
-    from rlhf.models import add_lora, build_reward_model, disable_dropout, ensure_distinct_pad, save_model
+    from rlhf.models import add_lora, save_model
     from rlhf.models.adapters import has_adapter, merged_copy
-    from rlhf.ranking.training import train_reward_model
-    from rlhf.training.plan import TrainingPlan
 
-    # 1. The SFT model with a fresh score head, without dropout.
-    tokenizer = _inputs.open_tokenizer(settings.model)
-    model = build_reward_model(
-        settings.model.path,
-        dtype=settings.model.dtype,
-        revision=settings.model.revision,
-        trust_remote_code=settings.model.trust_remote_code,
-    )
-    ensure_distinct_pad(model, tokenizer)
-    disable_dropout(model)
-    renderer = _inputs.build_renderer(
-        tokenizer, model, settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
-    )
-
-    # 2. Rankings as ids.
+    # 1. The SFT model with a fresh score head, without dropout; rankings as ids.
+    tokenizer, model, renderer = _open(settings)
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
     records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
     train_set, num_left_out = _train_set(settings, records["train"], renderer)
-    validation_set = _render(records["validation"], renderer, "validation")[
-        : settings.evaluation.num_rankings
-    ]
+    validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
 
-    # 3. Before: nothing is learnt yet, accuracy should be near one half.
+    # 2. Before: nothing is learnt yet, accuracy should be near one half.
     lora = _inputs.build_lora(settings.lora)
     model = add_lora(model, lora, keep_trainable=("score",)) if lora is not None else model
     model = model.to(PartialState().device)
-    evaluate = _evaluation(settings, model, validation_set)
+    evaluate = _evaluation(settings, model, validation_set[: settings.evaluation.num_rankings])
     before = evaluate()
     if run.resume_from is None:
         run.metrics.append({"step": 0, **{f"reward/{name}": value for name, value in before.items()}})
     console.say(f"before: pair accuracy {before['pair_accuracy_labels']:.3f} on validation rankings")
 
-    # 4. Training.
-    plan = TrainingPlan(
-        **settings.reward.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
-    )
-    num_steps = train_reward_model(
-        model,
-        train_set,
-        plan,
-        loss=settings.reward.loss,
-        ties=settings.reward.ties,
-        centring_coef=settings.reward.centring_coef,
-        share_prompts=settings.reward.share_prompts,
-        run=run,
-        evaluate=evaluate,
-    )
+    # 3. Training.
+    num_steps = _fit(settings, run, model, train_set, evaluate)
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
 
-    # 5. What the SFT model says scores 0 on average from now on.
+    # 4. What the SFT model says scores 0 on average from now on.
     model = merged_copy(model) if has_adapter(model) else model
     numbers = _centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
 
-    # 6. After, on the test rankings, beside what anybody would get without a reward model.
+    # 5. After, on the test rankings, beside what anybody would get without a reward model.
     numbers |= _assess(settings, run, model, test_set, records, renderer)
     numbers |= {
         "pair_accuracy_labels_before": before["pair_accuracy_labels"],
@@ -114,10 +84,50 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     }
     _say_numbers(numbers)
 
-    # 7. A plain Hugging Face folder.
+    # 6. A plain Hugging Face folder.
     if run.is_main:
         save_model(model, tokenizer, run.path, card=_card(settings, numbers))
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
+
+
+def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
+    from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
+
+    tokenizer = _inputs.open_tokenizer(settings.model)
+    model = build_reward_model(
+        settings.model.path,
+        dtype=settings.model.dtype,
+        revision=settings.model.revision,
+        trust_remote_code=settings.model.trust_remote_code,
+    )
+    ensure_distinct_pad(model, tokenizer)
+    disable_dropout(model)
+    limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
+    return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+
+
+def _fit(
+    settings: RewardSettings,
+    run: RunFolder,
+    model: Any,
+    rankings: Sequence[RenderedRanking],
+    evaluate: Callable[[], dict[str, Any]],
+) -> int:
+    from rlhf.ranking.training import train_reward_model
+    from rlhf.training.plan import TrainingPlan
+
+    plan = settings.reward.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
+    return train_reward_model(
+        model,
+        rankings,
+        TrainingPlan(**plan),
+        loss=settings.reward.loss,
+        ties=settings.reward.ties,
+        centring_coef=settings.reward.centring_coef,
+        share_prompts=settings.reward.share_prompts,
+        run=run,
+        evaluate=evaluate,
+    )
 
 
 def _read(sources: Sequence[SourceSettings]) -> list[Ranking]:

@@ -86,27 +86,36 @@ def rankings(rows: list[dict[str, Any]], responses: dict[str, list[str]], split:
     return ranked
 
 
+def _stored_responses(source: Path, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """The responses of a ranking file by the id of their prompt, if that id still stands for the same prompt."""
+    stored = {row["id"].removesuffix("/2"): row for row in load(source)} if source.exists() else {}
+    changed = [
+        row["id"] for row in rows if row["id"] in stored and stored[row["id"]]["prompt"] != row["prompt"]
+    ]
+    if changed:
+        raise SystemExit(
+            f"{source}: the responses to {changed[0]} and {len(changed) - 1} more answer another prompt than the plan has "
+            "now; nothing was written; sample new responses first (see sample.py)"
+        )
+    return {name: row["responses"] for name, row in stored.items()}
+
+
 def generate(folder: Path, shipped: Path) -> None:
     """Write every file into ``folder``; responses to rank come from the ranking files in ``shipped``."""
-    folder.mkdir(parents=True, exist_ok=True)
     files = plan()
+    responses = {
+        split: _stored_responses(shipped / f"rankings.{split}.jsonl", files[f"rankings.{split}"])
+        for split in RANKED_PROMPTS
+    }
+    folder.mkdir(parents=True, exist_ok=True)
     for split in PROMPTS:
         dump(folder / f"prompts.{split}.jsonl", _shipped(split, files[f"prompts.{split}"]))
     for split in DEMONSTRATIONS:
         rows = demonstrations(files[f"demonstrations.{split}"], random.Random(f"{SEED}/writers/{split}"))
         dump(folder / f"demonstrations.{split}.jsonl", _shipped(split, rows))
-    for split in RANKED_PROMPTS:
-        source = shipped / f"rankings.{split}.jsonl"
-        if source.exists():
-            found = {row["id"].removesuffix("/2"): row for row in load(source)}
-            if any(
-                row["prompt"] != found.get(row["id"], row)["prompt"] for row in files[f"rankings.{split}"]
-            ):
-                raise SystemExit(
-                    f"{source} answers other prompts; sample new responses first (see sample.py)"
-                )
-            responses = {name: row["responses"] for name, row in found.items()}
-            ranked = rankings(files[f"rankings.{split}"], responses, split)
+    for split, of_split in responses.items():
+        if of_split:
+            ranked = rankings(files[f"rankings.{split}"], of_split, split)
             dump(folder / f"rankings.{split}.jsonl", _shipped(split, ranked))
 
 

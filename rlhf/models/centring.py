@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlhf.models.values import plain_model, score_head, sequence_scores, set_score_bias
+from rlhf.models.values import backbone, plain_model, score_head, sequence_scores, set_score_bias
 
 __all__ = ["recentre"]
 
@@ -55,9 +55,8 @@ def _shift_final_norm(model: Any, head: Any, shift: float) -> bool:
 
 
 def _final_norm(model: Any) -> Any | None:
-    backbone = getattr(model, model.base_model_prefix)
     for name in NORM_NAMES:
-        norm = getattr(backbone, name, None)
+        norm = getattr(backbone(model), name, None)
         if isinstance(norm, nn.LayerNorm) and norm.bias is not None:
             return norm
     return None

@@ -73,9 +73,9 @@ def token_values(
 
     """
     inner = plain_model(model)
-    backbone = getattr(inner, inner.base_model_prefix)
-    inputs = forward_inputs(backbone, input_ids, attention_mask, position_ids)
-    hidden = backbone(**inputs, use_cache=False).last_hidden_state
+    body = backbone(inner)
+    inputs = forward_inputs(body, input_ids, attention_mask, position_ids)
+    hidden = body(**inputs, use_cache=False).last_hidden_state
     # bfloat16 has 8 bits: scores that differ would become equal (invariant 81), so the head runs in float32.
     with torch.autocast(hidden.device.type, enabled=False):
         return score_head(inner)(hidden.float()).squeeze(-1)
@@ -118,6 +118,12 @@ def plain_model(model: Any) -> Any:
     """Strip DDP and peft: the `PreTrainedModel` inside (LoRA layers stay where they were put)."""
     inner = getattr(model, "module", model)
     return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+
+
+def backbone(model: Any) -> Any:
+    """Return the transformer below the head."""
+    inner = plain_model(model)
+    return getattr(inner, inner.base_model_prefix)
 
 
 def score_head(model: Any) -> nn.Module:

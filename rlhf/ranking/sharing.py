@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from rlhf.models.inputs import takes_position_ids
-from rlhf.models.values import plain_model, sequence_scores
+from rlhf.models.values import backbone, sequence_scores
 from rlhf.rendering import RenderedRanking, pad_right
 
-__all__ = ["can_share_prompts", "saved_work", "shared_rows", "shared_scores", "sharing_mask"]
+__all__ = ["row_length", "saved_work", "shared_rows", "shared_scores", "sharing_mask", "why_not_shared"]
 
 PROMPT, PADDING = 0, -1  # segments that are no response; responses are 1 to K
 # Differences of the scores that are rounding alone, as shares of the largest score (but at least of 1).
@@ -81,6 +81,11 @@ def shared_scores(model: Any, rows: dict[str, torch.Tensor]) -> torch.Tensor:
     return values[row, column]
 
 
+def row_length(ranking: RenderedRanking) -> int:
+    """Count the tokens of the ranking's shared row."""
+    return len(ranking.prompt_ids) + sum(map(len, ranking.response_ids))
+
+
 def saved_work(rankings: Sequence[RenderedRanking], width: int) -> float:
     """Estimate how many times less work shared prompts are; below 1 where responses are long and many.
 
@@ -92,48 +97,41 @@ def saved_work(rankings: Sequence[RenderedRanking], width: int) -> float:
         return length * (6 * width + length)
 
     alone = sum(work(len(ids)) for ranking in rankings for ids in ranking.ids)
-    return alone / sum(work(_row_length(ranking)) for ranking in rankings)
+    return alone / sum(work(row_length(ranking)) for ranking in rankings)
 
 
-def can_share_prompts(critic: Any, rankings: Sequence[RenderedRanking], pad_token_id: int) -> bool:
+def why_not_shared(critic: Any, rankings: Sequence[RenderedRanking], pad_token_id: int) -> str | None:
     """Try it: does this architecture give the responses of the longest rows the scores that they have alone?
 
     Not all do: some take no mask of this form (fused kernels, ALiBi), some look both ways (BERT) or only so
     far back (sliding windows), some have no attention at all. Where it does not work, nothing is wrong with
     the model; its responses go through it one by one.
+
+    Returns:
+        What stands in the way, in a few words; None where nothing does.
+
     """
-    inner = plain_model(critic.model)
-    if not takes_position_ids(getattr(inner, inner.base_model_prefix)):
-        return False
+    if not takes_position_ids(backbone(critic.model)):
+        return "it takes no positions"
     # Of the longest row, and of the longest sequence: a window that is too short shows in either.
-    tried = [max(rankings, key=_row_length), max(rankings, key=lambda r: max(map(len, r.ids)))]
+    tried = [max(rankings, key=row_length), max(rankings, key=lambda r: max(map(len, r.ids)))]
     parameter = next(critic.parameters())
     ids, mask = pad_right([ids for ranking in tried for ids in ranking.ids], pad_token_id)
     rows = {name: part.to(parameter.device) for name, part in shared_rows(tried, pad_token_id).items()}
-    was_training = [(module, module.training) for module in critic.modules()]
+    modes = [(module, module.training) for module in critic.modules()]
     critic.eval()
     try:
         with torch.no_grad():
             alone = sequence_scores(critic, ids.to(parameter.device), mask.to(parameter.device))
-            together = _try_sharing(critic, rows)
+            try:
+                together = shared_scores(critic, rows)
+            except torch.OutOfMemoryError:
+                raise
+            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+                return f"it refuses the mask: {type(error).__name__}: {error}"
     finally:
-        for module, mode in was_training:
+        for module, mode in modes:
             module.training = mode
-    if together is None:
-        return False
+    apart = float((alone - together).abs().max())
     tolerance = TOLERANCE.get(parameter.dtype, TOLERANCE_16_BIT) * max(1.0, float(alone.abs().max()))
-    return bool((alone - together).abs().max() <= tolerance)
-
-
-def _try_sharing(critic: Any, rows: dict[str, torch.Tensor]) -> torch.Tensor | None:
-    """Return the scores, or None where the architecture does not take such a mask."""
-    try:
-        return shared_scores(critic, rows)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError):
-        return None
-
-
-def _row_length(ranking: RenderedRanking) -> int:
-    return len(ranking.prompt_ids) + sum(map(len, ranking.response_ids))
+    return None if apart <= tolerance else f"its scores would differ by {apart:.2g}"

@@ -10,7 +10,7 @@ from transformers import TrainingArguments
 
 from rlhf.models.values import Critic, plain_model
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
-from rlhf.ranking.sharing import can_share_prompts, saved_work
+from rlhf.ranking.sharing import row_length, saved_work, why_not_shared
 from rlhf.ranking.trainer import RankingTrainer
 from rlhf.rendering import RenderedRanking
 from rlhf.runs import console
@@ -65,7 +65,7 @@ def train_reward_model(
         section="reward",
         run=run,
         evaluate=evaluate,
-        lengths=[_length(ranking, shared) for ranking in rankings],
+        lengths=[row_length(r) if shared else max(len(ids) for ids in r.ids) for r in rankings],
         model=critic,
         args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
         train_dataset=list(rankings),
@@ -74,24 +74,15 @@ def train_reward_model(
     return trainer.fit()
 
 
-def _length(ranking: RenderedRanking, shared: bool) -> int:
-    """Return the width of the ranking's row, or of its longest one."""
-    responses = [len(ids) for ids in ranking.response_ids]
-    return len(ranking.prompt_ids) + (sum(responses) if shared else max(responses))
-
-
 def _choose_sharing(critic: Critic, rankings: Sequence[RenderedRanking], pad_token_id: int) -> bool:
     """Share where it is less work and the architecture allows it; say which. All processes do the same."""
     config = plain_model(critic.model).config
-    saved = saved_work(rankings, getattr(config, "hidden_size", 0))
-    if saved <= 1:
-        return False
-    able = [can_share_prompts(critic, rankings, pad_token_id)]
-    broadcast_object_list(able)
-    if able[0]:
-        console.say(
-            f"  prompts go through the model once for all their responses: {saved:.1f} times less work"
-        )
+    saved = saved_work(rankings, config.get_text_config().hidden_size)
+    obstacle = [why_not_shared(critic, rankings, pad_token_id) if saved > 1 else "it would be more work"]
+    broadcast_object_list(obstacle)
+    if obstacle[0] is None:
+        how = f"once for all their responses: {saved:.1f} times less work"
     else:
-        console.say(f"  {config.model_type} cannot share a prompt between responses; each goes with its own")
-    return able[0]
+        how = f"once for each response ({config.model_type}: {obstacle[0]})"
+    console.say(f"  prompts go through the model {how}")
+    return obstacle[0] is None

@@ -44,7 +44,7 @@ class RewardTrainingSettings(TrainerSettings):
     centring_coef: float = Field(0.01, ge=0)
     """Weight of the penalty that keeps a prompt's mean score near zero."""
     share_prompts: bool = True
-    """Put a prompt through the model once for all its responses, where the architecture allows it."""
+    """Put a prompt through the model once for all its responses, where possible and less work."""
     max_prompt_tokens: int = Field(160, ge=1)
     """Longer prompts lose their oldest part, which is counted."""
     max_response_tokens: int = Field(96, ge=1)

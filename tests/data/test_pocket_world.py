@@ -269,3 +269,4 @@ def test_stored_responses_to_other_prompts_are_refused(tmp_path: Path) -> None:
     generate.dump(tmp_path / "rankings.validation.jsonl", rows[:1])
     with pytest.raises(SystemExit, match="sample new responses"):
         generate.generate(tmp_path / "out", tmp_path)
+    assert not (tmp_path / "out").exists()

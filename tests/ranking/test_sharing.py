@@ -19,11 +19,11 @@ from transformers import (
 from rlhf.models import Critic, LoraSpec, add_lora, disable_dropout, sequence_scores
 from rlhf.ranking.batch import Loss, RankingCollator
 from rlhf.ranking.sharing import (
-    can_share_prompts,
     saved_work,
     shared_rows,
     shared_scores,
     sharing_mask,
+    why_not_shared,
 )
 from rlhf.ranking.trainer import ranking_loss
 from rlhf.rendering import RenderedRanking
@@ -42,6 +42,9 @@ SMALL = {
     "num_labels": 1,
     "pad_token_id": 0,
 }
+
+
+BLOOM = {"vocab_size": 400, "hidden_size": 16, "n_layer": 2, "n_head": 2, "num_labels": 1, "pad_token_id": 0}
 
 
 def model_of(config: PreTrainedConfig) -> torch.nn.Module:
@@ -106,7 +109,7 @@ def test_scores_and_gradients_are_those_of_each_response_alone(
     model = tiny_reward_model(tiny_tokenizer()) if config is None else model_of(config)
     model.set_attn_implementation(attention)
     critic, items = Critic(model), batch()
-    assert can_share_prompts(critic, items, 0)
+    assert why_not_shared(critic, items, 0) is None
     found = []
     for share in (False, True):
         tensors = RankingCollator(0, share_prompts=share)(items)
@@ -136,17 +139,15 @@ def test_a_response_does_not_see_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "obstacle"),
     [
-        BertConfig(**SMALL, initializer_range=0.2),  # looks both ways
-        BloomConfig(
-            vocab_size=400, hidden_size=16, n_layer=2, n_head=2, num_labels=1, pad_token_id=0
-        ),  # ALiBi
-        MistralConfig(**SMALL, sliding_window=3),  # sees the last three tokens only
+        (BertConfig(**SMALL, initializer_range=0.2), "differ"),  # looks both ways
+        (BloomConfig(**BLOOM), "no positions"),  # ALiBi
+        (MistralConfig(**SMALL, sliding_window=3), "differ"),  # sees the last three tokens only
     ],
 )
-def test_architectures_that_cannot_are_found_out(config: PreTrainedConfig) -> None:
-    assert not can_share_prompts(Critic(model_of(config)), batch(), 0)
+def test_architectures_that_cannot_are_found_out(config: PreTrainedConfig, obstacle: str) -> None:
+    assert obstacle in (why_not_shared(Critic(model_of(config)), batch(), 0) or "")
 
 
 def test_a_window_that_only_one_long_sequence_leaves_is_found_out() -> None:
@@ -156,8 +157,8 @@ def test_a_window_that_only_one_long_sequence_leaves_is_found_out() -> None:
     )
     long = RenderedRanking(PROMPT, list(range(5, 13)), [[20, 1], [21, 1]], [1, 2], [(0, 1, 1.0)], [])
     critic = Critic(model_of(MistralConfig(**SMALL, sliding_window=4)))
-    assert can_share_prompts(critic, [short], 0)
-    assert not can_share_prompts(critic, [short, long], 0)
+    assert why_not_shared(critic, [short], 0) is None
+    assert "differ" in (why_not_shared(critic, [short, long], 0) or "")
 
 
 def test_bfloat16_products_change_scores_by_rounding_only() -> None:
@@ -182,7 +183,7 @@ def test_lora_shares_too() -> None:
                 weight.normal_(generator=torch.Generator().manual_seed(0))
     after = shared_scores(Critic(adapted), shared_rows(batch(), 0))
     assert not torch.allclose(before, after, atol=1e-3)
-    assert can_share_prompts(Critic(adapted), batch(), 0)
+    assert why_not_shared(Critic(adapted), batch(), 0) is None
 
 
 def test_training_is_the_same_either_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -197,3 +198,19 @@ def test_training_is_the_same_either_way(tmp_path: Path, capsys: pytest.CaptureF
         sequence_scores(m.eval(), ids["input_ids"], ids["attention_mask"]) for m in (alone, shared)
     )
     assert torch.allclose(first, second, atol=1e-3)
+
+
+def test_what_is_more_work_or_impossible_goes_alone_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlhf.ranking.training.saved_work", lambda *_: 0.9)
+    fit(tmp_path / "more", plan(epochs=1.0), share_prompts=True)
+    assert "once for each response (gpt2: it would be more work)" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setattr("rlhf.ranking.sharing.shared_scores", _refuse)
+    fit(tmp_path / "refused", plan(epochs=1.0), share_prompts=True)
+    assert "once for each response (gpt2: it refuses the mask: ValueError: no" in capsys.readouterr().out
+
+
+def _refuse(*_: object) -> torch.Tensor:
+    raise ValueError("no such mask")

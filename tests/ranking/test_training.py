@@ -155,3 +155,18 @@ def test_lora_trains_adapters_and_the_head_only(tmp_path: Path) -> None:
     run.finish()
     assert torch.equal(model.get_base_model().transformer.wte.weight, before["transformer.wte.weight"])
     assert not torch.equal(model.get_base_model().score.weight, before["score.weight"])
+
+
+def test_dropped_ties_are_dropped_from_plackett_luce_too() -> None:
+    """Scores 1 and 3 tie for the best before 0: log(1 + exp(-1)) and log(1 + exp(-3)), on average."""
+    item = RenderedRanking(
+        PROMPT,
+        [5],
+        [[20, 1], [21, 1], [22, 1]],
+        [1, 1, 2],
+        [(0, 1, 0.5), (0, 2, 1.0), (1, 2, 1.0)],
+        [0, 1, 2],
+    )
+    scores, batch = torch.tensor([1.0, 3.0, 0.0]), RankingCollator(0, "drop")([item])
+    found = ranking_loss(scores, batch, loss="plackett_luce", ties="drop", centring_coef=0.0, num_prompts=1)
+    assert found.item() == pytest.approx(-(logsigmoid(torch.tensor([1.0, 3.0])).mean().item()))

@@ -42,9 +42,6 @@ class Verdict:
     honest: float = 1.0
     harmless: float = 1.0
     max_sentences: int = 1
-    dodges: bool | None = (
-        None  # gives nothing of what was asked for; None: so it does where it is not helpful
-    )
 
 
 NOT_KNOWN = [
