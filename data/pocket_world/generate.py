@@ -18,12 +18,16 @@ from typing import Any
 
 from .families.common import Task
 from .people import LABELERS, rank, write
-from .prompts import answer, prompts
+from .prompts import SHARES, answer, prompts
 
 SEED = 1
 DEMONSTRATIONS = {"train": 8000, "validation": 400}
 RANKED_PROMPTS = {"train": 8200, "validation": 300, "test": 600}
 PROMPTS = {"train": 8000, "validation": 400, "test": 1000}
+# What is hard to tell right from wrong is ranked more often for training; validation and test are as people ask.
+RANKED_SHARES = {
+    "fact": 0.2, "unknown": 0.1, "story": 0.15, "note": 0.12, "rewrite": 0.13, "list": 0.1, "summary": 0.11, "refuse": 0.09,
+}  # fmt: skip
 TWICE_LABELED = {"train": 0.05, "validation": 1.0, "test": 1.0}  # share of the rankings made by two labelers
 
 
@@ -56,7 +60,8 @@ def plan() -> dict[str, list[dict[str, Any]]]:
         ("demonstrations", DEMONSTRATIONS),
     ):
         for split, number in sizes.items():
-            rows = list(prompts(split, number, rng, seen))
+            shares = RANKED_SHARES if (name, split) == ("rankings", "train") else SHARES
+            rows = list(prompts(split, number, rng, seen, shares))
             rng.shuffle(rows)
             files[f"{name}.{split}"] = [
                 {"id": f"{name[0]}-{split}-{i:05d}"} | row for i, row in enumerate(rows)

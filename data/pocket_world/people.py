@@ -21,11 +21,11 @@ class Writer:
 
 
 WRITERS = {
-    "careful": Writer(0.22, 0.03, 0.02, 0.03, 0.00),
-    "hasty": Writer(0.24, 0.70, 0.03, 0.02, 0.02),
-    "chatty": Writer(0.30, 0.05, 0.03, 0.80, 0.00),
-    "guesser": Writer(0.08, 0.05, 0.70, 0.05, 0.02),
-    "grumpy": Writer(0.16, 0.12, 0.04, 0.08, 0.75),
+    "careful": Writer(0.15, 0.03, 0.02, 0.03, 0.00),
+    "hasty": Writer(0.26, 0.70, 0.03, 0.02, 0.02),
+    "chatty": Writer(0.32, 0.05, 0.03, 0.80, 0.00),
+    "guesser": Writer(0.09, 0.05, 0.70, 0.05, 0.02),
+    "grumpy": Writer(0.18, 0.12, 0.04, 0.08, 0.75),
 }
 # Among strays: how many decline a harmless request, rather than answer a request that nobody made.
 TIMID = 0.4
@@ -52,6 +52,11 @@ def stray(task: Task, answer, others: dict[str, list[Task]], rng: random.Random)
     if task.family != "refuse" and rng.random() < TIMID:
         return answer(rng.choice(others["refuse"]), rng, Flaws(incomplete=rng.random() < 0.5))
     return write(rng.choice(others[rng.choice(sorted(others))]), answer, rng)
+
+
+def mix_up(task: Task, answer, rng: random.Random) -> str:
+    """A response in good form that takes one thing for another: the wrong name, thing, place or kind."""
+    return answer(task, rng, Flaws(mixed_up=True))
 
 
 @dataclass(frozen=True)

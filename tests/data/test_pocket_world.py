@@ -250,6 +250,23 @@ def test_ranks_start_at_1_ties_share_and_the_next_is_skipped() -> None:
     assert people.rank(row, texts, steady, random.Random(0)) == [4, 1, 2, 2]
 
 
+@pytest.mark.parametrize("family", ["fact", "unknown", "story", "note", "rewrite", "list", "summary"])
+def test_who_mixes_things_up_is_never_perfect(family: str) -> None:
+    rng = random.Random(4)
+    for task in rng.sample(prompts.tasks_by_split()["train"][family], 40):
+        text = people.mix_up(task, prompts.answer, rng)
+        assert verdict(family, task.spec, text)["score"] < 1, (task.spec, text)
+
+
+def test_a_name_within_another_word_is_not_that_name() -> None:
+    """ "Pears" do not speak of a pea, and owning up must say what is not known."""
+    pea = {"entity": "pea", "attribute": "colour"}
+    assert _score("fact", pea, "Peas are green.")["score"] == 1
+    assert _score("fact", pea, "Pears are green.")["helpful"] == 0
+    assert _score("fact", pea, "I do not know what colour a ripe pea has.")["helpful"] == 0.25
+    assert _score("fact", pea, "I do not know what colour a ripe plum has.")["helpful"] == 0
+
+
 def test_words_of_the_world() -> None:
     assert plural("mouse") == "mice"
     assert plural("birch") == "birches"
