@@ -380,7 +380,8 @@ def test_conversation_that_the_template_refuses_is_adapted_and_counted() -> None
     assert renderer.counts == {"joined_turns": 1}
     opening = [{"role": "assistant", "content": "Hello."}, *ASK]
     with pytest.raises(
-        DataError, match=r"the chat template refuses a conversation: Conversation roles must alternate"
+        DataError,
+        match=r"the tokenizer's chat template refuses a conversation: Conversation roles must alternate",
     ):
         renderer.render_prompt(opening)
     # In a batch the others are rendered all the same.

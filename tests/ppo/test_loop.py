@@ -15,7 +15,6 @@ from rlhf.errors import RunError
 from rlhf.ppo import loop
 from rlhf.ppo.checkpoint import (
     best_folder,
-    find_damage,
     load_best,
     load_trained_weights,
     random_states,
@@ -26,6 +25,7 @@ from rlhf.ppo.evaluation import evaluate
 from rlhf.ppo.loop import Habits, train
 from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.jsonl import read_jsonl
+from rlhf.runs.manifest import find_damage
 from tests.ppo.tiny import (
     function_scorer,
     open_run,
@@ -224,7 +224,9 @@ def test_no_whole_checkpoint_is_a_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "one_update", original)
     for folder in find_checkpoints(tmp_path / "ppo"):
         (folder / "optimizers.pt").unlink()
-    with pytest.raises(RunError, match=r"no checkpoint .* is whole; run.resume=false starts anew"):
+    with pytest.raises(
+        RunError, match=r"no checkpoint .* is whole \(step_000001: .*\); run.resume=false starts anew"
+    ):
         run_training(tmp_path / "ppo", recipe)
 
 
