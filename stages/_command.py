@@ -36,6 +36,7 @@ __all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
 STAGES = ("base", "sft", "reward", "ppo", "report")
 USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
 MAIN_SPEAKS_FIRST_SECONDS = 10.0
+_CANNOT_BE_WRITTEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO)
 
 S = TypeVar("S", bound=Settings)
 
@@ -270,7 +271,7 @@ def _environment_mistake(error: BaseException, folder: RunFolder | None) -> str 
     place = folder.path if folder is not None else "."
     if _disk_is_full(error):
         return f"the disk of {place} is full; free some space, then give the same command again"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if isinstance(error, OSError) and error.errno in _CANNOT_BE_WRITTEN:
         return f"{error.filename or place}: {error.strerror}; give a run.root that can be written to"
     if type(error).__name__ == "OutOfMemoryError":
         return f"the accelerator's memory is full ({error}); lower microbatch_size or the lengths in tokens"

@@ -26,15 +26,19 @@ SPLITS = ("train", "validation", "test")
 def check(settings: RewardSettings) -> None:
     """Read the data, load the judge, look for the model."""
     from rlhf.feedback.reading import read_rankings
-    from rlhf.models.loading import check_model_path
-    from rlhf.scoring import load_function
+    from rlhf.functions import load_function
+    from rlhf.models.folders import check_model_path
 
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge)
     for name in SPLITS:
         sources = _inputs.build_sources(getattr(settings.data, name))
-        if sources:
-            _inputs.say_reading(f"data.{name}", read_rankings(sources))
+        if not sources:
+            continue
+        reading = read_rankings(sources)
+        _inputs.say_reading(f"data.{name}", reading)
+        if name == "train":
+            _inputs.check_enough(reading, settings.reward.batch_size, "reward.batch_size")
     check_model_path(settings.model.path)
 
 
@@ -218,6 +222,7 @@ def _assess(
     records: dict[str, list[Ranking]],
     renderer: Renderer,
 ) -> dict[str, Any]:
+    from rlhf.functions import load_function
     from rlhf.ranking.assessment import (
         assess_baselines,
         assess_scores,
@@ -225,7 +230,6 @@ def _assess(
         labeler_agreement,
         score_rankings,
     )
-    from rlhf.scoring import load_function
 
     scores = score_rankings(model, rankings, _sequences_at_once(settings))
     judged = None

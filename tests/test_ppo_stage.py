@@ -265,3 +265,15 @@ def test_inv39_the_reward_model_on_disk_and_in_the_run_is_untouched(tmp_path, wo
     assert run_main(main, lay_over(words, "ppo.num_updates=2")) == 0
     after = load_reward_model(str(tmp_path / "reward")).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(main, lay_over(words, "ppo.rollout_batch_size=64")) == 2
+    found = capsys.readouterr().err
+    assert (
+        "ppo.rollout_batch_size: data.train has 24 records, fewer than one batch of 64; lower ppo.rollout_batch_size"
+        in found
+    )
+    assert not (tmp_path / "ppo" / "provenance.json").exists()

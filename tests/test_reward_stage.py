@@ -155,3 +155,25 @@ def test_user_mistakes_are_one_message(
     kept = [word for word in words if word.partition("=")[0] != key]
     assert run_main(main, [*kept, pair.replace("{root}", str(tmp_path))]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run_main(
+            main,
+            [
+                *(word for word in words if "batch_size" not in word),
+                "reward.batch_size=64",
+                "reward.microbatch_size=4",
+            ],
+        )
+        == 2
+    )
+    found = capsys.readouterr().err
+    assert (
+        "reward.batch_size: data.train has 48 records, fewer than one batch of 64; lower reward.batch_size"
+        in found
+    )
+    assert not (tmp_path / "reward" / "provenance.json").exists()

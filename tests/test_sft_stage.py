@@ -162,3 +162,24 @@ def test_inv25_dropped_and_cut_demonstrations_are_counted(tmp_path: Path, words:
     numbers = summary_of(tmp_path / "sft")
     assert numbers["num_demonstrations"] == 49
     assert numbers["counts"] == {"dropped_responses": 1, "cut_within_turn": 1}
+
+
+def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run_main(
+            main,
+            [
+                *(word for word in words if "batch_size" not in word),
+                "sft.batch_size=64",
+                "sft.microbatch_size=4",
+            ],
+        )
+        == 2
+    )
+    found = capsys.readouterr().err
+    assert (
+        "sft.batch_size: data.train has 48 records, fewer than one batch of 64; lower sft.batch_size" in found
+    )
+    assert not (tmp_path / "sft" / "provenance.json").exists()
