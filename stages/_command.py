@@ -111,6 +111,7 @@ class _Command:
         self.words = words
         self.folder: RunFolder | None = None
         self.resolved: Resolved[Settings] | None = None
+        self.terminated = False  # by SIGTERM; a stage may answer that, or Ctrl-C, with a checkpoint first
         # accelerate launch and torchrun number the processes before any of our code runs.
         self.rank = int(os.environ.get("RANK", "0"))
 
@@ -124,9 +125,8 @@ class _Command:
         except UserError as error:
             return self._end("failed", self._with_place(error), USER_MISTAKE)
         except KeyboardInterrupt as error:
-            asked = isinstance(error, Terminated) or (self.folder is not None and self.folder.stop_requested)
-            status = TERMINATED if asked else INTERRUPTED
-            return self._end("interrupted", self._how_to_go_on(), status)
+            terminated = self.terminated or isinstance(error, Terminated)
+            return self._end("interrupted", self._how_to_go_on(), TERMINATED if terminated else INTERRUPTED)
         except Exception as error:
             message = _environment_mistake(error, self.folder)
             if message is None:
@@ -197,6 +197,7 @@ class _Command:
         return f"{origin}: {error}" if origin != "default" else str(error)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.terminated = True
         if self.folder is not None and self.folder.handles_stop and not self.folder.stop_requested:
             self.folder.stop_requested = True
         else:
@@ -214,6 +215,7 @@ class _Command:
 
     def _end(self, status: str, message: str, code: int) -> int:
         """Say why it ended, once, and note it in the run's folder."""
+        console.close_bars()
         console.send_to(None)
         if self.folder is not None:
             with contextlib.suppress(OSError):  # a full disk; the run counts as unfinished anyway

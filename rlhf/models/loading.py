@@ -285,8 +285,9 @@ def _cannot_load(what: str, path: str, error: Exception, setting: str) -> ModelE
     reason = str(error).strip().splitlines()[0].rstrip(" .:") if str(error).strip() else ""
     if not isinstance(error, (OSError, ValueError, ImportError)):
         reason = f"{type(error).__name__}: {reason}"  # the words alone say little: "'added_tokens'"
+    local = Path(path).expanduser().is_dir()
+    check = "copy the folder again if a file is damaged or missing" if local else "check name and network"
     return ModelError(
-        f"cannot load a {what} from {path!r}: {reason}; if its files are damaged or incomplete copy them "
-        f"again, or set {setting} to another model",
+        f"cannot load a {what} from {path!r}: {reason}; {check}, or set {setting} to another model",
         where=setting,
     )
