@@ -176,6 +176,8 @@ def generated_texts(name: str, seed: int, limit: int | None) -> list[str]:
     generator = load_function(name)
     with failures_named(name):
         texts = list(islice(generator(seed), limit))
+    if not texts:
+        raise RunError(f"{name} gave no text")
     wrong = next((place for place, text in enumerate(texts) if not isinstance(text, str)), None)
     if wrong is not None:
         raise RunError(f"{name} gave {_shown(texts[wrong])} as document {wrong + 1}; a document is text")

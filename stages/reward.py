@@ -28,7 +28,9 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.folders import check_model_path
+    from rlhf.ppo.tracking import check_trackers
 
+    check_trackers(settings.run.trackers)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge)
     for name in SPLITS:
@@ -57,6 +59,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
+    _judge(settings, test_set[:1], renderer)  # a judge that fails does so now, not after the training
 
     # 2. Before: nothing is learnt yet, accuracy should be near one half.
     lora = _inputs.build_lora(settings.lora)
@@ -222,26 +225,31 @@ def _assess(
     records: dict[str, list[Ranking]],
     renderer: Renderer,
 ) -> dict[str, Any]:
-    from rlhf.functions import load_function
     from rlhf.ranking.assessment import (
         assess_baselines,
         assess_scores,
-        judge_rankings,
         labeler_agreement,
         score_rankings,
     )
 
     scores = score_rankings(model, rankings, _sequences_at_once(settings))
-    judged = None
-    if settings.evaluation.judge is not None:
-        judge = load_function(settings.evaluation.judge)
-        judged = judge_rankings(judge, rankings, renderer, settings.evaluation.judge)
+    judged = _judge(settings, rankings, renderer)
     _write_samples(run, rankings, scores, judged, renderer)
     return {
         **assess_scores(scores, rankings, judged),
         **assess_baselines(rankings),
         **labeler_agreement([ranking for of_split in records.values() for ranking in of_split]),
     }
+
+
+def _judge(
+    settings: RewardSettings, rankings: Sequence[RenderedRanking], renderer: Renderer
+) -> list[list[float]] | None:
+    from rlhf.functions import load_function
+    from rlhf.ranking.assessment import judge_rankings
+
+    name = settings.evaluation.judge
+    return None if name is None else judge_rankings(load_function(name), rankings, renderer, name)
 
 
 def _write_samples(

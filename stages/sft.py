@@ -23,7 +23,9 @@ def check(settings: SftSettings) -> None:
     """Read the data and look for the model."""
     from rlhf.feedback.reading import read_demonstrations
     from rlhf.models.folders import check_model_path
+    from rlhf.ppo.tracking import check_trackers
 
+    check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))

@@ -177,3 +177,12 @@ def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_a
         in found
     )
     assert not (tmp_path / "reward" / "provenance.json").exists()
+
+
+def test_a_judge_that_fails_is_found_before_training(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "judge.py").write_text("def judge(prompts, responses):\n    return 1 / 0\n")
+    assert run_main(main, words) == 2
+    assert "judge.py:judge failed with ZeroDivisionError" in capsys.readouterr().err
+    assert not (tmp_path / "reward" / "metrics.jsonl").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,11 @@ def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_a
         "sft.batch_size: data.train has 48 records, fewer than one batch of 64; lower sft.batch_size" in found
     )
     assert not (tmp_path / "sft" / "provenance.json").exists()
+
+
+def test_a_tracker_that_is_not_installed_is_named_at_once(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert importlib.util.find_spec("swanlab") is None
+    assert run_main(main, [*words, "run.trackers=[swanlab]"]) == 2
+    assert "run.trackers: the package of 'swanlab' is not installed" in capsys.readouterr().err

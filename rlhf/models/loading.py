@@ -118,6 +118,10 @@ def load_causal_lm(
         "causal language model",
         setting,
     )
+    if any("SequenceClassification" in name for name in model.config.architectures or []):
+        raise ModelError(
+            f"{path!r} is a reward model, which says nothing; {remedy('sft', setting)}", where=setting
+        )
     if base is not path:
         from peft import PeftModel
 

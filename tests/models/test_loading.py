@@ -163,3 +163,10 @@ def test_inv17_reward_model_pads_with_a_token_that_ends_nothing(pad: str | None)
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     assert model.config.pad_token_id == tokenizer.pad_token_id
     assert model.get_input_embeddings().num_embeddings >= len(tokenizer)
+
+
+def test_reward_model_is_no_policy(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_reward_model(tokenizer), tokenizer, tmp_path)
+    with pytest.raises(ModelError, match=r"policy\.path: .* is a reward model, .*; run `make sft` or set"):
+        load_causal_lm(str(tmp_path), setting="policy.path")
