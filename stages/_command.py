@@ -38,6 +38,15 @@ USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
 MAIN_SPEAKS_FIRST_SECONDS = 10.0
 _CANNOT_BE_WRITTEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO)
 
+# What safetensors and torch report as text.
+_DISK_IS_FULL = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed",
+    "unexpected pos",
+    "iostream error",
+)
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -280,12 +289,12 @@ def _environment_mistake(error: BaseException, folder: RunFolder | None) -> str 
     return None
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    # safetensors and torch report it as text.
-    text = str(error)
-    return any(
-        words in text
-        for words in ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed")
-    )
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Look at the error and at those during which it came: torch fails again while it closes the file."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(error) for words in _DISK_IS_FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -165,7 +165,10 @@ def take_lock(path: Path) -> TextIO | None:
     """
     if fcntl is None:
         return None
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # in a place like /proc, where nothing can be made
+        raise RunError(f"run.output '{path}' cannot be made ({error.strerror}); set run.output") from None
     file = (path / ".lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -320,3 +320,9 @@ def test_a_checkpoint_waits_for_all_processes(path: Path) -> None:
     with run.checkpoint(1):
         calls.append("write")
     assert calls == ["wait", "write", "wait", "wait"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder where nothing can be made")
+def test_a_place_where_no_folder_can_be_made() -> None:
+    with pytest.raises(RunError, match=r"run\.output '/proc/nosuch/ppo' cannot be made"):
+        start(Path("/proc/nosuch/ppo"))

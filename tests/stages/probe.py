@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 
+import torch
+
 from rlhf.errors import DataError, ModelError, RunError
 from rlhf.ppo.interruption import stops_gracefully
 from rlhf.runs import console
@@ -67,6 +69,8 @@ def fail(settings: ProbeSettings) -> None:
     if settings.probe.fail == "disk":
         with open("/dev/full", "w") as file:
             file.write("x" * 100_000)
+    if settings.probe.fail == "checkpoint":
+        torch.save({"weights": torch.zeros(100_000)}, "/dev/full")
     if settings.probe.fail == "weights":
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
 

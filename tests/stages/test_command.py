@@ -99,6 +99,7 @@ def test_dry_run_checks_the_data(capsys: pytest.CaptureFixture[str]) -> None:
         ("model", "model.path 'runs/sft' does not exist; run `make sft` or set model.path"),
         ("user", "step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate"),
         ("disk", "the disk of runs/probe is full; free some space, then give the same command again"),
+        ("checkpoint", "the disk of runs/probe is full; free some space, then give the same command again"),
         ("weights", "the disk of runs/probe is full; free some space, then give the same command again"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.functions import judge_responses
 from rlhf.maths.masked import masked_sum
-from rlhf.rollout import Generation, generate, response_logprobs
+from rlhf.rollout import Generation, respond, response_logprobs
 from rlhf.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -67,11 +67,10 @@ def answer_prompts(
     Returns:
         B answers, and the same as ids.
     """
-    generation = generate(
+    generation = respond(
         model,
-        [renderer.render_prompt(prompt.messages) for prompt in prompts],
-        stop_token_ids=renderer.stop_token_ids,
-        pad_token_id=renderer.pad_token_id,
+        renderer,
+        prompts,
         max_new_tokens=max_response_tokens,
         temperature=temperature,
         seed=seed,
