@@ -1,53 +1,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlhf.errors import RunError
 from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.files import read_json
-from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.yaml_file import read_yaml
-
-CONFIG: dict[str, Any] = {
-    "run": {"seed": 3, "resume": "auto", "trackers": ()},
-    "ppo": {"kl_coef": 0.1, "empty": {}},
-}
-OTHER: dict[str, Any] = {**CONFIG, "ppo": {"kl_coef": 0.2, "empty": {}}}
-
-
-OPEN: list[RunFolder] = []
-
-
-def start(path: Path, config: dict[str, Any] = CONFIG, **options: Any) -> RunFolder:
-    run = RunFolder.open(path, config, **{"stage": "ppo", **options})
-    OPEN.append(run)
-    return run
-
-
-def save(run: RunFolder, step: int) -> None:
-    with run.checkpoint(step) as folder:
-        (folder / "state").write_text(str(step))
-
-
-def kill(run: RunFolder) -> None:
-    """What a kill -9 leaves: the files as they are, closed, and no lock."""
-    run.metrics.close()
-    run.samples.close()
-    if run._lock is not None:
-        run._lock.close()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "runs" / "ppo"
-    while OPEN:
-        kill(OPEN.pop())
+from tests.runs.opening import CONFIG, OTHER, kill, save, start
 
 
 def test_what_a_run_leaves(path: Path, tmp_path: Path) -> None:
@@ -136,51 +99,6 @@ def test_inv73_a_killed_run_goes_on_from_its_last_complete_checkpoint(path: Path
     again.metrics.append({"step": 3})
     assert [row["step"] for row in read_jsonl(path / "metrics.jsonl")] == [1, 2, 3]
     assert read_json(path / "provenance.json")["resumed_from"] == "checkpoints/step_000002"
-
-
-@pytest.mark.parametrize("damage", ["cut", "changed", "missing", "no manifest"])
-def test_a_damaged_checkpoint_is_deleted_and_the_one_before_is_used(
-    path: Path, capsys: pytest.CaptureFixture[str], damage: str
-) -> None:
-    run = start(path)
-    save(run, 1)
-    save(run, 2)
-    kill(run)
-    spoil(find_checkpoints(path)[-1], damage)
-    assert start(path).resume_from == path / "checkpoints" / "step_000001"
-    assert "step_000002 is damaged" in capsys.readouterr().out
-    assert [folder.name for folder in find_checkpoints(path)] == ["step_000001"]
-
-
-def test_no_whole_checkpoint_is_an_error_and_none_is_deleted(path: Path) -> None:
-    run = start(path)
-    save(run, 1)
-    kill(run)
-    spoil(find_checkpoints(path)[-1], "cut")
-    with pytest.raises(
-        RunError, match=r"step_000001: state has 0 bytes, not 1.*run\.resume=false starts anew"
-    ):
-        start(path)
-    assert len(find_checkpoints(path)) == 1
-    assert start(path, resume=False).resume_from is None
-
-
-def test_a_run_with_damaged_provenance_goes_on(path: Path) -> None:
-    run = start(path)
-    save(run, 1)
-    kill(run)
-    (path / "provenance.json").write_text("{")
-    assert start(path).resume_from is not None
-
-
-def spoil(checkpoint: Path, damage: str) -> None:
-    file = checkpoint / ("manifest.json" if damage == "no manifest" else "state")
-    if damage == "cut":
-        os.truncate(file, 0)
-    elif damage == "changed":
-        file.write_text("x")
-    else:
-        file.unlink()
 
 
 def test_seconds_go_on_over_a_resume(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
