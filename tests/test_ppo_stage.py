@@ -207,7 +207,7 @@ def test_trackers_get_the_metrics(tmp_path, words):
         (["scores=[{}]"], "either a model or a function"),
         (["ppo.kl_controller=adaptive"], "needs kl_target"),
         (["ppo.minibatch_size=3"], "rollout_batch_size 8 is not a multiple of minibatch_size 3"),
-        (["ppo.rollout_batch_size=32"], "24 training prompts are fewer than ppo.rollout_batch_size"),
+        (["ppo.rollout_batch_size=32"], "data.train has 24 records, fewer than one batch of 32"),
         (["ppo.kl_coeff=1"], "did you mean ppo.kl_coef"),
         (["run.trackers=[wandb]"], "pip install wandb"),
         (["sampling.max_prompt_tokens=126"], "reads at most 128 tokens"),

@@ -145,7 +145,7 @@ def test_lora_is_saved_merged(tmp_path: Path, words: list[str]) -> None:
         ("model.path={root}/gone/sft", "does not exist; run `make sft`"),
         ("lora={rank: 4, merge: false}", "lora.merge has to be true"),
         ("evaluation.judge={root}/judge.py:nothing", "has no function 'nothing'"),
-        ("reward.batch_size=128", "48 usable elements, fewer than one batch of 128"),
+        ("reward.batch_size=128", "data.train has 48 records, fewer than one batch of 128"),
     ],
 )
 def test_user_mistakes_are_one_message(

@@ -135,7 +135,7 @@ def test_lora_is_merged_or_kept(tmp_path: Path, words: list[str], merge: str) ->
     ("pair", "message"),
     [
         ("model.path=runs/base", "model.path: 'runs/base' does not exist; run `make base` or set model.path"),
-        ("sft.batch_size=64 sft.microbatch_size=64", "48 usable elements, fewer than one batch of 64"),
+        ("sft.batch_size=64 sft.microbatch_size=64", "data.train has 48 records, fewer than one batch of 64"),
         ("sft.microbatch_size=3", "batch_size 8 is not a multiple of microbatch_size 3"),
         ("sft.max_prompt_tokens=120", "128"),
         ("sft.learning_rate=1e30", "loss is nan"),
