@@ -127,6 +127,17 @@ def generate(
     return build_generation(prompts, responses, stop_token_ids, pad_token_id, device_of(model))
 
 
+def respond(model: nn.Module, renderer: Renderer, prompts: Sequence[Prompt], **options: Any) -> Generation:
+    """Render prompts and sample one response for each; `options` are those of `generate`."""
+    return generate(
+        model,
+        [renderer.render_prompt(prompt.messages) for prompt in prompts],
+        stop_token_ids=renderer.stop_token_ids,
+        pad_token_id=renderer.pad_token_id,
+        **options,
+    )
+
+
 def cut_after_stop(ids: Sequence[int], stop_token_ids: Sequence[int]) -> list[int]:
     """Return `ids` up to and including the first stop token; all of them where there is none."""
     stops = set(stop_token_ids)
@@ -235,11 +246,10 @@ def sample_texts(
     """Return one response text for each prompt, sampled at `temperature` (0: the likeliest tokens)."""
     if not prompts:
         return []
-    generation = generate(
+    generation = respond(
         model,
-        [renderer.render_prompt(prompt.messages) for prompt in prompts],
-        stop_token_ids=renderer.stop_token_ids,
-        pad_token_id=renderer.pad_token_id,
+        renderer,
+        prompts,
         max_new_tokens=max_new_tokens,
         temperature=temperature,
         seed=seed,

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import inspect
 import json
-import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from rlhf.errors import RunError, SettingsError
+from rlhf.errors import RunError
+from rlhf.functions import call_with_columns, is_finite_number
 from rlhf.models.values import sequence_scores
 from rlhf.rendering import pad_right
 from rlhf.rollout import Generation, device_of
@@ -27,67 +21,6 @@ if TYPE_CHECKING:
 
     from rlhf.feedback.records import Prompt
     from rlhf.rendering import Renderer
-
-
-def load_function(name: str) -> Callable[..., Any]:
-    """Load a Python function named `file.py:function`.
-
-    A file of a package (an `__init__.py` beside it) is imported as part of that package; a lone file under a
-    name of its own, with its folder importable while it loads, so that it may have helpers beside it. Raises
-    SettingsError saying what is wrong: the form of the name, a missing file, a file that fails to import, a
-    missing function (with the functions that are there).
-    """
-    file, separator, function_name = name.rpartition(":")
-    if not separator or not file.endswith(".py") or not function_name.isidentifier():
-        raise SettingsError(
-            f"'{name}' does not name a function; write file.py:function, e.g. rewards.py:score"
-        )
-    path = Path(file)
-    if not path.is_file():
-        raise SettingsError(f"'{name}': file '{path}' does not exist (looked in {Path.cwd()})")
-    module = _import_file(path.resolve(), name)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        found = sorted(
-            key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_"
-        )
-        raise SettingsError(
-            f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})"
-        )
-    return function
-
-
-def _import_file(path: Path, name: str) -> Any:
-    root, dotted = path.parent, path.stem
-    while (root / "__init__.py").is_file():
-        root, dotted = root.parent, f"{root.name}.{dotted}"
-    sys.path.insert(0, str(root))
-    try:
-        return importlib.import_module(dotted) if "." in dotted else _import_alone(path)
-    except Exception as error:
-        raise SettingsError(
-            f"'{name}': importing {path} failed with {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        sys.path.remove(str(root))
-
-
-def _import_alone(path: Path) -> Any:
-    """Import a file under a name that cannot be confused with an installed module's."""
-    module_name = f"_rlhf_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if module_name in sys.modules:
-        return sys.modules[module_name]
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # dataclasses and pickling in the file look their module up
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[module_name]
-        raise
-    return module
 
 
 class Scorer(Protocol):
@@ -153,17 +86,17 @@ class FunctionScorer:
     """Score by a Python function `f(prompts, responses, **columns) -> list[float]`.
 
     It is given each prompt's messages (a list of role/content dictionaries), each response's text, and the
-    prompts' other columns as lists, row by row. Its exceptions are not caught.
+    prompts' other columns as lists, row by row.
     """
 
     name: str
     function: Callable[..., Any]
 
     def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
-        """Return scores (B,) float32. Raises RunError for a wrong count or a non-finite value."""
+        """Return scores (B,) float32. Raises RunError for a failure, a wrong count or a non-finite value."""
         values = call_with_columns(self.function, prompts, texts, self.name)
         for prompt, value in zip(prompts, values, strict=True):
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
+            if not is_finite_number(value):
                 raise RunError(
                     f"{self.name} gave {value!r} for prompt '{prompt.id}'; a score is a finite number"
                 )
@@ -199,33 +132,6 @@ def score_sequences(model: nn.Module, sequences: Sequence[Sequence[int]], batch_
             part = sequence_scores(model, ids.to(device_of(model)), mask.to(device_of(model)))
             scores[index] = part.float().cpu()
     return scores
-
-
-def call_with_columns(
-    function: Callable[..., Any], prompts: Sequence[Prompt], texts: Sequence[str], name: str
-) -> list[Any]:
-    """Call `function(prompts, responses, **columns)` and check that it returns one value for each response.
-
-    A function without `**columns` is given those columns that it names.
-    """
-    messages = [prompt.as_dicts() for prompt in prompts]
-    columns = prompt_columns(prompts)
-    parameters = inspect.signature(function).parameters.values()
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-        columns = {key: values for key, values in columns.items() if key in {p.name for p in parameters}}
-    values = function(messages, list(texts), **columns)
-    values = values.tolist() if isinstance(values, Tensor) else list(values)
-    if len(values) != len(prompts):
-        raise RunError(
-            f"{name} gave {len(values)} values for {len(prompts)} responses; it must give one for each"
-        )
-    return values
-
-
-def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, list[Any]]:
-    """Return the prompts' extra columns as lists in the prompts' order; None where a prompt lacks one."""
-    names = {name for prompt in prompts for name in prompt.columns} - {"prompts", "responses"}
-    return {name: [prompt.columns.get(name) for prompt in prompts] for name in sorted(names)}
 
 
 def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:

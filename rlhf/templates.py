@@ -85,7 +85,10 @@ def write_conversations(
             add_generation_prompt=generation_prompt,
         )
     except TemplateError as error:
-        raise DataError(f"the chat template refuses a conversation: {error}") from error
+        raise DataError(
+            f"the tokenizer's chat template refuses a conversation: {error}; "
+            "the setting chat_template gives another one"
+        ) from error
     return texts
 
 

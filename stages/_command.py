@@ -36,6 +36,16 @@ __all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
 STAGES = ("base", "sft", "reward", "ppo", "report")
 USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
 MAIN_SPEAKS_FIRST_SECONDS = 10.0
+_CANNOT_BE_WRITTEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO)
+
+# What safetensors and torch report as text.
+_DISK_IS_FULL = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed",
+    "unexpected pos",
+    "iostream error",
+)
 
 S = TypeVar("S", bound=Settings)
 
@@ -110,6 +120,7 @@ class _Command:
         self.words = words
         self.folder: RunFolder | None = None
         self.resolved: Resolved[Settings] | None = None
+        self.terminated = False  # by SIGTERM; a stage may answer that, or Ctrl-C, with a checkpoint first
         # accelerate launch and torchrun number the processes before any of our code runs.
         self.rank = int(os.environ.get("RANK", "0"))
 
@@ -123,9 +134,8 @@ class _Command:
         except UserError as error:
             return self._end("failed", self._with_place(error), USER_MISTAKE)
         except KeyboardInterrupt as error:
-            asked = isinstance(error, Terminated) or (self.folder is not None and self.folder.stop_requested)
-            status = TERMINATED if asked else INTERRUPTED
-            return self._end("interrupted", self._how_to_go_on(), status)
+            terminated = self.terminated or isinstance(error, Terminated)
+            return self._end("interrupted", self._how_to_go_on(), TERMINATED if terminated else INTERRUPTED)
         except Exception as error:
             message = _environment_mistake(error, self.folder)
             if message is None:
@@ -196,6 +206,7 @@ class _Command:
         return f"{origin}: {error}" if origin != "default" else str(error)
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        self.terminated = True
         if self.folder is not None and self.folder.handles_stop and not self.folder.stop_requested:
             self.folder.stop_requested = True
         else:
@@ -213,6 +224,7 @@ class _Command:
 
     def _end(self, status: str, message: str, code: int) -> int:
         """Say why it ended, once, and note it in the run's folder."""
+        console.close_bars()
         console.send_to(None)
         if self.folder is not None:
             with contextlib.suppress(OSError):  # a full disk; the run counts as unfinished anyway
@@ -270,19 +282,19 @@ def _environment_mistake(error: BaseException, folder: RunFolder | None) -> str 
     place = folder.path if folder is not None else "."
     if _disk_is_full(error):
         return f"the disk of {place} is full; free some space, then give the same command again"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if isinstance(error, OSError) and error.errno in _CANNOT_BE_WRITTEN:
         return f"{error.filename or place}: {error.strerror}; give a run.root that can be written to"
     if type(error).__name__ == "OutOfMemoryError":
         return f"the accelerator's memory is full ({error}); lower microbatch_size or the lengths in tokens"
     return None
 
 
-def _disk_is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    # safetensors and torch report it as text.
-    text = str(error)
-    return any(
-        words in text
-        for words in ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed")
-    )
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Look at the error and at those during which it came: torch fails again while it closes the file."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(error) for words in _DISK_IS_FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -73,7 +73,7 @@ class Desk:
         if policy not in self._loaded:
             told = self.policies[policy]
             setting = "base.path" if policy == "base" else f"stages.{policy}"
-            tokenizer = _inputs.open_tokenizer(told)
+            tokenizer = _inputs.open_tokenizer(told, setting)
             model = load_causal_lm(
                 told.path,
                 dtype=told.dtype,

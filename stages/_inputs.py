@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.errors import ModelError
+from rlhf.errors import ModelError, SettingsError
 from rlhf.runs import console
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "build_lora",
     "build_renderer",
     "build_sources",
+    "check_enough",
     "fingerprint_sources",
     "open_tokenizer",
     "say_counts",
@@ -48,35 +49,55 @@ def say_reading(name: str, reading: Reading[Any]) -> None:
         console.say(f"  {line}")
 
 
+def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:
+    """Refuse fewer records than one batch takes while nothing is loaded or moved yet."""
+    num_records = len(reading.records)
+    if num_records < batch_size:
+        raise SettingsError(
+            f"data.train has {num_records:,} records, fewer than one batch of {batch_size:,}; "
+            f"lower {setting} or add data",
+            where=setting,
+        )
+
+
 def say_counts(name: str, renderer: Renderer) -> None:
     """Say what rendering cut, dropped or adapted."""
     for line in renderer.report():
         console.say(f"  {name}: {line}")
 
 
-def open_tokenizer(model: ModelSettings) -> Any:
-    """Load the tokenizer that the settings name, with their end token and template."""
+def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
+    """Load the tokenizer that the setting `setting` names, with the end token and template beside it."""
     from rlhf.models.loading import load_tokenizer
 
     template = None
     if model.chat_template is not None:
-        file = Path(model.chat_template)
-        if not file.is_file():
-            raise ModelError(f"{model.chat_template!r} does not exist", where="model.chat_template")
-        template = file.read_text(encoding="utf-8")
+        template = _read_template(Path(model.chat_template), f"{setting.removesuffix('.path')}.chat_template")
     return load_tokenizer(
         model.path,
         revision=model.revision,
         trust_remote_code=model.trust_remote_code,
         eos_token=model.eos_token,
         chat_template=template,
+        setting=setting,
     )
+
+
+def _read_template(file: Path, setting: str) -> str:
+    if not file.is_file():
+        raise ModelError(f"{str(file)!r} does not exist", where=setting)
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{str(file)!r} is not UTF-8 text ({error.reason})", where=setting) from error
 
 
 def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_response_tokens: int) -> Renderer:
     """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response."""
+    from rlhf.models.folders import check_vocabulary
     from rlhf.rendering import Renderer
 
+    check_vocabulary(tokenizer, model)
     generation = getattr(model, "generation_config", None)
     stops = getattr(generation, "eos_token_id", None)
     return Renderer(

@@ -47,7 +47,7 @@ def build_parts(settings: PpoSettings, accelerator: Accelerator, recipe: Recipe)
             setting=setting,
         )
 
-    tokenizer = _inputs.open_tokenizer(settings.policy)
+    tokenizer = _inputs.open_tokenizer(settings.policy, "policy.path")
     policy = load(settings.policy, "policy.path")
     reference = load(settings.reference or settings.policy, "reference.path")
     if reference.get_input_embeddings().num_embeddings != policy.get_input_embeddings().num_embeddings:
@@ -99,7 +99,8 @@ def _build_critic(settings: PpoSettings) -> Any:
 
 
 def _build_scorer(settings: PpoSettings, accelerator: Accelerator, tokenizer: Any) -> Scorer:
-    from rlhf.scoring import FunctionScorer, WeightedScorer, load_function
+    from rlhf.functions import load_function
+    from rlhf.scoring import FunctionScorer, WeightedScorer
 
     parts: list[tuple[Scorer, float]] = []
     for number, source in enumerate(settings.scores):

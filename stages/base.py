@@ -5,7 +5,7 @@ python -m stages.base --config configs/base.yaml [--dry-run] [key=value ...]
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import DataError
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 def check(settings: BaseSettings) -> None:
     """Read the text files and load the generator."""
     from rlhf.feedback.reading import read_texts
-    from rlhf.scoring import load_function
+    from rlhf.functions import load_function
+    from rlhf.ppo.tracking import check_trackers
 
+    check_trackers(settings.run.trackers)
     if settings.data.generator is not None:
         load_function(settings.data.generator)
     if settings.data.train:
@@ -33,51 +35,25 @@ def check(settings: BaseSettings) -> None:
 
 def train(settings: BaseSettings, run: RunFolder) -> None:
     """Read, make a tokenizer, pack, train, save."""
-    import torch
-    from accelerate import PartialState
-
-    from rlhf.models.loading import DTYPES
-    from rlhf.models.saving import save_model
-    from rlhf.pretraining import block_loss, build_gpt2, pack, perplexity, pretrain, train_tokenizer
-    from rlhf.training.plan import TrainingPlan
-
     # 1. Text, some of it held out.
     _inputs.fingerprint_sources(run, settings.data.train)
     train_texts, validation_texts = _texts(settings)
     console.say(f"{len(train_texts):,} documents to read, {len(validation_texts):,} held out")
 
     # 2. Its tokenizer, and the text as blocks of the model's context.
-    context_tokens = settings.model.context_tokens
-    tokenizer = train_tokenizer(train_texts, settings.model.vocabulary_size, context_tokens)
-    packed = pack(train_texts, tokenizer, context_tokens)
-    held_out = pack(validation_texts, tokenizer, context_tokens)
-    _say_packed(packed, len(tokenizer), train_texts)
-    validation_blocks = held_out.blocks[: settings.evaluation.num_blocks]
+    tokenizer, packed, held_out = _tokenize(settings, train_texts, validation_texts)
 
     # 3. A GPT-2 that knows nothing.
-    torch.manual_seed(settings.run.seed)
-    model = build_gpt2(
-        tokenizer,
-        layers=settings.model.layers,
-        width=settings.model.width,
-        heads=settings.model.heads,
-        context_tokens=context_tokens,
-    ).to(PartialState().device)
+    model = _build(settings, tokenizer)
     num_parameters = sum(p.numel() for p in model.parameters())
     console.say(f"{num_parameters:,} parameters")
 
-    def evaluate() -> dict[str, Any]:
-        loss = block_loss(model, validation_blocks, settings.base.microbatch_size)
-        return {"validation_loss": loss, "validation_perplexity": perplexity(loss)}
-
     # 4. Reading.
+    evaluate = _evaluation(settings, model, held_out)
     before = evaluate()
     if run.resume_from is None:
         run.metrics.append({"step": 0, **{f"base/{name}": value for name, value in before.items()}})
-    plan = TrainingPlan(
-        **settings.base.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
-    )
-    num_steps = pretrain(model, packed.blocks, plan, run=run, evaluate=evaluate)
+    num_steps = _fit(settings, run, model, packed, evaluate)
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"base/{name}": value for name, value in after.items()}})
     console.say(
@@ -95,15 +71,7 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
         "num_dropped_tokens": packed.num_dropped_tokens,
         "num_steps": num_steps,
     }
-    if run.is_main:
-        save_model(
-            model,
-            tokenizer,
-            run.path,
-            card=_card(settings, {**numbers, "trained in": format_seconds(run.seconds)}),
-            stop_token_ids=[tokenizer.eos_token_id],
-            dtype=DTYPES[settings.base.save_dtype],
-        )
+    _save(settings, run, model, tokenizer, numbers)
     run.write_summary(numbers)
 
 
@@ -112,15 +80,17 @@ def _texts(settings: BaseSettings) -> tuple[list[str], list[str]]:
     from rlhf.feedback.columns import group_of_text
     from rlhf.feedback.reading import read_texts
     from rlhf.feedback.splits import split_of
-    from rlhf.scoring import load_function
+    from rlhf.functions import generated_texts
 
     found: list[tuple[str, str]] = []
     if settings.data.train:
         records = read_texts(_inputs.build_sources(settings.data.train)).records
         found += [(record.text, record.group) for record in records]
     if settings.data.generator is not None:
-        documents = load_function(settings.data.generator)(settings.data.generator_seed)
-        found += [(text, group_of_text(text)) for text in islice(documents, settings.data.num_documents)]
+        texts = generated_texts(
+            settings.data.generator, settings.data.generator_seed, settings.data.num_documents
+        )
+        found += [(text, group_of_text(text)) for text in texts]
     held_out = settings.data.validation_fraction
     fractions = {"validation": held_out, "train": 1.0 - held_out}
     sides: dict[str, list[str]] = {"train": [], "validation": []}
@@ -133,12 +103,84 @@ def _texts(settings: BaseSettings) -> tuple[list[str], list[str]]:
     return sides["train"], sides["validation"]
 
 
+def _tokenize(
+    settings: BaseSettings, train_texts: list[str], validation_texts: list[str]
+) -> tuple[Any, Packed, Packed]:
+    """Make a tokenizer of the training texts; return it with both sides as blocks of its ids."""
+    from rlhf.pretraining import pack, train_tokenizer
+
+    context_tokens = settings.model.context_tokens
+    tokenizer = train_tokenizer(train_texts, settings.model.vocabulary_size, context_tokens)
+    packed = pack(train_texts, tokenizer, context_tokens)
+    _say_packed(packed, len(tokenizer), train_texts)
+    return tokenizer, packed, pack(validation_texts, tokenizer, context_tokens)
+
+
 def _say_packed(packed: Packed, vocabulary_size: int, texts: list[str]) -> None:
     characters = sum(map(len, texts)) / packed.num_tokens
     console.say(
         f"{packed.num_tokens:,} tokens in {len(packed.blocks):,} blocks ({packed.num_dropped_tokens:,} left "
         f"over at the end), a vocabulary of {vocabulary_size:,}, {characters:.2f} characters a token"
     )
+
+
+def _build(settings: BaseSettings, tokenizer: Any) -> Any:
+    import torch
+    from accelerate import PartialState
+
+    from rlhf.pretraining import build_gpt2
+
+    torch.manual_seed(settings.run.seed)
+    return build_gpt2(
+        tokenizer,
+        layers=settings.model.layers,
+        width=settings.model.width,
+        heads=settings.model.heads,
+        context_tokens=settings.model.context_tokens,
+    ).to(PartialState().device)
+
+
+def _evaluation(settings: BaseSettings, model: Any, held_out: Packed) -> Callable[[], dict[str, Any]]:
+    from rlhf.pretraining import block_loss, perplexity
+
+    blocks = held_out.blocks[: settings.evaluation.num_blocks]
+
+    def evaluate() -> dict[str, Any]:
+        loss = block_loss(model, blocks, settings.base.microbatch_size)
+        return {"validation_loss": loss, "validation_perplexity": perplexity(loss)}
+
+    return evaluate
+
+
+def _fit(
+    settings: BaseSettings,
+    run: RunFolder,
+    model: Any,
+    packed: Packed,
+    evaluate: Callable[[], dict[str, Any]],
+) -> int:
+    from rlhf.pretraining import pretrain
+    from rlhf.training.plan import TrainingPlan
+
+    plan = settings.base.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
+    return pretrain(model, packed.blocks, TrainingPlan(**plan), run=run, evaluate=evaluate)
+
+
+def _save(
+    settings: BaseSettings, run: RunFolder, model: Any, tokenizer: Any, numbers: dict[str, Any]
+) -> None:
+    from rlhf.models.loading import DTYPES
+    from rlhf.models.saving import save_model
+
+    if run.is_main:
+        save_model(
+            model,
+            tokenizer,
+            run.path,
+            card=_card(settings, {**numbers, "trained in": format_seconds(run.seconds)}),
+            stop_token_ids=[tokenizer.eos_token_id],
+            dtype=DTYPES[settings.base.save_dtype],
+        )
 
 
 def _card(settings: BaseSettings, numbers: dict[str, Any]) -> str:

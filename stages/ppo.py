@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 def check(settings: PpoSettings) -> None:
     """Read the prompts, load the functions, look for the models and trackers."""
     from rlhf.feedback.reading import read_prompts
-    from rlhf.models.loading import check_model_path
+    from rlhf.functions import load_function
+    from rlhf.models.folders import check_model_path
     from rlhf.ppo.tracking import check_trackers
-    from rlhf.scoring import load_function
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.policy.path, setting="policy.path")
@@ -46,7 +46,10 @@ def check(settings: PpoSettings) -> None:
         load_function(settings.evaluation.judge)
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
-        _inputs.say_reading(f"data.{name}", read_prompts(sources))
+        reading = read_prompts(sources)
+        _inputs.say_reading(f"data.{name}", reading)
+        if name == "train":
+            _inputs.check_enough(reading, settings.ppo.rollout_batch_size, "ppo.rollout_batch_size")
 
 
 def train(settings: PpoSettings, run: RunFolder) -> None:
@@ -115,8 +118,8 @@ def _held_out(prompts: list[RenderedPrompt], wanted: int) -> list[RenderedPrompt
 def _evaluation(
     settings: PpoSettings, parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]
 ) -> Callable[[], Evaluation]:
+    from rlhf.functions import load_function
     from rlhf.ppo.evaluation import evaluate
-    from rlhf.scoring import load_function
 
     name = settings.evaluation.judge
     judge = load_function(name) if name is not None else None

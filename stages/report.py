@@ -30,8 +30,8 @@ Answers = dict[str, dict[str, list["Answer"]]]  # sampled or greedy -> policy ->
 def check(settings: ReportSettings) -> None:
     """Look at the runs, read the prompts, load the judge."""
     from rlhf.feedback.reading import read_prompts
-    from rlhf.models.loading import check_model_path
-    from rlhf.scoring import load_function
+    from rlhf.functions import load_function
+    from rlhf.models.folders import check_model_path
 
     runs = _read_runs(settings)
     if settings.evaluation.judge is not None:
@@ -147,7 +147,7 @@ def _answer(
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    from rlhf.scoring import load_function
+    from rlhf.functions import load_function
     from stages._desk import Desk
 
     state = PartialState()

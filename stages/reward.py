@@ -14,6 +14,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.reward import RewardSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._reward_numbers import assess, judge, say_numbers, sequences_at_once
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Ranking
@@ -26,15 +27,21 @@ SPLITS = ("train", "validation", "test")
 def check(settings: RewardSettings) -> None:
     """Read the data, load the judge, look for the model."""
     from rlhf.feedback.reading import read_rankings
-    from rlhf.models.loading import check_model_path
-    from rlhf.scoring import load_function
+    from rlhf.functions import load_function
+    from rlhf.models.folders import check_model_path
+    from rlhf.ppo.tracking import check_trackers
 
+    check_trackers(settings.run.trackers)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge)
     for name in SPLITS:
         sources = _inputs.build_sources(getattr(settings.data, name))
-        if sources:
-            _inputs.say_reading(f"data.{name}", read_rankings(sources))
+        if not sources:
+            continue
+        reading = read_rankings(sources)
+        _inputs.say_reading(f"data.{name}", reading)
+        if name == "train":
+            _inputs.check_enough(reading, settings.reward.batch_size, "reward.batch_size")
     check_model_path(settings.model.path)
 
 
@@ -53,6 +60,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
+    judge(settings, test_set[:1], renderer)  # a judge that fails does so now, not after the training
 
     # 2. Before: nothing is learnt yet, accuracy should be near one half.
     lora = _inputs.build_lora(settings.lora)
@@ -74,7 +82,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     numbers = _centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
-    numbers |= _assess(settings, run, model, test_set, records, renderer)
+    numbers |= assess(settings, run, model, test_set, records, renderer)
     numbers |= {
         "pair_accuracy_labels_before": before["pair_accuracy_labels"],
         "num_rankings": len(train_set),
@@ -82,7 +90,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
         "num_steps": num_steps,
         "num_parameters": sum(p.numel() for p in model.parameters()),
     }
-    _say_numbers(numbers)
+    say_numbers(numbers)
 
     # 6. A plain Hugging Face folder.
     if run.is_main:
@@ -164,18 +172,13 @@ def _evaluation(
     from rlhf.ranking.assessment import assess_scores, score_rankings
 
     names = ("pair_accuracy_labels", "log_loss", "calibration_error", "score_mean", "score_std")
-    batch_size = _sequences_at_once(settings)
+    batch_size = sequences_at_once(settings)
 
     def evaluate() -> dict[str, Any]:
         found = assess_scores(score_rankings(model, rankings, batch_size), rankings)
         return {name: found[name] for name in names}
 
     return evaluate
-
-
-def _sequences_at_once(settings: RewardSettings) -> int:
-    """About as many sequences as a training micro-batch has whose prompts have four responses."""
-    return 4 * settings.reward.microbatch_size
 
 
 def _centre(
@@ -202,81 +205,12 @@ def _centre(
         max_response_tokens=settings.centring.max_response_tokens,
         temperature=settings.centring.temperature,
         seed=settings.run.seed,
-        batch_size=_sequences_at_once(settings),
+        batch_size=sequences_at_once(settings),
     )
     console.say(
         f"centred: SFT responses scored {found.shift:.4g}, now {found.mean:.2g} (spread {found.std:.3g})"
     )
     return {"centring_shift": found.shift, "sft_score_mean": found.mean, "sft_score_std": found.std}
-
-
-def _assess(
-    settings: RewardSettings,
-    run: RunFolder,
-    model: Any,
-    rankings: Sequence[RenderedRanking],
-    records: dict[str, list[Ranking]],
-    renderer: Renderer,
-) -> dict[str, Any]:
-    from rlhf.ranking.assessment import (
-        assess_baselines,
-        assess_scores,
-        judge_rankings,
-        labeler_agreement,
-        score_rankings,
-    )
-    from rlhf.scoring import load_function
-
-    scores = score_rankings(model, rankings, _sequences_at_once(settings))
-    judged = None
-    if settings.evaluation.judge is not None:
-        judge = load_function(settings.evaluation.judge)
-        judged = judge_rankings(judge, rankings, renderer, settings.evaluation.judge)
-    _write_samples(run, rankings, scores, judged, renderer)
-    return {
-        **assess_scores(scores, rankings, judged),
-        **assess_baselines(rankings),
-        **labeler_agreement([ranking for of_split in records.values() for ranking in of_split]),
-    }
-
-
-def _write_samples(
-    run: RunFolder,
-    rankings: Sequence[RenderedRanking],
-    scores: list[list[float]],
-    judged: list[list[float]] | None,
-    renderer: Renderer,
-    num_rankings: int = 100,
-) -> None:
-    for number, ranking in enumerate(rankings[:num_rankings]):
-        for k, ids in enumerate(ranking.response_ids):
-            run.samples.append(
-                {
-                    "id": ranking.prompt.id,
-                    "prompt": ranking.prompt.as_dicts(),
-                    "response": renderer.decode_response(ids),
-                    "rank": ranking.ranks[k],
-                    "score": scores[number][k],
-                    **({"judge": judged[number][k]} if judged is not None else {}),
-                }
-            )
-
-
-def _say_numbers(numbers: dict[str, Any]) -> None:
-    shown = (
-        "pair_accuracy_judge",
-        "pair_accuracy_labels",
-        "judge_accuracy_labels",
-        "labeler_agreement",
-        "longer_wins",
-        "first_wins",
-    )
-    rows = [
-        (name, *(numbers[key] for key in (name, f"{name}_low", f"{name}_high")))
-        for name in shown
-        if name in numbers
-    ]
-    console.table(rows, ("on test rankings", "share", "low", "high"))
 
 
 def _card(settings: RewardSettings, numbers: dict[str, Any]) -> str:

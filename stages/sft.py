@@ -22,34 +22,23 @@ if TYPE_CHECKING:
 def check(settings: SftSettings) -> None:
     """Read the data and look for the model."""
     from rlhf.feedback.reading import read_demonstrations
-    from rlhf.models.loading import check_model_path
+    from rlhf.models.folders import check_model_path
+    from rlhf.ppo.tracking import check_trackers
 
+    check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
-        _inputs.say_reading(f"data.{name}", read_demonstrations(sources))
+        reading = read_demonstrations(sources)
+        _inputs.say_reading(f"data.{name}", reading)
+        if name == "train":
+            _inputs.check_enough(reading, settings.sft.batch_size, "sft.batch_size")
 
 
 def train(settings: SftSettings, run: RunFolder) -> None:
     """Load, measure, train, measure again, save."""
-    from accelerate import PartialState
-
-    from rlhf.models import add_lora, disable_dropout, load_causal_lm, save_model
-    from rlhf.sft import train_sft
-    from rlhf.training.plan import TrainingPlan
-
     # 1. The base model, without dropout: what is trained is what PPO will sample from.
-    tokenizer = _inputs.open_tokenizer(settings.model)
-    model = load_causal_lm(
-        settings.model.path,
-        dtype=settings.model.dtype,
-        revision=settings.model.revision,
-        trust_remote_code=settings.model.trust_remote_code,
-    )
-    disable_dropout(model)
-    renderer = _inputs.build_renderer(
-        tokenizer, model, settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
-    )
+    tokenizer, model, renderer = _open(settings)
 
     # 2. Demonstrations as ids; the first one is shown with its trained tokens marked.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
@@ -58,8 +47,7 @@ def train(settings: SftSettings, run: RunFolder) -> None:
     console.say(renderer.show(train_set[0]))
 
     # 3. Before.
-    lora = _inputs.build_lora(settings.lora)
-    model = (add_lora(model, lora) if lora is not None else model).to(PartialState().device)
+    model = _place(settings, model)
     evaluate = _evaluation(settings, model, renderer, validation_set)
     before = evaluate()
     if run.resume_from is None:
@@ -68,29 +56,74 @@ def train(settings: SftSettings, run: RunFolder) -> None:
     console.say(f"before: validation perplexity {before['validation_perplexity']:.4g}")
 
     # 4. Training.
-    plan = TrainingPlan(
-        **settings.sft.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
-    )
-    num_steps = train_sft(model, tokenizer, train_set, plan, run=run, evaluate=evaluate)
+    num_steps = _fit(settings, run, model, tokenizer, train_set, evaluate)
 
     # 5. After.
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"sft/{name}": value for name, value in after.items()}})
     _sample(settings, run, model, renderer, validation_records, "after", step=num_steps)
     console.say(f"after: validation perplexity {after['validation_perplexity']:.4g}")
-    numbers = _numbers(model, train_set, renderer, before, after, num_steps)
 
     # 6. A plain Hugging Face folder.
+    numbers = _numbers(model, train_set, renderer, before, after, num_steps)
+    _save(settings, run, model, renderer, numbers)
+    run.write_summary({**numbers, "counts": dict(renderer.counts)})
+
+
+def _open(settings: SftSettings) -> tuple[Any, Any, Renderer]:
+    from rlhf.models import disable_dropout, load_causal_lm
+
+    tokenizer = _inputs.open_tokenizer(settings.model)
+    model = load_causal_lm(
+        settings.model.path,
+        dtype=settings.model.dtype,
+        revision=settings.model.revision,
+        trust_remote_code=settings.model.trust_remote_code,
+    )
+    disable_dropout(model)
+    limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
+    return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+
+
+def _place(settings: SftSettings, model: Any) -> Any:
+    """Add adapters where the settings ask for them, and move the model to where it trains."""
+    from accelerate import PartialState
+
+    from rlhf.models import add_lora
+
+    lora = _inputs.build_lora(settings.lora)
+    return (add_lora(model, lora) if lora is not None else model).to(PartialState().device)
+
+
+def _fit(
+    settings: SftSettings,
+    run: RunFolder,
+    model: Any,
+    tokenizer: Any,
+    train_set: list[Rendered],
+    evaluate: Callable[[], dict[str, Any]],
+) -> int:
+    from rlhf.sft import train_sft
+    from rlhf.training.plan import TrainingPlan
+
+    plan = settings.sft.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
+    return train_sft(model, tokenizer, train_set, TrainingPlan(**plan), run=run, evaluate=evaluate)
+
+
+def _save(
+    settings: SftSettings, run: RunFolder, model: Any, renderer: Renderer, numbers: dict[str, Any]
+) -> None:
+    from rlhf.models import save_model
+
     if run.is_main:
         save_model(
             model,
-            tokenizer,
+            renderer.tokenizer,
             run.path,
             card=_card(settings, numbers),
             stop_token_ids=renderer.stop_token_ids,
             keep_adapter=settings.lora is not None and not settings.lora.merge,
         )
-    run.write_summary({**numbers, "counts": dict(renderer.counts)})
 
 
 def _render(

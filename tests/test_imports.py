@@ -17,7 +17,7 @@ TIERS = (
     {"errors"},
     {"maths", "feedback"},
     {"templates", "encoding", "renderer", "rendering", "models"},
-    {"sampling", "rollout", "scoring"},
+    {"functions", "sampling", "rollout", "scoring"},
     {"settings"},
     {"runs"},
     {"evaluation", "training"},

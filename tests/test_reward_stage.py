@@ -145,7 +145,7 @@ def test_lora_is_saved_merged(tmp_path: Path, words: list[str]) -> None:
         ("model.path={root}/gone/sft", "does not exist; run `make sft`"),
         ("lora={rank: 4, merge: false}", "lora.merge has to be true"),
         ("evaluation.judge={root}/judge.py:nothing", "has no function 'nothing'"),
-        ("reward.batch_size=128", "48 usable elements, fewer than one batch of 128"),
+        ("reward.batch_size=128", "data.train has 48 records, fewer than one batch of 128"),
     ],
 )
 def test_user_mistakes_are_one_message(
@@ -155,3 +155,34 @@ def test_user_mistakes_are_one_message(
     kept = [word for word in words if word.partition("=")[0] != key]
     assert run_main(main, [*kept, pair.replace("{root}", str(tmp_path))]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run_main(
+            main,
+            [
+                *(word for word in words if "batch_size" not in word),
+                "reward.batch_size=64",
+                "reward.microbatch_size=4",
+            ],
+        )
+        == 2
+    )
+    found = capsys.readouterr().err
+    assert (
+        "reward.batch_size: data.train has 48 records, fewer than one batch of 64; lower reward.batch_size"
+        in found
+    )
+    assert not (tmp_path / "reward" / "provenance.json").exists()
+
+
+def test_a_judge_that_fails_is_found_before_training(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "judge.py").write_text("def judge(prompts, responses):\n    return 1 / 0\n")
+    assert run_main(main, words) == 2
+    assert "judge.py:judge failed with ZeroDivisionError" in capsys.readouterr().err
+    assert not (tmp_path / "reward" / "metrics.jsonl").exists()

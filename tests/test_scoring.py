@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 import torch
 
-from rlhf.errors import RunError, SettingsError
+from rlhf.errors import RunError
 from rlhf.feedback.records import Message, Prompt
 from rlhf.models.values import sequence_scores
 from rlhf.rendering import Renderer
@@ -14,7 +15,6 @@ from rlhf.scoring import (
     FunctionScorer,
     RewardModelScorer,
     WeightedScorer,
-    load_function,
     same_rendering,
     score_sequences,
 )
@@ -38,43 +38,7 @@ def generation_of(renderer, texts, ended=True):
     return build_generation(prompts, responses, renderer.stop_token_ids, renderer.pad_token_id)
 
 
-# ---- functions named in YAML
-
-
-def write(path, text):
-    path.write_text(text)
-    return str(path)
-
-
-def test_load_function_from_a_file_with_a_helper_beside_it(tmp_path):
-    write(tmp_path / "helper_of_rewards.py", "BONUS = 2.0\n")
-    file = write(
-        tmp_path / "rewards.py",
-        "from helper_of_rewards import BONUS\n\ndef score(prompts, responses):\n    return [BONUS] * len(responses)\n",
-    )
-    assert load_function(f"{file}:score")([], ["a", "b"]) == [2.0, 2.0]
-
-
-def test_load_function_from_a_file_of_a_package(tmp_path):
-    package = tmp_path / "some_world_of_tests"
-    package.mkdir()
-    write(package / "__init__.py", "")
-    write(package / "facts.py", "NUMBER = 7\n")
-    file = write(package / "judging.py", "from . import facts\n\ndef judge():\n    return facts.NUMBER\n")
-    assert load_function(f"{file}:judge")() == 7
-
-
-def test_load_function_says_what_is_wrong(tmp_path):
-    file = write(tmp_path / "rewards.py", "def score():\n    pass\n")
-    broken = write(tmp_path / "broken.py", "import no_such_package\n")
-    for name, message in [
-        ("rewards.score", "write file.py:function"),
-        (f"{tmp_path}/none.py:score", "none.py' does not exist"),
-        (f"{file}:scores", "has no function 'scores'.*it has: score"),
-        (f"{broken}:score", "failed with ModuleNotFoundError: No module named 'no_such_package'"),
-    ]:
-        with pytest.raises(SettingsError, match=message):
-            load_function(name)
+# ---- functions of the user's
 
 
 def test_inv42_columns_reach_the_function_in_the_right_row(renderer):
@@ -121,8 +85,29 @@ def test_inv42_a_wrong_count_and_exceptions_surface(renderer):
     def fail(prompts, responses):
         raise KeyError("mine")
 
-    with pytest.raises(KeyError, match="mine"):
+    with pytest.raises(RunError, match=r"f failed with KeyError: 'mine' \(.*test_scoring.py:\d+\)") as caught:
         FunctionScorer("f", fail)(PROMPTS, generation_of(renderer, texts), texts)
+    assert isinstance(caught.value.__cause__, KeyError)  # for who calls it from a notebook
+
+
+@pytest.mark.parametrize("value", [None, 1.0, "123", {"score": 1.0}])
+def test_what_is_no_list_of_scores_is_named(renderer, value):
+    texts = ["one", "two", "three"]
+    with pytest.raises(
+        RunError, match=r"gave .* for 3 responses; it must give a list with one value for each"
+    ):
+        FunctionScorer("f", lambda prompts, responses: value)(PROMPTS, generation_of(renderer, texts), texts)
+
+
+def test_numbers_of_numpy_and_tensors_are_scores(renderer):
+    texts = ["one", "two", "three"]
+    for values in (
+        torch.tensor([1.0, 2.0, 3.0]),
+        numpy.array([1, 2, 3]),
+        [numpy.float32(n) for n in (1, 2, 3)],
+    ):
+        score = FunctionScorer("f", lambda prompts, responses, values=values: values)
+        assert score(PROMPTS, generation_of(renderer, texts), texts).tolist() == [1.0, 2.0, 3.0]
 
 
 # ---- reward models

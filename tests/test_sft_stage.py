@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -134,7 +135,7 @@ def test_lora_is_merged_or_kept(tmp_path: Path, words: list[str], merge: str) ->
     ("pair", "message"),
     [
         ("model.path=runs/base", "model.path: 'runs/base' does not exist; run `make base` or set model.path"),
-        ("sft.batch_size=64 sft.microbatch_size=64", "48 usable elements, fewer than one batch of 64"),
+        ("sft.batch_size=64 sft.microbatch_size=64", "data.train has 48 records, fewer than one batch of 64"),
         ("sft.microbatch_size=3", "batch_size 8 is not a multiple of microbatch_size 3"),
         ("sft.max_prompt_tokens=120", "128"),
         ("sft.learning_rate=1e30", "loss is nan"),
@@ -162,3 +163,32 @@ def test_inv25_dropped_and_cut_demonstrations_are_counted(tmp_path: Path, words:
     numbers = summary_of(tmp_path / "sft")
     assert numbers["num_demonstrations"] == 49
     assert numbers["counts"] == {"dropped_responses": 1, "cut_within_turn": 1}
+
+
+def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run_main(
+            main,
+            [
+                *(word for word in words if "batch_size" not in word),
+                "sft.batch_size=64",
+                "sft.microbatch_size=4",
+            ],
+        )
+        == 2
+    )
+    found = capsys.readouterr().err
+    assert (
+        "sft.batch_size: data.train has 48 records, fewer than one batch of 64; lower sft.batch_size" in found
+    )
+    assert not (tmp_path / "sft" / "provenance.json").exists()
+
+
+def test_a_tracker_that_is_not_installed_is_named_at_once(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert importlib.util.find_spec("swanlab") is None
+    assert run_main(main, [*words, "run.trackers=[swanlab]"]) == 2
+    assert "run.trackers: the package of 'swanlab' is not installed" in capsys.readouterr().err

@@ -107,7 +107,7 @@ def _decode(text: str, position: int, where: str, first_line: int | None) -> tup
     try:
         value, end = _DECODER.raw_decode(text, position)
     except json.JSONDecodeError as error:
-        _fail(text, error.pos, where, error.msg[0].lower() + error.msg[1:], whole_file=first_line is not None)
+        _fail(text, error.pos, where, _message(error), whole_file=first_line is not None)
     except _Refused as error:
         _fail(text, position, where, str(error), whole_file=first_line is not None)
     except (RecursionError, ValueError) as error:  # nested too deep; a number of thousands of digits
@@ -115,6 +115,11 @@ def _decode(text: str, position: int, where: str, first_line: int | None) -> tup
     if _SURROGATE.search(text, position, end):
         _check_surrogates(value, text, position, where, first_line is not None)
     return value, end
+
+
+def _message(error: json.JSONDecodeError) -> str:
+    """What `json` says, as the middle of a sentence: "invalid control character", "expecting value"."""
+    return error.msg[0].lower() + error.msg[1:].removesuffix(" at")
 
 
 def _check_surrogates(value: Any, text: str, position: int, where: str, whole_file: bool) -> None:

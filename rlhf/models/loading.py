@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ import torch
 from rlhf.errors import ModelError
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.attention import choose_attention
+from rlhf.models.folders import check_has_tokenizer, check_model_path, check_vocabulary, remedy
 from rlhf.models.quiet import quiet_library
 
 __all__ = [
     "build_reward_model",
-    "check_model_path",
     "ensure_distinct_pad",
     "load_causal_lm",
     "load_reward_model",
@@ -25,39 +24,9 @@ __all__ = [
 ]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Which make target leaves which folder; a missing input names it.
-MADE_BY = {"sft": "make sft", "reward": "make reward", "ppo": "make ppo", "base": "make base"}
 PAD_TOKEN = "<|pad|>"
-
-
-def check_model_path(path: str, *, setting: str = "model.path") -> None:
-    """Refuse a path that can be neither a local folder nor a hub id.
-
-    Raises:
-        ModelError: the folder does not exist, or holds no model; the message names the make target that makes
-            it.
-
-    """
-    folder = Path(path).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file() and not is_adapter_folder(folder):
-            raise ModelError(
-                f"{path!r} holds no model (no config.json); {_remedy(path, setting)}", where=setting
-            )
-        return
-    if folder.exists() or _looks_local(path):
-        raise ModelError(f"{path!r} does not exist; {_remedy(path, setting)}", where=setting)
-
-
-def _looks_local(path: str) -> bool:
-    """A hub id is `name` or `owner/name`; everything else can only be a folder."""
-    first = path.split("/")[0]
-    return first in {"runs", "data", "..", ".", "~", ""} or re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) is None
-
-
-def _remedy(path: str, setting: str) -> str:
-    target = MADE_BY.get(Path(path).name)
-    return f"run `{target}` or set {setting}" if target else f"set {setting} to a model folder or a hub id"
+# What the library raises for files that are damaged, incomplete or not its own.
+_BROKEN_FILES = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
 
 
 def load_tokenizer(
@@ -89,18 +58,21 @@ def load_tokenizer(
     from transformers import AutoTokenizer
 
     check_model_path(path, setting=setting)
+    check_has_tokenizer(path, setting=setting)
     tokenizer: Any = _load(
         lambda: AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code),
         path,
         "tokenizer",
         setting,
     )
+    told = f"{setting.removesuffix('.path')}.eos_token" if setting.endswith(".path") else None
     if eos_token is not None:
         if eos_token not in tokenizer.get_vocab():
-            raise ModelError(f"{eos_token!r} is not a token of {path!r}", where="model.eos_token")
+            raise ModelError(f"{eos_token!r} is not a token of {path!r}", where=told)
         tokenizer.eos_token = eos_token
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"tokenizer of {path!r} has no end-of-sequence token; set model.eos_token")
+        remedy_here = f"set {told}" if told else "save it with one"
+        raise ModelError(f"tokenizer of {path!r} has no end-of-sequence token; {remedy_here}")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
@@ -138,23 +110,35 @@ def load_causal_lm(
     if is_adapter_folder(path):
         base, hub_options["revision"] = _adapter_base(path), None
         check_model_path(base, setting=f"{path}/adapter_config.json: base_model_name_or_path")
-    model: Any = _load(
-        lambda: AutoModelForCausalLM.from_pretrained(base, dtype=DTYPES[dtype], **hub_options),
+    model = _load_weights(
+        lambda: AutoModelForCausalLM.from_pretrained(
+            base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options
+        ),
         base,
         "causal language model",
         setting,
     )
+    if any("SequenceClassification" in name for name in model.config.architectures or []):
+        raise ModelError(
+            f"{path!r} is a reward model, which says nothing; {remedy('sft', setting)}", where=setting
+        )
     if base is not path:
         from peft import PeftModel
 
-        with quiet_library():
-            model = PeftModel.from_pretrained(model, path).merge_and_unload()
+        plain = model
+        model = _load(
+            lambda: PeftModel.from_pretrained(plain, path).merge_and_unload(), path, "adapter", setting
+        )
     choose_attention(model)
     return add_lora(model, lora) if lora is not None else model
 
 
 def _adapter_base(path: str) -> str:
-    return str(json.loads((Path(path) / "adapter_config.json").read_text())["base_model_name_or_path"])
+    file = Path(path).expanduser() / "adapter_config.json"
+    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not isinstance(base, str):
+        raise ModelError("names no base model; set base_model_name_or_path in it", where=str(file))
+    return base
 
 
 def load_reward_model(
@@ -176,7 +160,7 @@ def load_reward_model(
     check_model_path(path, setting=setting)
     model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
     if not any("SequenceClassification" in name for name in model.config.architectures or []):
-        raise ModelError(f"{path!r} is not a reward model; {_remedy('reward', setting)}", where=setting)
+        raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
     if model.config.num_labels != 1:
         raise ModelError(
             f"{path!r} gives {model.config.num_labels} numbers; a reward model gives 1", where=setting
@@ -226,17 +210,24 @@ def _load_classifier(
 ) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    from rlhf.models.values import HEAD_NAMES
+
+    what = "model that can score sequences"
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-
-    def load() -> Any:
-        config = AutoConfig.from_pretrained(path, **options)
-        if not any("SequenceClassification" in name for name in config.architectures or []):
-            config.num_labels = 1  # a language model: the head is new
-        return AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, dtype=DTYPES[dtype], **options
-        )
-
-    return choose_attention(_load(load, path, "model that can score sequences", setting))
+    config: Any = _load(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
+    has_head = any("SequenceClassification" in name for name in config.architectures or [])
+    if not has_head:
+        config.num_labels = 1  # a language model: the head is new
+    model = _load_weights(
+        lambda: AutoModelForSequenceClassification.from_pretrained(
+            path, config=config, dtype=DTYPES[dtype], output_loading_info=True, **options
+        ),
+        path,
+        what,
+        setting,
+        new=() if has_head else HEAD_NAMES,
+    )
+    return choose_attention(model)
 
 
 def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
@@ -246,6 +237,7 @@ def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
     `pad_token_id`. With pad equal to end it would read the score one token early; with no pad it refuses
     batches (trl#2778). Our own read-out uses the mask; this makes the saved model right for everyone else.
     """
+    check_vocabulary(tokenizer, model)
     ends = {tokenizer.eos_token_id}
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
         reserved = tokenizer.unk_token if tokenizer.unk_token_id not in {None, *ends} else None
@@ -259,6 +251,24 @@ def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
+def _load_weights(
+    read: Callable[[], Any], path: str, what: str, setting: str, new: tuple[str, ...] = ()
+) -> Any:
+    """Load a model and refuse one whose files lack weights, which the library would draw at random.
+
+    `read` gives the model and the library's account of it; `new` names modules that may be missing.
+    """
+    model, found = _load(read, path, what, setting)
+    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] not in new)
+    if missing:
+        raise ModelError(
+            f"the weights in {path!r} are not those of its config.json: {len(missing)} tensors are missing, "
+            f"e.g. {missing[0]}; copy the whole folder again, or set {setting} to another model",
+            where=setting,
+        )
+    return model
+
+
 def _load(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
     """Call a loader of the library and turn what users cause into one message."""
     from safetensors import SafetensorError
@@ -266,6 +276,22 @@ def _load(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
     try:
         with quiet_library():
             return read()
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"cannot load a {what} from {path!r}: {reason}", where=setting) from error
+    except (*_BROKEN_FILES, SafetensorError) as error:
+        raise _cannot_load(what, path, error, setting) from error
+    except RuntimeError as error:
+        if "size" not in str(error):  # tensors that do not fit the config; anything else is ours
+            raise
+        misfit = ValueError("its weights have other sizes than its config.json says")
+        raise _cannot_load(what, path, misfit, setting) from error
+
+
+def _cannot_load(what: str, path: str, error: Exception, setting: str) -> ModelError:
+    reason = str(error).strip().splitlines()[0].rstrip(" .:") if str(error).strip() else ""
+    if not isinstance(error, (OSError, ValueError, ImportError)):
+        reason = f"{type(error).__name__}: {reason}"  # the words alone say little: "'added_tokens'"
+    local = Path(path).expanduser().is_dir()
+    check = "copy the folder again if a file is damaged or missing" if local else "check name and network"
+    return ModelError(
+        f"cannot load a {what} from {path!r}: {reason}; {check}, or set {setting} to another model",
+        where=setting,
+    )

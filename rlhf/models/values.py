@@ -42,9 +42,18 @@ class Critic(nn.Module):
         """Return (B, T) float32 values, see `token_values`; at padding they mean nothing."""
         return token_values(self.model, input_ids, attention_mask, position_ids)
 
-    def activation_checkpointing_enable(self, **options: Any) -> None:
+    @property
+    def supports_gradient_checkpointing(self) -> bool:
+        """Say whether the architecture can recompute its activations."""
+        return bool(self.model.supports_gradient_checkpointing)
+
+    def activation_checkpointing_enable(self, *arguments: Any, **options: Any) -> None:
         """Recompute activations in the backward pass instead of keeping them; what trainers call."""
-        self.model.activation_checkpointing_enable(**options)
+        self.model.activation_checkpointing_enable(*arguments, **options)
+
+    def gradient_checkpointing_enable(self, *arguments: Any, **options: Any) -> None:
+        """Do the same under the name that trainers call until transformers 5.20."""
+        self.model.gradient_checkpointing_enable(*arguments, **options)
 
 
 def load_critic(path: str, *, setting: str = "critic.path", **options: Any) -> Critic:

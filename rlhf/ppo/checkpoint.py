@@ -2,8 +2,7 @@
 
 A checkpoint holds the trained weights of policy and critic, both optimizers, every process's random states,
 the KL controller and the counters. What follows from seed and counters (order of the prompts, sampling noise,
-learning rates) is not in it. `manifest.json`, written last, lists each file's size and SHA-256: a file that
-was cut or changed is recognised before anything is loaded from it.
+learning rates) is not in it. `RunFolder` adds a list of the files, by which it recognises damage.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from torch import nn
 from rlhf.errors import RunError
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.parts import Parts
-from rlhf.runs import console
 from rlhf.runs.existing import find_checkpoints
-from rlhf.runs.files import file_sha256, read_json, write_folder, write_json
+from rlhf.runs.files import read_json, write_folder, write_json
 from rlhf.runs.folder import RunFolder
+from rlhf.runs.manifest import find_damage, write_manifest
 
-MANIFEST, COUNTERS, MODELS, OPTIMIZERS = "manifest.json", "progress.json", "models.pt", "optimizers.pt"
+COUNTERS, MODELS, OPTIMIZERS = "progress.json", "models.pt", "optimizers.pt"
 
 
 @dataclass
@@ -63,27 +62,15 @@ def save_checkpoint(run: RunFolder, parts: Parts, progress: Progress, keep: int)
             torch.save(optimizers, folder / OPTIMIZERS)
             counters = {"progress": asdict(progress), "kl_controller": parts.kl_controller.state_dict()}
             write_json(folder / COUNTERS, counters)
-        accelerator.wait_for_everyone()
-        if run.is_main:
-            write_manifest(folder)
     run.prune_checkpoints(keep)
     if run.is_main:
         _prune_best(run.path, progress)
 
 
 def restore_checkpoint(run: RunFolder, parts: Parts) -> Progress:
-    """Go on from the newest whole checkpoint up to `run.resume_from`; metrics and samples are cut back to it.
-
-    A damaged checkpoint is named and deleted, and the one before is used. Raises RunError where none is
-    whole.
-    """
-    from accelerate.utils import broadcast_object_list
-
-    assert run.resume_from is not None
-    chosen = [str(_newest_whole(run)) if run.is_main else ""]
-    folder = Path(broadcast_object_list(chosen)[0])
-    if not folder.name:
-        raise RunError(f"no checkpoint in {run.path / 'checkpoints'} is whole; run.resume=false starts anew")
+    """Go on from the checkpoint `run.resume_from`; metrics and samples are cut back to it."""
+    folder = run.resume_from
+    assert folder is not None
     models = torch.load(folder / MODELS, map_location="cpu", weights_only=True)
     load_trained_weights(parts.policy, models["policy"])
     load_trained_weights(parts.critic, models["critic"])
@@ -99,45 +86,6 @@ def restore_checkpoint(run: RunFolder, parts: Parts) -> Progress:
     for file in (run.metrics, run.samples):
         file.cut(lambda row: row["step"] <= progress.update)
     return progress
-
-
-def write_manifest(folder: Path) -> None:
-    """List the files of a folder with size and SHA-256."""
-    files = {
-        path.name: {"size": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
-    }
-    write_json(folder / MANIFEST, files)
-
-
-def find_damage(folder: Path) -> str | None:
-    """Return what is wrong with a checkpoint, or None where every file is what it was when it was written."""
-    try:
-        files: dict[str, dict[str, Any]] = read_json(folder / MANIFEST)
-    except (OSError, ValueError) as error:
-        return f"{MANIFEST} cannot be read ({type(error).__name__})"
-    for name, facts in files.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if path.stat().st_size != facts["size"]:
-            return f"{name} has {path.stat().st_size} bytes, not {facts['size']}"
-        if file_sha256(path) != facts["sha256"]:
-            return f"{name} has changed since it was written"
-    return None
-
-
-def _newest_whole(run: RunFolder) -> Path | str:
-    """Return the newest whole checkpoint, or empty text; delete damaged ones that are newer."""
-    for folder in reversed(find_checkpoints(run.path)):
-        damage = find_damage(folder)
-        if damage is None:
-            console.say(f"restoring {folder}")
-            return folder
-        console.say(f"checkpoint {folder} is damaged: {damage}; it is deleted and the one before is used")
-        shutil.rmtree(folder)
-    return ""
 
 
 def trained_weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rlhf.functions import judge_responses
 from rlhf.maths.masked import masked_sum
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import own_rows
@@ -15,7 +16,6 @@ from rlhf.ppo.parts import Parts, Recipe
 from rlhf.ppo.steps import final_scores
 from rlhf.rollout import Generation, generate, response_logprobs
 from rlhf.sampling import derive_seed
-from rlhf.scoring import call_with_columns
 
 if TYPE_CHECKING:
     from rlhf.rendering import RenderedPrompt
@@ -139,6 +139,6 @@ def _add_verdicts(
     rows: list[dict[str, Any]], prompts: Sequence[RenderedPrompt], judge: Callable[..., Any], name: str
 ) -> None:
     records = [prompt.prompt for prompt in prompts]
-    verdicts = call_with_columns(judge, records, [row["response"] for row in rows], name)
+    verdicts = judge_responses(judge, records, [row["response"] for row in rows], name)
     for row, verdict in zip(rows, verdicts, strict=True):
-        row.update({f"judge_{criterion}": float(value) for criterion, value in verdict.items()})
+        row.update({f"judge_{criterion}": value for criterion, value in verdict.items()})

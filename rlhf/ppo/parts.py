@@ -12,6 +12,7 @@ from rlhf.errors import ModelError, SettingsError
 from rlhf.maths.controllers import AdaptiveKLController, FixedKLController, KLController
 from rlhf.models.inputs import disable_dropout
 from rlhf.models.saving import unwrap_model
+from rlhf.models.values import Critic
 from rlhf.ppo.batching import check_sizes
 
 if TYPE_CHECKING:
@@ -122,9 +123,8 @@ def freeze(model: nn.Module) -> None:
 
 def enable_gradient_checkpointing(model: nn.Module) -> None:
     """Recompute activations in the backward pass; raise ModelError where the architecture cannot."""
-    inner: Any = getattr(model, "model", None)
-    target: Any = model if hasattr(model, "gradient_checkpointing_enable") else inner
-    if target is None or not getattr(target, "supports_gradient_checkpointing", False):
+    target: Any = model.model if isinstance(model, Critic) else model
+    if not getattr(target, "supports_gradient_checkpointing", False):
         raise ModelError(f"{type(unwrap_model(model)).__name__} cannot do ppo.gradient_checkpointing")
     # older transformers know only the old name, newer ones warn about it
     enable = getattr(target, "activation_checkpointing_enable", None) or target.gradient_checkpointing_enable

@@ -19,8 +19,9 @@ from rlhf.evaluation.pairs import (
     pair_accuracy,
 )
 from rlhf.feedback.records import Ranking
+from rlhf.functions import judge_responses
 from rlhf.rendering import RenderedRanking, Renderer
-from rlhf.scoring import call_with_columns, score_sequences
+from rlhf.scoring import score_sequences
 
 __all__ = ["assess_baselines", "assess_scores", "judge_rankings", "labeler_agreement", "score_rankings"]
 
@@ -43,8 +44,8 @@ def judge_rankings(
     """Let the judge score every response (its "score"); it sees the text, never ids."""
     prompts = [ranking.prompt for ranking in rankings for _ in ranking.response_ids]
     texts = [renderer.decode_response(ids) for ranking in rankings for ids in ranking.response_ids]
-    verdicts = iter(call_with_columns(judge, prompts, texts, name))
-    return [[float(next(verdicts)["score"]) for _ in ranking.response_ids] for ranking in rankings]
+    verdicts = iter(judge_responses(judge, prompts, texts, name))
+    return [[next(verdicts)["score"] for _ in ranking.response_ids] for ranking in rankings]
 
 
 def assess_scores(

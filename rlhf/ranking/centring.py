@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rlhf.feedback.records import Prompt
 from rlhf.models.centring import recentre
 from rlhf.rendering import Renderer
-from rlhf.rollout import generate
+from rlhf.rollout import respond
 from rlhf.scoring import score_sequences
 
 __all__ = ["Centred", "centre_on_policy"]
@@ -53,11 +53,10 @@ def centre_on_policy(
     """
     policy.eval()
     reward_model.eval()
-    generation = generate(
+    generation = respond(
         policy,
-        [renderer.render_prompt(prompt.messages) for prompt in prompts],
-        stop_token_ids=renderer.stop_token_ids,
-        pad_token_id=renderer.pad_token_id,
+        renderer,
+        prompts,
         max_new_tokens=max_response_tokens,
         temperature=temperature,
         seed=seed,

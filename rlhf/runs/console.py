@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["Progress", "progress", "say", "send_to", "silence", "table"]
+__all__ = ["Progress", "close_bars", "progress", "say", "send_to", "silence", "table"]
 
 _silent = False
 _stream: TextIO | None = None
+_open: list[Progress] = []
 
 
 def silence(silent: bool = True) -> None:
@@ -88,6 +89,7 @@ class Progress:
             dynamic_ncols=True,
             leave=True,
         )
+        _open.append(self)
 
     def update(self, count: int = 1, **numbers: float | str) -> None:
         """Move on by `count` and show the numbers, four digits each."""
@@ -101,6 +103,8 @@ class Progress:
     def close(self) -> None:
         """Leave the bar as it stands."""
         self._bar.close()
+        if self in _open:
+            _open.remove(self)
 
     def __enter__(self) -> Progress:
         return self
@@ -124,6 +128,12 @@ def progress(total: int | None, label: str, unit: str = "steps", done: int = 0) 
         done: how many were done before (resume).
     """
     return Progress(total, label, unit, done)
+
+
+def close_bars() -> None:
+    """Close the bars that an error left open, so that what is printed next has a line of its own."""
+    for bar in list(_open):
+        bar.close()
 
 
 def _out() -> TextIO:

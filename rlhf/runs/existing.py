@@ -13,13 +13,14 @@ from typing import Any, TextIO
 from rlhf.errors import RunError
 from rlhf.runs import console
 from rlhf.runs.files import plain, read_json
+from rlhf.runs.manifest import find_damage
 from rlhf.settings.yaml_file import read_yaml
 
 fcntl: Any = None
 with contextlib.suppress(ImportError):  # not on Windows: there, two runs in one folder are not noticed
     fcntl = importlib.import_module("fcntl")
 
-__all__ = ["clear", "decide", "find_checkpoints", "take_lock"]
+__all__ = ["clear", "decide", "find_checkpoints", "read_facts", "take_lock"]
 
 # Settings that change how a run is kept and not what it computes.
 _HOW_IT_IS_KEPT = ("run.resume", "run.keep_previous", "run.trackers", "run.name")
@@ -39,7 +40,8 @@ def decide(
         The lock on the folder, and the checkpoint to go on from (None: start anew).
 
     Raises:
-        RunError: the folder is not a run's, or another stage's, or in use, or there is nothing to resume.
+        RunError: the folder is not a run's, or another stage's, or in use, or there is nothing (whole) to
+            resume.
     """
     if path.exists():
         _check_is_a_run(path, stage)
@@ -50,17 +52,42 @@ def decide(
     if not checkpoints or resume is False:
         return lock, None
     differences = _differences(path, config)
-    unfinished = _facts(path).get("status") != "finished"
+    unfinished = read_facts(path).get("status") != "finished"
     if resume is True or (unfinished and not differences):
-        console.say(f"going on with the run in {path} from {checkpoints[-1].name}")
+        try:
+            checkpoint = _newest_whole(path, checkpoints)
+        except RunError:
+            if lock is not None:
+                lock.close()
+            raise
+        console.say(f"going on with the run in {path} from {checkpoint.name}")
         for difference in differences:
             console.say(f"  changed since it began: {difference}")
-        return lock, checkpoints[-1]
+        return lock, checkpoint
     if unfinished:
         console.say(f"{path} holds an unfinished run of other settings, so this one starts anew; changed:")
         for difference in differences:
             console.say(f"  {difference}")
     return lock, None
+
+
+def _newest_whole(path: Path, checkpoints: list[Path]) -> Path:
+    """The newest checkpoint that is as it was written; damaged ones that are newer are named and deleted."""
+    damaged: dict[Path, str] = {}
+    for folder in reversed(checkpoints):
+        damage = find_damage(folder)
+        if damage is None:
+            break
+        damaged[folder] = damage
+    else:
+        found = "; ".join(f"{folder.name}: {damage}" for folder, damage in damaged.items())
+        raise RunError(
+            f"no checkpoint in {path / 'checkpoints'} is whole ({found}); run.resume=false starts anew"
+        )
+    for newer, damage in damaged.items():
+        console.say(f"checkpoint {newer} is damaged: {damage}; it is deleted and the one before is used")
+        shutil.rmtree(newer)
+    return folder
 
 
 def _check_is_a_run(path: Path, stage: str) -> None:
@@ -73,14 +100,15 @@ def _check_is_a_run(path: Path, stage: str) -> None:
         raise RunError(
             f"run.output '{path}' holds other things than a run ({shown}); set run.output to a new folder"
         )
-    found = _facts(path).get("stage", stage)
+    found = read_facts(path).get("stage", stage)
     if found != stage:
         raise RunError(
             f"run.output '{path}' holds a run of the stage '{found}'; set run.output to another folder"
         )
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def read_facts(path: Path) -> dict[str, Any]:
+    """What ``provenance.json`` says; nothing where it is missing or damaged."""
     with contextlib.suppress(OSError, ValueError):
         return dict(read_json(path / "provenance.json"))
     return {}
@@ -115,7 +143,7 @@ def clear(path: Path, keep_previous: bool) -> None:
     kind. Anything else is deleted.
     """
     if path.exists() and any(entry.name != ".lock" for entry in path.iterdir()):
-        finished = _facts(path).get("status") == "finished"
+        finished = read_facts(path).get("status") == "finished"
         worth_keeping = finished or bool(find_checkpoints(path))
         if keep_previous and worth_keeping:
             goal = path.with_name(f"{path.name}.{'previous' if finished else 'unfinished'}")
@@ -137,7 +165,10 @@ def take_lock(path: Path) -> TextIO | None:
     """
     if fcntl is None:
         return None
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # in a place like /proc, where nothing can be made
+        raise RunError(f"run.output '{path}' cannot be made ({error.strerror}); set run.output") from None
     file = (path / ".lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

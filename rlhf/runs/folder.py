@@ -26,9 +26,10 @@ from typing import Any, TextIO
 
 from rlhf.errors import RunError
 from rlhf.runs.clock import Stopwatch
-from rlhf.runs.existing import clear, decide, find_checkpoints, take_lock
+from rlhf.runs.existing import clear, decide, find_checkpoints, read_facts, take_lock
 from rlhf.runs.files import finish_folder, plain, read_json, write_json, write_text
 from rlhf.runs.jsonl import JsonlFile
+from rlhf.runs.manifest import write_manifest
 from rlhf.runs.provenance import data_fingerprints, now, provenance
 from rlhf.settings.yaml_file import dump_yaml
 
@@ -133,7 +134,7 @@ class RunFolder:
         checkpoint: Path | None,
     ) -> None:
         """Write what is known at the start."""
-        earlier = read_json(self.path / "provenance.json") if checkpoint else {}
+        earlier = read_facts(self.path) if checkpoint else {}
         seed = config.get("run", {}).get("seed")
         facts = {
             "stage": stage,
@@ -172,7 +173,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def checkpoint(self, step: int) -> Iterator[Path]:
-        """Fill ``checkpoints/step_<step>``, which appears complete or not at all; for every process."""
+        """Fill ``checkpoints/step_<step>``, which appears complete or not at all; for every process.
+
+        A list of its files is added, by which a later run recognises one that was damaged since.
+        """
         goal = self.path / "checkpoints" / f"step_{step:06d}"
         partial = goal.with_name(f".{goal.name}.partial")
         if self.is_main:
@@ -183,6 +187,7 @@ class RunFolder:
             yield partial
             self._wait()
             if self.is_main:
+                write_manifest(partial)
                 finish_folder(partial, goal)
                 # Known now, so that a killed run does not lose the time it took until here.
                 self._write_facts("running")

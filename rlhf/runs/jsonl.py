@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from rlhf.errors import RunError
 from rlhf.runs.files import plain, write_text
 
 __all__ = ["JsonlFile", "read_jsonl"]
@@ -73,11 +74,18 @@ class JsonlFile:
         file.flush()
 
     def cut(self, keep: Callable[[dict[str, Any]], bool]) -> None:
-        """Drop the rows that `keep` does not want: on resume, those written after the checkpoint."""
+        """Drop the rows that `keep` does not want: on resume, those written after the checkpoint.
+
+        Raises:
+            RunError: the file was damaged since; says where.
+        """
         if not self.enabled or not self.path.exists():
             return
         self.close()
-        rows = [row for row in read_jsonl(self.path) if keep(row)]
+        try:
+            rows = [row for row in read_jsonl(self.path) if keep(row)]
+        except ValueError as error:
+            raise RunError(f"{error}; mend or delete that line, or run.resume=false starts anew") from None
         write_text(self.path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def close(self) -> None:

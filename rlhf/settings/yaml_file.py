@@ -89,6 +89,8 @@ def parse_yaml(text: str, where: str) -> Any:
         raise SettingsError(_explain(error, text, mark), where=place) from None
     except yaml.YAMLError as error:
         raise SettingsError(f"is not YAML: {error}", where=where) from None
+    except RecursionError:
+        raise SettingsError("is nested too deeply to be read", where=where) from None
 
 
 def _explain(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> str:
@@ -101,6 +103,8 @@ def _explain(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark | None) -> 
         return (
             f"{problem}; text that holds ': ' needs quotes, and keys of a section need the same indentation"
         )
+    if "found another document" in problem:
+        return "a second document begins here (---); settings are one document a file"
     if "expected alphabetic or numeric character" in problem and "*" in line:
         return f"{problem}; text that starts with '*' needs quotes"
     return problem

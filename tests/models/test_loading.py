@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from rlhf.errors import ModelError
+from rlhf.models.folders import check_model_path, check_vocabulary
 from rlhf.models.loading import (
     build_reward_model,
-    check_model_path,
     ensure_distinct_pad,
     load_causal_lm,
     load_reward_model,
@@ -44,8 +46,75 @@ def test_folder_without_a_model(tmp_path: Path) -> None:
 
 def test_broken_model_is_one_message(folder: str) -> None:
     (Path(folder) / "model.safetensors").write_bytes(b"not weights")
-    with pytest.raises(ModelError, match="cannot load a causal language model"):
+    with pytest.raises(
+        ModelError, match=r"model.safetensors' is damaged \(.*\); copy it again, or set model"
+    ):
         load_causal_lm(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json"])
+def test_damaged_file_is_found_before_anything_is_loaded(folder: str, name: str) -> None:
+    (Path(folder) / name).write_text("{ not json")
+    with pytest.raises(ModelError, match=rf"model.path: .*{name}' is damaged"):
+        check_model_path(folder)
+
+
+def test_truncated_weights_are_found_before_anything_is_loaded(folder: str) -> None:
+    file = Path(folder) / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(ModelError, match=r"model\.safetensors' is damaged"):
+        check_model_path(folder)
+
+
+def test_adapter_that_names_no_base(folder: str) -> None:
+    (Path(folder) / "adapter_config.json").write_text("{}")
+    with pytest.raises(ModelError, match="names no base model"):
+        load_causal_lm(folder)
+
+
+def change_config(folder: str, **changes: object) -> None:
+    file = Path(folder) / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def test_weights_of_other_sizes_than_the_config_says(folder: str) -> None:
+    change_config(folder, n_embd=32)
+    with pytest.raises(ModelError, match=r"its weights have other sizes than its config\.json says"):
+        load_causal_lm(folder)
+
+
+@pytest.mark.parametrize("load", [load_causal_lm, build_reward_model])
+def test_missing_weights_are_not_drawn_at_random(folder: str, load: Callable[[str], object]) -> None:
+    change_config(folder, n_layer=4)
+    with pytest.raises(ModelError, match=r"24 tensors are missing, e.g. transformer.h.2"):
+        load(folder)
+
+
+def test_reward_model_without_its_head(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path)
+    change_config(str(tmp_path), architectures=["GPT2ForSequenceClassification"], num_labels=1)
+    with pytest.raises(ModelError, match=r"1 tensors are missing, e.g. score.weight"):
+        load_reward_model(str(tmp_path))
+
+
+def test_folder_without_a_tokenizer(folder: str) -> None:
+    for file in Path(folder).glob("*token*"):
+        file.unlink()
+    with pytest.raises(ModelError, match=r"holds no tokenizer \(no tokenizer.json\)"):
+        load_tokenizer(folder)
+
+
+def test_tokenizer_with_more_tokens_than_embeddings() -> None:
+    tokenizer = tiny_tokenizer()
+    with pytest.raises(ModelError, match="has 400 tokens, but the model has embeddings for 100"):
+        check_vocabulary(tokenizer, tiny_gpt2(tokenizer, vocab_size=100))
+
+
+def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("")
+    with pytest.raises(ModelError, match="is a file, not a model's folder"):
+        check_model_path(str(tmp_path / "model"))
 
 
 def test_unknown_hub_id_offline() -> None:
@@ -58,6 +127,8 @@ def test_tokenizer_without_an_end_token(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"no end-of-sequence token; set model\.eos_token"):
         load_tokenizer(str(tmp_path))
+    with pytest.raises(ModelError, match=r"set policy\.eos_token"):
+        load_tokenizer(str(tmp_path), setting="policy.path")
     with pytest.raises(ModelError, match="is not a token of"):
         load_tokenizer(str(tmp_path), eos_token="<nope>")
     assert load_tokenizer(str(tmp_path), eos_token="<|end|>").eos_token == "<|end|>"
@@ -92,3 +163,10 @@ def test_inv17_reward_model_pads_with_a_token_that_ends_nothing(pad: str | None)
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
     assert model.config.pad_token_id == tokenizer.pad_token_id
     assert model.get_input_embeddings().num_embeddings >= len(tokenizer)
+
+
+def test_reward_model_is_no_policy(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_reward_model(tokenizer), tokenizer, tmp_path)
+    with pytest.raises(ModelError, match=r"policy\.path: .* is a reward model, .*; run `make sft` or set"):
+        load_causal_lm(str(tmp_path), setting="policy.path")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from rlhf.models import Critic, load_reward_model, recentre, save_model, sequence_scores
 from rlhf.models.loading import ensure_distinct_pad
+from rlhf.ppo.parts import is_checkpointing
 from tests.helpers import tiny_reward_model, tiny_tokenizer
 
 
@@ -116,3 +118,12 @@ def test_inv40_plain_transformers_gives_our_scores(tmp_path: Path) -> None:
     )
     ours = sequence_scores(model, ids, mask).tolist()
     assert json.loads(found.stdout.splitlines()[-1]) == pytest.approx(ours, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["activation_checkpointing_enable", "gradient_checkpointing_enable"])
+def test_trainers_of_new_and_old_transformers_find_the_critics_checkpointing(name: str) -> None:
+    critic = Critic(tiny_reward_model(tiny_tokenizer()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the old name, in a new release
+        getattr(critic, name)({"use_reentrant": False})
+    assert is_checkpointing(critic)

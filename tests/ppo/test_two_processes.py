@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.jsonl import read_jsonl
+from tests.launching import launch
 from tests.ppo.two_processes import main
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
-
-
-def launch(folder: Path, num_processes: int, *words: str) -> list[dict]:
-    folder.mkdir(exist_ok=True)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "ACCELERATE_USE_CPU": "true"}
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node", str(num_processes), "--master_port", "0"]
-    command = [
-        sys.executable,
-        *launcher,
-        "--standalone",
-        "-m",
-        "tests.ppo.two_processes",
-        str(folder),
-        *words,
-    ]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"left_{rank}.pt", weights_only=True) for rank in range(num_processes)]
+MODULE = "tests.ppo.two_processes"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +24,7 @@ def one(tmp_path_factory):
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    return launch(folder, 2), folder
+    return launch(MODULE, folder, 2), folder
 
 
 def test_inv68_weights_are_equal_on_all_processes_and_the_forward_goes_through_the_wrapper(two):
@@ -81,10 +57,10 @@ def test_metrics_and_evaluation_of_two_processes_are_those_of_one(one, two):
 
 
 def test_inv59_inv75_all_processes_stop_where_one_is_asked_to_and_go_on_bitwise(tmp_path, two):
-    stopped = launch(tmp_path, 2, "1")
+    stopped = launch(MODULE, tmp_path, 2, "1")
     assert [left["stopped"] for left in stopped] == [True, True]
     assert find_checkpoints(tmp_path / "ppo")[-1].name == "step_000001"
-    resumed = launch(tmp_path, 2)
+    resumed = launch(MODULE, tmp_path, 2)
     for left, expected in zip(resumed, two[0], strict=True):
         for name, value in expected["policy"].items():
             assert torch.equal(left["policy"][name], value), name

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -73,3 +74,14 @@ def test_a_stopwatch_stops_at_the_end_of_its_block(monkeypatch: pytest.MonkeyPat
     with watch:  # 10.0
         assert watch.seconds == 2.5  # 12.5
     assert watch.seconds == 4.0  # 14.0, and no later look at the clock
+
+
+def test_a_bar_that_an_error_left_open_is_closed_before_the_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bar = console.progress(5, "ppo", "updates")
+    bar.update(2)
+    console.close_bars()
+    print("the message", file=sys.stderr)
+    assert capsys.readouterr().err.splitlines()[-1] == "the message"
+    console.close_bars()  # none is open any more

@@ -1,53 +1,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlhf.errors import RunError
 from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.files import read_json
-from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.yaml_file import read_yaml
-
-CONFIG: dict[str, Any] = {
-    "run": {"seed": 3, "resume": "auto", "trackers": ()},
-    "ppo": {"kl_coef": 0.1, "empty": {}},
-}
-OTHER: dict[str, Any] = {**CONFIG, "ppo": {"kl_coef": 0.2, "empty": {}}}
-
-
-OPEN: list[RunFolder] = []
-
-
-def start(path: Path, config: dict[str, Any] = CONFIG, **options: Any) -> RunFolder:
-    run = RunFolder.open(path, config, **{"stage": "ppo", **options})
-    OPEN.append(run)
-    return run
-
-
-def save(run: RunFolder, step: int) -> None:
-    with run.checkpoint(step) as folder:
-        (folder / "state").write_text(str(step))
-
-
-def kill(run: RunFolder) -> None:
-    """What a kill -9 leaves: the files as they are, closed, and no lock."""
-    run.metrics.close()
-    run.samples.close()
-    if run._lock is not None:
-        run._lock.close()
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "runs" / "ppo"
-    while OPEN:
-        kill(OPEN.pop())
+from tests.runs.opening import CONFIG, OTHER, kill, save, start
 
 
 def test_what_a_run_leaves(path: Path, tmp_path: Path) -> None:
@@ -275,3 +238,9 @@ def test_a_checkpoint_waits_for_all_processes(path: Path) -> None:
     with run.checkpoint(1):
         calls.append("write")
     assert calls == ["wait", "write", "wait", "wait"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder where nothing can be made")
+def test_a_place_where_no_folder_can_be_made() -> None:
+    with pytest.raises(RunError, match=r"run\.output '/proc/nosuch/ppo' cannot be made"):
+        start(Path("/proc/nosuch/ppo"))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlhf.errors import RunError
 from rlhf.runs.jsonl import JsonlFile, read_jsonl
 
 
@@ -90,3 +91,9 @@ def test_other_processes_write_nothing(file: Path) -> None:
     metrics.append({"step": 1})
     metrics.close()
     assert not file.exists()
+
+
+def test_cutting_a_damaged_file_says_where(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnothing\n{"step": 2}\n')
+    with pytest.raises(RunError, match=r"metrics\.jsonl:2: .*run\.resume=false starts anew"):
+        JsonlFile(tmp_path / "metrics.jsonl").cut(lambda row: True)

@@ -54,7 +54,8 @@ def test_plain_words_are_read_as_people_mean_them(text: str, value: object) -> N
         ("true: 1\n", "mine.yaml:1: a key must be text or a whole number, found True"),
         ("a: *.jsonl\n", "mine.yaml:1: .* starts with '\\*' needs quotes"),
         ("a: !!python/name:os.system\n", "mine.yaml:1: could not determine a constructor"),
-        ("a: 1\n---\nb: 2\n", "mine.yaml:2: but found another document"),
+        ("a: 1\n---\nb: 2\n", "mine.yaml:2: a second document begins here"),
+        ("a: " + 3000 * "[", "mine.yaml: is nested too deeply"),
     ],
 )
 def test_broken_yaml_says_file_and_line(text: str, message: str) -> None:

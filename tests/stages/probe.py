@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+
+import torch
 
 from rlhf.errors import DataError, ModelError, RunError
+from rlhf.ppo.interruption import stops_gracefully
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import Settings
@@ -36,8 +40,16 @@ def check(settings: ProbeSettings) -> None:
 
 
 def train(settings: ProbeSettings, run: RunFolder) -> None:
+    handles_ctrl_c = settings.probe.fail == "handles ctrl-c"
+    with stops_gracefully(run) if handles_ctrl_c else nullcontext():
+        take_steps(settings, run)
+    fail(settings)
+    run.write_summary({"num_steps": settings.probe.num_steps})
+
+
+def take_steps(settings: ProbeSettings, run: RunFolder) -> None:
     start = int(run.resume_from.name.removeprefix("step_")) if run.resume_from else 0
-    run.handles_stop = settings.probe.fail == "handles stop"
+    run.handles_stop = str(settings.probe.fail).startswith("handles")
     for step in range(start + 1, settings.probe.num_steps + 1):
         with run.checkpoint(step) as folder:
             (folder / f"main-{run.is_main}").write_text(str(step))
@@ -47,6 +59,9 @@ def train(settings: ProbeSettings, run: RunFolder) -> None:
         if run.stop_requested:
             console.say("stopping where it suits")
             raise KeyboardInterrupt
+
+
+def fail(settings: ProbeSettings) -> None:
     if settings.probe.fail == "user":
         raise RunError("step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate")
     if settings.probe.fail == "bug":
@@ -54,9 +69,10 @@ def train(settings: ProbeSettings, run: RunFolder) -> None:
     if settings.probe.fail == "disk":
         with open("/dev/full", "w") as file:
             file.write("x" * 100_000)
+    if settings.probe.fail == "checkpoint":
+        torch.save({"weights": torch.zeros(100_000)}, "/dev/full")
     if settings.probe.fail == "weights":
         raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
-    run.write_summary({"num_steps": settings.probe.num_steps})
 
 
 if __name__ == "__main__":

@@ -99,6 +99,7 @@ def test_dry_run_checks_the_data(capsys: pytest.CaptureFixture[str]) -> None:
         ("model", "model.path 'runs/sft' does not exist; run `make sft` or set model.path"),
         ("user", "step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate"),
         ("disk", "the disk of runs/probe is full; free some space, then give the same command again"),
+        ("checkpoint", "the disk of runs/probe is full; free some space, then give the same command again"),
         ("weights", "the disk of runs/probe is full; free some space, then give the same command again"),
     ],
 )
@@ -218,15 +219,21 @@ def test_ctrl_c_then_kill_then_sigterm_and_each_time_it_goes_on() -> None:
 
 
 @pytest.mark.slow
-def test_inv75_a_stage_that_handles_stop_chooses_where_to_stop() -> None:
+@pytest.mark.parametrize(
+    ("number", "handles", "status"),
+    [(signal.SIGTERM, "handles stop", 143), (signal.SIGINT, "handles ctrl-c", 130)],
+)
+def test_inv75_a_stage_that_handles_stop_chooses_where_to_stop(
+    number: int, handles: str, status: int
+) -> None:
     process, _ = start_process(
-        "probe.num_steps=2000", "probe.step_seconds=0.02", "probe.fail=handles stop", until="step 3"
+        "probe.num_steps=2000", "probe.step_seconds=0.02", f"probe.fail={handles}", until="step 3"
     )
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert "stopping where it suits" in out
     assert "goes on from" in err
-    assert process.returncode == 143
+    assert process.returncode == status
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -97,4 +97,8 @@ def test_two_processes_on_the_cpu() -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 2\n") == 1
     assert read_json("runs/probe/provenance.json")["num_processes"] == 2
-    assert sorted(os.listdir("runs/probe/checkpoints/step_000002")) == ["main-False", "main-True"]
+    assert sorted(os.listdir("runs/probe/checkpoints/step_000002")) == [
+        "main-False",
+        "main-True",
+        "manifest.json",
+    ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rlhf.errors import RunError
+from rlhf.functions import judge_responses
 from rlhf.maths.masked import masked_sum
-from rlhf.rollout import Generation, generate, response_logprobs
-from rlhf.scoring import Scorer, call_with_columns
+from rlhf.rollout import Generation, respond, response_logprobs
+from rlhf.scoring import Scorer
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
@@ -69,11 +67,10 @@ def answer_prompts(
     Returns:
         B answers, and the same as ids.
     """
-    generation = generate(
+    generation = respond(
         model,
-        [renderer.render_prompt(prompt.messages) for prompt in prompts],
-        stop_token_ids=renderer.stop_token_ids,
-        pad_token_id=renderer.pad_token_id,
+        renderer,
+        prompts,
         max_new_tokens=max_response_tokens,
         temperature=temperature,
         seed=seed,
@@ -139,41 +136,5 @@ def judge_answers(
     Raises:
         RunError: it fails, or does not give what a judge gives.
     """
-    texts = [answer.response for answer in answers]
-    try:
-        verdicts = call_with_columns(judge, prompts, texts, name)
-    except RunError:
-        raise
-    except Exception as error:  # a stranger's code: all that it may raise is the user's to mend
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        raise RunError(
-            f"the judge {name} failed with {type(error).__name__}: {error} ({last.filename}:{last.lineno})",
-            where="evaluation.judge",
-        ) from error
-    checked = _check_verdicts(verdicts, prompts, name)
-    return [replace(answer, verdict=verdict) for answer, verdict in zip(answers, checked, strict=True)]
-
-
-def _check_verdicts(verdicts: Iterable[Any], prompts: Sequence[Prompt], name: str) -> list[dict[str, float]]:
-    checked: list[dict[str, float]] = []
-    for verdict, prompt in zip(verdicts, prompts, strict=True):
-        if not isinstance(verdict, Mapping) or "score" not in verdict:
-            raise RunError(
-                f"{name} gave {verdict!r} for prompt {prompt.id!r}; a judge gives a dictionary with 'score' "
-                "and any further criteria",
-                where="evaluation.judge",
-            )
-        try:
-            numbers = {str(criterion): float(value) for criterion, value in verdict.items()}
-        except (TypeError, ValueError):
-            numbers = {"score": math.nan}
-        if not all(math.isfinite(value) for value in numbers.values()) or (
-            checked and numbers.keys() != checked[0].keys()
-        ):
-            raise RunError(
-                f"{name} gave {verdict!r} for prompt {prompt.id!r}; "
-                "every value is a finite number, and the criteria are the same for all responses",
-                where="evaluation.judge",
-            )
-        checked.append(numbers)
-    return checked
+    verdicts = judge_responses(judge, prompts, [answer.response for answer in answers], name)
+    return [replace(answer, verdict=verdict) for answer, verdict in zip(answers, verdicts, strict=True)]

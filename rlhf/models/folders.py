@@ -1,0 +1,112 @@
+"""Look at a model's folder before anything is loaded from it, and say what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from rlhf.errors import ModelError
+from rlhf.models.adapters import is_adapter_folder
+
+__all__ = ["check_has_tokenizer", "check_model_path", "check_vocabulary", "remedy"]
+
+# Which make target leaves which folder; a missing input names it.
+MADE_BY = {"sft": "make sft", "reward": "make reward", "ppo": "make ppo", "base": "make base"}
+_JSON_FILES = (
+    "config.json",
+    "adapter_config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    "special_tokens_map.json",
+    "model.safetensors.index.json",
+)
+_TOKENIZER_FILES = ("*tokenizer*", "*vocab*", "*.model", "merges.txt", "*.tiktoken")
+
+
+def check_model_path(path: str, *, setting: str = "model.path") -> None:
+    """Refuse a path that can be neither a sound local folder nor a hub id.
+
+    Raises:
+        ModelError: the folder does not exist, holds no model or a damaged file; the message names the make
+            target that makes it.
+
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file() and not is_adapter_folder(folder):
+            raise ModelError(
+                f"{path!r} holds no model (no config.json); {remedy(path, setting)}", where=setting
+            )
+        _check_files(folder, path, setting)
+    elif folder.exists():
+        raise ModelError(f"{path!r} is a file, not a model's folder; {remedy(path, setting)}", where=setting)
+    elif _looks_local(path):
+        raise ModelError(f"{path!r} does not exist; {remedy(path, setting)}", where=setting)
+
+
+def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:
+    """Refuse a local folder without any tokenizer file, of which the library would make an empty tokenizer.
+
+    Raises:
+        ModelError: there is none.
+
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir() and not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+        raise ModelError(
+            f"{path!r} holds no tokenizer (no tokenizer.json); save the model's tokenizer beside it",
+            where=setting,
+        )
+
+
+def check_vocabulary(tokenizer: Any, model: Any) -> None:
+    """Refuse a tokenizer that has tokens which the model has no embedding for.
+
+    Raises:
+        ModelError: says both numbers.
+
+    """
+    num_embeddings = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > num_embeddings:
+        raise ModelError(
+            f"the tokenizer of {tokenizer.name_or_path!r} has {len(tokenizer):,} tokens, but the model has "
+            f"embeddings for {num_embeddings:,}; give the model its own tokenizer"
+        )
+
+
+def remedy(path: str, setting: str) -> str:
+    """Say what to do about a missing model: the make target that makes it, or another path."""
+    target = MADE_BY.get(Path(path).name)
+    return f"run `{target}` or set {setting}" if target else f"set {setting} to a model folder or a hub id"
+
+
+def _looks_local(path: str) -> bool:
+    """A hub id is `name` or `owner/name`; everything else can only be a folder."""
+    first = path.split("/")[0]
+    return first in {"runs", "data", "..", ".", "~", ""} or re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) is None
+
+
+def _check_files(folder: Path, path: str, setting: str) -> None:
+    """Look into the small files whole, and at the weights' headers, which know how long their file is."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in filter(Path.is_file, (folder / name for name in _JSON_FILES)):
+        try:
+            json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise _damaged(file, path, setting, error) from error
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="pt"):
+                pass
+        except (OSError, ValueError, SafetensorError) as error:
+            raise _damaged(file, path, setting, error) from error
+
+
+def _damaged(file: Path, path: str, setting: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"{str(file)!r} is damaged ({error}); copy it again, or {remedy(path, setting)}", where=setting
+    )

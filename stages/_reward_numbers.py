@@ -1,0 +1,98 @@
+"""The final numbers of the reward stage, and the samples behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlhf.runs import console
+from rlhf.runs.folder import RunFolder
+from rlhf.settings.reward import RewardSettings
+
+if TYPE_CHECKING:
+    from rlhf.feedback.records import Ranking
+    from rlhf.rendering import RenderedRanking, Renderer
+
+__all__ = ["assess", "judge", "say_numbers", "sequences_at_once"]
+
+
+def sequences_at_once(settings: RewardSettings) -> int:
+    """Return about as many sequences as a training micro-batch has whose prompts have four responses."""
+    return 4 * settings.reward.microbatch_size
+
+
+def assess(
+    settings: RewardSettings,
+    run: RunFolder,
+    model: Any,
+    rankings: Sequence[RenderedRanking],
+    records: dict[str, list[Ranking]],
+    renderer: Renderer,
+) -> dict[str, Any]:
+    """Measure the model on the final rankings beside its baselines; their samples go to samples.jsonl."""
+    from rlhf.ranking.assessment import (
+        assess_baselines,
+        assess_scores,
+        labeler_agreement,
+        score_rankings,
+    )
+
+    scores = score_rankings(model, rankings, sequences_at_once(settings))
+    judged = judge(settings, rankings, renderer)
+    _write_samples(run, rankings, scores, judged, renderer)
+    return {
+        **assess_scores(scores, rankings, judged),
+        **assess_baselines(rankings),
+        **labeler_agreement([ranking for of_split in records.values() for ranking in of_split]),
+    }
+
+
+def judge(
+    settings: RewardSettings, rankings: Sequence[RenderedRanking], renderer: Renderer
+) -> list[list[float]] | None:
+    """Let the judge score every response of every ranking; None where the settings name no judge."""
+    from rlhf.functions import load_function
+    from rlhf.ranking.assessment import judge_rankings
+
+    name = settings.evaluation.judge
+    return None if name is None else judge_rankings(load_function(name), rankings, renderer, name)
+
+
+def _write_samples(
+    run: RunFolder,
+    rankings: Sequence[RenderedRanking],
+    scores: list[list[float]],
+    judged: list[list[float]] | None,
+    renderer: Renderer,
+    num_rankings: int = 100,
+) -> None:
+    for number, ranking in enumerate(rankings[:num_rankings]):
+        for k, ids in enumerate(ranking.response_ids):
+            run.samples.append(
+                {
+                    "id": ranking.prompt.id,
+                    "prompt": ranking.prompt.as_dicts(),
+                    "response": renderer.decode_response(ids),
+                    "rank": ranking.ranks[k],
+                    "score": scores[number][k],
+                    **({"judge": judged[number][k]} if judged is not None else {}),
+                }
+            )
+
+
+def say_numbers(numbers: dict[str, Any]) -> None:
+    """Print the accuracies with their intervals."""
+    shown = (
+        "pair_accuracy_judge",
+        "pair_accuracy_labels",
+        "judge_accuracy_labels",
+        "labeler_agreement",
+        "longer_wins",
+        "first_wins",
+    )
+    rows = [
+        (name, *(numbers[key] for key in (name, f"{name}_low", f"{name}_high")))
+        for name in shown
+        if name in numbers
+    ]
+    console.table(rows, ("on test rankings", "share", "low", "high"))
