@@ -156,8 +156,17 @@ def _train_set(
     settings: RewardSettings, records: Sequence[Ranking], renderer: Renderer
 ) -> tuple[list[RenderedRanking], int]:
     from rlhf.ranking.batch import drop_unusable
+    from rlhf.ranking.opinions import merge_opinions
 
     rendered = _render(records, renderer, "train")
+    if settings.reward.loss == "pairwise":
+        num_opinions = len(rendered)
+        rendered = merge_opinions(rendered, settings.reward.ties)
+        if len(rendered) < num_opinions:
+            console.say(
+                f"  {num_opinions:,} rankings are opinions on {len(rendered):,} sets of responses: each set "
+                "goes through the model once, and what a pair is fitted to is its share of votes"
+            )
     usable, num_left_out = drop_unusable(rendered, settings.reward.loss, settings.reward.ties)
     if num_left_out:
         console.say(f"  {num_left_out:,} rankings hold nothing that this loss can learn from; left out")

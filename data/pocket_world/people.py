@@ -73,11 +73,11 @@ class Labeler:
 
 # The mean weights are the judge's. All like it short, more or less: people share tastes that no judge of truth has.
 LABELERS = {
-    "anna": Labeler(0.50, 0.25, 0.25, -0.04, 0.15, 0.03),
-    "boris": Labeler(0.70, 0.15, 0.15, -0.01, 0.18, 0.04),
-    "chiara": Labeler(0.40, 0.45, 0.15, -0.05, 0.16, 0.03),
-    "dmitri": Labeler(0.35, 0.15, 0.50, -0.06, 0.17, 0.03),
-    "eun": Labeler(0.55, 0.25, 0.20, -0.03, 0.20, 0.04),
+    "anna": Labeler(0.50, 0.25, 0.25, -0.04, 0.17, 0.03),
+    "boris": Labeler(0.70, 0.15, 0.15, -0.01, 0.20, 0.04),
+    "chiara": Labeler(0.40, 0.45, 0.15, -0.05, 0.18, 0.03),
+    "dmitri": Labeler(0.35, 0.15, 0.50, -0.06, 0.19, 0.03),
+    "eun": Labeler(0.55, 0.25, 0.20, -0.03, 0.22, 0.04),
 }
 
 

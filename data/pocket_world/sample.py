@@ -21,7 +21,7 @@ from rlhf.rendering import Renderer
 from rlhf.rollout import sample_texts
 
 from .families.common import Task
-from .generate import RANKED_PROMPTS, SEED, dump, plan
+from .generate import RANKED_PROMPTS, SEED, dump, file_of, plan
 from .people import mix_up, stray, write
 from .prompts import answer, tasks_by_split
 
@@ -72,7 +72,7 @@ def sample(policies: list[str], folder: Path) -> None:
                 if texts[i].strip() and texts[i].split() not in [text.split() for text in found[i]]:
                     found[i].append(texts[i])
         enough = [(row, texts) for row, texts in zip(rows, found, strict=True) if len(texts) > 3]
-        dump(folder / f"rankings.{split}.jsonl", (row | {"responses": texts} for row, texts in enough))
+        dump(file_of(folder, f"rankings.{split}"), (row | {"responses": texts} for row, texts in enough))
         print(
             f"{split}: {len(enough)} of {len(rows)} prompts have four or more different responses", flush=True
         )

@@ -1,0 +1,49 @@
+"""Several labelers, one batch element: what they say of the same responses becomes shares of votes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from rlhf.ranking.batch import Ties, usable_comparisons
+from rlhf.rendering import RenderedRanking
+
+__all__ = ["merge_opinions"]
+
+
+def merge_opinions(rankings: Sequence[RenderedRanking], ties: Ties = "soft") -> list[RenderedRanking]:
+    """Put rankings of the same responses to the same prompt into one, each pair with its share of votes.
+
+    The target of a pair is the mean of what its labelers say: 1 or 0, and one half for a tie, which with
+    `ties` "drop" is no vote. The pairwise loss is linear in its target, so where all labelers compare all
+    pairs the gradient is the mean of their gradients, at the cost of one of them. A vote that splits evenly
+    is a tie. Shares of votes are better targets than single labels where there are any (Liu et al. 2024,
+    arXiv:2411.12843).
+
+    Returns:
+        One ranking for each prompt and set of responses, in order of their first one; those of one labeler
+        as they are. A merged one has comparisons only: its `ranks` are None, as votes need not fit an order.
+
+    """
+    groups: dict[object, list[RenderedRanking]] = defaultdict(list)
+    for number, ranking in enumerate(rankings):
+        responses = sorted(map(tuple, ranking.response_ids))
+        alone = len(set(responses)) < len(responses)  # which of two equal ones was meant is not known
+        groups[number if alone else (tuple(ranking.prompt_ids), tuple(responses))].append(ranking)
+    return [group[0] if len(group) == 1 else _merged(group, ties) for group in groups.values()]
+
+
+def _merged(group: Sequence[RenderedRanking], ties: Ties) -> RenderedRanking:
+    first = group[0]
+    place = {tuple(ids): k for k, ids in enumerate(first.response_ids)}
+    votes: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for ranking in group:
+        places = [place[tuple(ids)] for ids in ranking.response_ids]
+        for i, j, p in usable_comparisons(ranking, ties):
+            a, b = places[i], places[j]
+            votes[min(a, b), max(a, b)].append(p if a < b else 1.0 - p)
+    shares = [(i, j, fmean(of_pair)) for (i, j), of_pair in votes.items()]
+    comparisons = [(i, j, p) if p >= 0.5 else (j, i, 1.0 - p) for i, j, p in shares]
+    return replace(first, comparisons=comparisons, ranks=[None] * len(first.ranks), annotator=None)
