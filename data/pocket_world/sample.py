@@ -3,15 +3,14 @@
     cd data && PYTHONPATH=.. python -m pocket_world.sample ../runs/sft ../runs/ppo && python -m pocket_world.generate
 
 Every prompt gets four to six different responses. The first policy gives most of them, at temperature 1; further policies
-and the writers add some, a few have lost their way (see people.stray) or, for training, mix things up, so that rankings also show what
-an SFT policy seldom says and a PPO policy may find.
+and the writers add some, and a few have lost their way (see people.stray), so that rankings also show what an SFT policy seldom says
+and a PPO policy may find.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,12 @@ from rlhf.rendering import Renderer
 from rlhf.rollout import sample_texts
 
 from .families.common import Task
-from .generate import RANKED_PROMPTS, SEED, dump, file_of, plan
-from .people import mix_up, stray, write
+from .generate import RANKED_PROMPTS, SEED, dump, plan
+from .people import stray, write
 from .prompts import answer, tasks_by_split
 
-
-@dataclass(frozen=True)
-class Sources:
-    """Chances that a response is a writer's, has lost its way, or mixes things up; the rest are the policies'."""
-
-    written: float
-    stray: float
-    mixed_up: float
-
-
-# To compare what was asked with what was given is what a small reward model learns last, so for training a part of the responses
-# differs from a good one in that alone. Validation and test hold what policies and people say.
-SOURCES = {
-    "train": Sources(0.10, 0.06, 0.14),
-    "validation": Sources(0.15, 0.08, 0.0),
-    "test": Sources(0.15, 0.08, 0.0),
-}
+WRITTEN = 0.15  # chance that a response is a writer's
+STRAY = 0.08  # chance that it has lost its way
 FURTHER = 0.2  # chance that a policy's response is one of the further policies'
 TRIES = 8
 
@@ -59,9 +43,7 @@ def sample(policies: list[str], folder: Path) -> None:
         found: list[list[str]] = [[] for _ in rows]
         for turn in range(TRIES):
             short = [i for i, number in enumerate(wanted) if len(found[i]) < number]
-            source = {
-                i: "writer" if turn == TRIES - 1 else _source(SOURCES[split], len(models), rng) for i in short
-            }
+            source = {i: "writer" if turn == TRIES - 1 else _source(len(models), rng) for i in short}
             texts = {
                 i: _by_people(rows[i], split, source[i], rng) for i in short if isinstance(source[i], str)
             }
@@ -72,27 +54,25 @@ def sample(policies: list[str], folder: Path) -> None:
                 if texts[i].strip() and texts[i].split() not in [text.split() for text in found[i]]:
                     found[i].append(texts[i])
         enough = [(row, texts) for row, texts in zip(rows, found, strict=True) if len(texts) > 3]
-        dump(file_of(folder, f"rankings.{split}"), (row | {"responses": texts} for row, texts in enough))
+        dump(folder / f"rankings.{split}.jsonl", (row | {"responses": texts} for row, texts in enough))
         print(
             f"{split}: {len(enough)} of {len(rows)} prompts have four or more different responses", flush=True
         )
 
 
-def _source(sources: Sources, policies: int, rng: random.Random) -> str | int:
-    """Who answers: the number of a policy, or which kind of person."""
-    names = ("writer", "stray", "mixed_up", "policy")
-    chances = (sources.written, sources.stray, sources.mixed_up)
-    name = rng.choices(names, [*chances, 1 - sum(chances)])[0]
-    if name != "policy":
-        return name
+def _source(policies: int, rng: random.Random) -> str | int:
+    """Who answers: the number of a policy, a writer, or somebody who has lost their way."""
+    draw = rng.random()
+    if draw < WRITTEN + STRAY:
+        return "writer" if draw < WRITTEN else "stray"
     return rng.randrange(1, policies) if policies > 1 and rng.random() < FURTHER else 0
 
 
 def _by_people(row: dict[str, Any], split: str, source: str, rng: random.Random) -> str:
     task = Task(row["family"], "", row["task"])
-    if source == "stray":
-        return stray(task, answer, tasks_by_split()[split], rng)
-    return mix_up(task, answer, rng) if source == "mixed_up" else write(task, answer, rng)
+    return (
+        write(task, answer, rng) if source == "writer" else stray(task, answer, tasks_by_split()[split], rng)
+    )
 
 
 def _by_policy(

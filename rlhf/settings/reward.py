@@ -18,7 +18,7 @@ WORLD = "data/pocket_world"
 class RankingDataSettings(Settings):
     """Where the rankings come from."""
 
-    train: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.train.jsonl.gz"),)
+    train: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.train.jsonl"),)
     """Sources that are trained on."""
     validation: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.validation.jsonl"),)
     """Sources that accuracy is measured on while training goes on."""
