@@ -1,3 +1,3 @@
-"""A reward model from rankings: `batch`, `opinions`, `sharing`, `trainer`, `training`, `assessment`, `centring`."""
+"""A reward model from rankings: batch, opinions, sharing, trainer, training, assessment, centring."""
 
 from __future__ import annotations
