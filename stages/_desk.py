@@ -68,20 +68,11 @@ class Desk:
         return answers
 
     def _load(self, policy: str) -> tuple[Any, Renderer]:
-        from rlhf.models import disable_dropout, load_causal_lm
-
         if policy not in self._loaded:
             told = self.policies[policy]
             setting = "base.path" if policy == "base" else f"stages.{policy}"
             tokenizer = _inputs.open_tokenizer(told, setting)
-            model = load_causal_lm(
-                told.path,
-                dtype=told.dtype,
-                revision=told.revision,
-                trust_remote_code=told.trust_remote_code,
-                setting=setting,
-            )
-            disable_dropout(model)
+            model = _inputs.open_causal_lm(told, setting)
             limits = self.settings.evaluation
             renderer = _inputs.build_renderer(
                 tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens

@@ -23,6 +23,7 @@ __all__ = [
     "build_sources",
     "check_enough",
     "fingerprint_sources",
+    "open_causal_lm",
     "open_tokenizer",
     "say_counts",
     "say_reading",
@@ -81,6 +82,21 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
         chat_template=template,
         setting=setting,
     )
+
+
+def open_causal_lm(model: ModelSettings, setting: str = "model.path") -> Any:
+    """Load the language model that the setting `setting` names, without dropout."""
+    from rlhf.models import disable_dropout, load_causal_lm
+
+    found = load_causal_lm(
+        model.path,
+        dtype=model.dtype,
+        revision=model.revision,
+        trust_remote_code=model.trust_remote_code,
+        setting=setting,
+    )
+    disable_dropout(found)
+    return found
 
 
 def _read_template(file: Path, setting: str) -> str:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rlhf.ppo.parts import Parts, Recipe
     from rlhf.scoring import Scorer
     from rlhf.settings.ppo import ScoreSettings
-    from rlhf.settings.shared import ModelSettings
 
 
 def build_recipe(settings: PpoSettings) -> Recipe:
@@ -34,22 +33,13 @@ def build_recipe(settings: PpoSettings) -> Recipe:
 
 def build_parts(settings: PpoSettings, accelerator: Accelerator, recipe: Recipe) -> Parts:
     """Load policy, reference, critic and what scores, and make them ready to train."""
-    from rlhf.models import add_lora, load_causal_lm
+    from rlhf.models import add_lora
     from rlhf.ppo.parts import build_parts as prepare_parts
     from rlhf.rollout import check_context
 
-    def load(model: ModelSettings, setting: str) -> Any:
-        return load_causal_lm(
-            model.path,
-            dtype=model.dtype,
-            revision=model.revision,
-            trust_remote_code=model.trust_remote_code,
-            setting=setting,
-        )
-
     tokenizer = _inputs.open_tokenizer(settings.policy, "policy.path")
-    policy = load(settings.policy, "policy.path")
-    reference = load(settings.reference or settings.policy, "reference.path")
+    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
+    reference = _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
     if reference.get_input_embeddings().num_embeddings != policy.get_input_embeddings().num_embeddings:
         raise ModelError(
             "has another vocabulary than the policy; their KL means nothing", where="reference.path"

@@ -24,7 +24,7 @@ def check(settings: BaseSettings) -> None:
     """Read the text files and load the generator."""
     from rlhf.feedback.reading import read_texts
     from rlhf.functions import load_function
-    from rlhf.ppo.tracking import check_trackers
+    from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
     if settings.data.generator is not None:

@@ -29,7 +29,7 @@ def check(settings: PpoSettings) -> None:
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
     from rlhf.models.folders import check_model_path
-    from rlhf.ppo.tracking import check_trackers
+    from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.policy.path, setting="policy.path")
@@ -58,7 +58,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     from rlhf.ppo.loop import Habits
     from rlhf.ppo.loop import train as train_ppo
-    from rlhf.ppo.tracking import flat_config
+    from rlhf.runs.tracking import flat_config
 
     accelerator = Accelerator(
         mixed_precision=settings.ppo.mixed_precision,

@@ -29,7 +29,7 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.folders import check_model_path
-    from rlhf.ppo.tracking import check_trackers
+    from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
     if settings.evaluation.judge is not None:
@@ -56,7 +56,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     tokenizer, model, renderer = _open(settings)
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
     records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
-    train_set, num_left_out = _train_set(settings, records["train"], renderer)
+    train_set, train_numbers = _train_set(settings, records["train"], renderer)
     validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
@@ -85,8 +85,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     numbers |= assess(settings, run, model, test_set, records, renderer)
     numbers |= {
         "pair_accuracy_labels_before": before["pair_accuracy_labels"],
-        "num_rankings": len(train_set),
-        "num_rankings_left_out": num_left_out,
+        **train_numbers,
         "num_steps": num_steps,
         "num_parameters": sum(p.numel() for p in model.parameters()),
     }
@@ -154,25 +153,32 @@ def _render(records: Sequence[Ranking], renderer: Renderer, split: str) -> list[
 
 def _train_set(
     settings: RewardSettings, records: Sequence[Ranking], renderer: Renderer
-) -> tuple[list[RenderedRanking], int]:
+) -> tuple[list[RenderedRanking], dict[str, int]]:
+    """Render, leave out what teaches nothing, and put the opinions on the same responses together."""
     from rlhf.ranking.batch import drop_unusable
     from rlhf.ranking.opinions import merge_opinions
 
-    rendered = _render(records, renderer, "train")
-    if settings.reward.loss == "pairwise":
-        num_opinions = len(rendered)
-        rendered = merge_opinions(rendered, settings.reward.ties)
-        if len(rendered) < num_opinions:
-            console.say(
-                f"  {num_opinions:,} rankings are opinions on {len(rendered):,} sets of responses: each set "
-                "goes through the model once, and what a pair is fitted to is its share of votes"
-            )
-    usable, num_left_out = drop_unusable(rendered, settings.reward.loss, settings.reward.ties)
+    loss, ties = settings.reward.loss, settings.reward.ties
+    rankings, num_left_out = drop_unusable(_render(records, renderer, "train"), loss, ties)
+    train_set, num_split = rankings, 0
+    if loss == "pairwise":
+        train_set, num_split = drop_unusable(merge_opinions(rankings, ties), loss, ties)
     if num_left_out:
         console.say(f"  {num_left_out:,} rankings hold nothing that this loss can learn from; left out")
-    if not usable:
+    if len(train_set) + num_split < len(rankings):
+        console.say(
+            f"  {len(rankings):,} rankings are opinions on {len(train_set) + num_split:,} sets of responses: "
+            "each set goes through the model once, and a pair is fitted to its share of votes"
+        )
+    if num_split:
+        console.say(f"  {num_split:,} of these sets have evenly split votes only, which are ties; left out")
+    if not train_set:
         raise DataError("no ranking has an order to learn from", where="data.train")
-    return usable, num_left_out
+    return train_set, {
+        "num_rankings": len(rankings),
+        "num_rankings_left_out": num_left_out,
+        "num_ranked_sets": len(train_set),
+    }
 
 
 def _evaluation(
@@ -193,18 +199,11 @@ def _evaluation(
 def _centre(
     settings: RewardSettings, model: Any, prompts: Sequence[Any], renderer: Renderer
 ) -> dict[str, Any]:
-    from rlhf.models import disable_dropout, load_causal_lm
     from rlhf.ranking.centring import centre_on_policy
 
     if settings.centring is None:
         return {}
-    policy = load_causal_lm(
-        settings.model.path,
-        dtype=settings.model.dtype,
-        revision=settings.model.revision,
-        trust_remote_code=settings.model.trust_remote_code,
-    ).to(next(model.parameters()).device)
-    disable_dropout(policy)
+    policy = _inputs.open_causal_lm(settings.model).to(next(model.parameters()).device)
     distinct = list({prompt.messages: prompt for prompt in prompts}.values())
     found = centre_on_policy(
         model,

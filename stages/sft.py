@@ -23,7 +23,7 @@ def check(settings: SftSettings) -> None:
     """Read the data and look for the model."""
     from rlhf.feedback.reading import read_demonstrations
     from rlhf.models.folders import check_model_path
-    from rlhf.ppo.tracking import check_trackers
+    from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
@@ -71,16 +71,8 @@ def train(settings: SftSettings, run: RunFolder) -> None:
 
 
 def _open(settings: SftSettings) -> tuple[Any, Any, Renderer]:
-    from rlhf.models import disable_dropout, load_causal_lm
-
     tokenizer = _inputs.open_tokenizer(settings.model)
-    model = load_causal_lm(
-        settings.model.path,
-        dtype=settings.model.dtype,
-        revision=settings.model.revision,
-        trust_remote_code=settings.model.trust_remote_code,
-    )
-    disable_dropout(model)
+    model = _inputs.open_causal_lm(settings.model)
     limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
 

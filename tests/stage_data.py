@@ -62,6 +62,12 @@ def run_main(main: Callable[..., Any], argv: list[str]) -> int:
     return int(ended.value.code or 0)
 
 
+def ends_with_too_few_records(main: Callable[..., Any], words: list[str], stage: str) -> None:
+    """Ask for batches of more records than there are; the caller looks at what was said and left."""
+    kept = [word for word in words if "batch_size" not in word]
+    assert run_main(main, [*kept, f"{stage}.batch_size=64", f"{stage}.microbatch_size=4"]) == 2
+
+
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 

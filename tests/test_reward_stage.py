@@ -17,6 +17,7 @@ from stages import reward
 from stages._command import run_stage
 from tests.stage_data import (
     JUDGE,
+    ends_with_too_few_records,
     files_of,
     rankings,
     run_main,
@@ -160,17 +161,7 @@ def test_user_mistakes_are_one_message(
 def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
     tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        run_main(
-            main,
-            [
-                *(word for word in words if "batch_size" not in word),
-                "reward.batch_size=64",
-                "reward.microbatch_size=4",
-            ],
-        )
-        == 2
-    )
+    ends_with_too_few_records(main, words, "reward")
     found = capsys.readouterr().err
     assert (
         "reward.batch_size: data.train has 48 records, fewer than one batch of 64; lower reward.batch_size"
@@ -186,3 +177,15 @@ def test_a_judge_that_fails_is_found_before_training(
     assert run_main(main, words) == 2
     assert "judge.py:judge failed with ZeroDivisionError" in capsys.readouterr().err
     assert not (tmp_path / "reward" / "metrics.jsonl").exists()
+
+
+def test_several_labelers_of_the_same_responses_are_one_element(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = rankings(24)
+    seconds = [{**row, "id": f"{row['id']}/2", "ranks": row["ranks"][::-1], "annotator": "b"} for row in rows]
+    write_jsonl(tmp_path / "train.jsonl", [*rows, *seconds])
+    assert run_main(main, words) == 0
+    numbers = summary_of(tmp_path / "reward")
+    assert (numbers["num_rankings"], numbers["num_ranked_sets"]) == (48, 24)
+    assert "48 rankings are opinions on 24 sets of responses" in capsys.readouterr().out

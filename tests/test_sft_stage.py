@@ -15,6 +15,7 @@ from stages import sft
 from stages._command import run_stage
 from tests.stage_data import (
     demonstrations,
+    ends_with_too_few_records,
     files_of,
     run_main,
     summary_of,
@@ -168,17 +169,7 @@ def test_inv25_dropped_and_cut_demonstrations_are_counted(tmp_path: Path, words:
 def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(
     tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        run_main(
-            main,
-            [
-                *(word for word in words if "batch_size" not in word),
-                "sft.batch_size=64",
-                "sft.microbatch_size=4",
-            ],
-        )
-        == 2
-    )
+    ends_with_too_few_records(main, words, "sft")
     found = capsys.readouterr().err
     assert (
         "sft.batch_size: data.train has 48 records, fewer than one batch of 64; lower sft.batch_size" in found

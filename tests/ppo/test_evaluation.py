@@ -1,13 +1,11 @@
-"""Evaluation on held-out prompts, the judge, and trackers."""
+"""Evaluation on held-out prompts, and the judge."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from rlhf.errors import SettingsError
 from rlhf.ppo.evaluation import evaluate
-from rlhf.ppo.tracking import check_trackers, flat_config
 from rlhf.rollout import build_generation, generate, response_logprobs
 from rlhf.sampling import derive_seed
 from tests.ppo.tiny import tiny_parts, tiny_prompts, tiny_recipe
@@ -89,18 +87,3 @@ def test_an_evaluation_leaves_no_trace_in_the_global_generator(parts, recipe):
     state = torch.get_rng_state()
     evaluate(parts, recipe, tiny_prompts(parts.renderer)[:2])
     assert torch.equal(state, torch.get_rng_state())
-
-
-def test_trackers_that_are_missing_or_unknown_are_named(monkeypatch):
-    check_trackers(["tensorboard"])
-    with pytest.raises(
-        SettingsError, match=r"run.trackers: 'notebook' is no tracker; accelerate knows .*wandb"
-    ):
-        check_trackers(["notebook"])
-    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
-    with pytest.raises(SettingsError, match="pip install wandb"):
-        check_trackers(["wandb"])
-
-
-def test_flat_config_has_plain_values():
-    assert flat_config({"a": {"b": 1, "c": None}, "d": (1, 2)}) == {"a.b": 1, "a.c": "None", "d": "(1, 2)"}
