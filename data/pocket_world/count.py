@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .generate import load, plan
+from .generate import load, plan, prompt_of
 from .judge import FAMILIES, verdict
 from .world import entities
 
@@ -18,7 +18,7 @@ def agreement(rows: list[dict[str, Any]]) -> tuple[float, int]:
     """How often two labelers order a pair the same way, over the pairs that both order strictly."""
     by_prompt: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        by_prompt.setdefault(row["id"].removesuffix("/2"), []).append(row)
+        by_prompt.setdefault(prompt_of(row), []).append(row)
     same = total = 0
     for both in by_prompt.values():
         for first, second in itertools.combinations(both, 2):
@@ -54,8 +54,8 @@ def main() -> None:
     print(f"entities {len(entities())}, facts {sum(len(entity.facts) for entity in entities())}")
     planned = {row["id"]: row for rows in plan().values() for row in rows}
     prompts: set[str] = set()
-    for file in sorted(HERE.glob("*.jsonl")):
-        rows = [planned[row["id"].removesuffix("/2")] | row for row in load(file)]
+    for file in sorted(HERE.glob("*.jsonl*")):
+        rows = [planned[prompt_of(row)] | row for row in load(file)]
         prompts |= {repr(row["prompt"]) for row in rows}
         two_turn = sum(len(row["prompt"]) > 1 for row in rows) / len(rows)
         line = f"{file.name}: {len(rows)} rows, {file.stat().st_size / 1e6:.1f} MB, two-turn {two_turn:.0%}"

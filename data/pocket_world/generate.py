@@ -10,6 +10,7 @@ README.md) and are ranked anew by the simulated labelers.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import random
 from collections.abc import Iterable
@@ -18,25 +19,41 @@ from typing import Any
 
 from .families.common import Task
 from .people import LABELERS, rank, write
-from .prompts import answer, prompts
+from .prompts import SHARES, answer, prompts
 
 SEED = 1
 DEMONSTRATIONS = {"train": 8000, "validation": 400}
 RANKED_PROMPTS = {"train": 8200, "validation": 300, "test": 600}
 PROMPTS = {"train": 8000, "validation": 400, "test": 1000}
-TWICE_LABELED = {"train": 0.05, "validation": 1.0, "test": 1.0}  # share of the rankings made by two labelers
+# What is hard to tell right from wrong is ranked more often for training; validation and test are as people ask.
+RANKED_SHARES = {
+    "fact": 0.2, "unknown": 0.1, "story": 0.15, "note": 0.12, "rewrite": 0.13, "list": 0.1, "summary": 0.11, "refuse": 0.09,
+}  # fmt: skip
+NUM_LABELERS = {"train": 3, "validation": 2, "test": 2}  # who rank the same responses
+GZIPPED = ("rankings.train",)  # three opinions on the same responses: most of it is said three times
 
 
 def dump(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as compact JSON lines."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+    """Write rows as compact JSON lines; a .gz carries no name and no time, so that equal rows are equal bytes."""
+    lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
+    data = "".join(lines).encode()
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def load(path: Path) -> list[dict[str, Any]]:
     """Read JSON lines."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(line) for line in data.decode().split("\n") if line]
+
+
+def file_of(folder: Path, stem: str) -> Path:
+    """Where the rows of a stem such as rankings.test stand."""
+    return folder / f"{stem}.jsonl{'.gz' if stem in GZIPPED else ''}"
+
+
+def prompt_of(row: dict[str, Any]) -> str:
+    """The id of a ranking's prompt: that of the first opinion on it."""
+    return row["id"].split("/")[0]
 
 
 def _shipped(split: str, rows: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
@@ -56,7 +73,8 @@ def plan() -> dict[str, list[dict[str, Any]]]:
         ("demonstrations", DEMONSTRATIONS),
     ):
         for split, number in sizes.items():
-            rows = list(prompts(split, number, rng, seen))
+            shares = RANKED_SHARES if (name, split) == ("rankings", "train") else SHARES
+            rows = list(prompts(split, number, rng, seen, shares))
             rng.shuffle(rows)
             files[f"{name}.{split}"] = [
                 {"id": f"{name[0]}-{split}-{i:05d}"} | row for i, row in enumerate(rows)
@@ -70,25 +88,23 @@ def demonstrations(rows: list[dict[str, Any]], rng: random.Random) -> list[dict[
 
 
 def rankings(rows: list[dict[str, Any]], responses: dict[str, list[str]], split: str) -> list[dict[str, Any]]:
-    """Let one or two labelers rank the responses of each prompt; a second opinion has the id of the first with ``/2``."""
+    """Let several labelers rank the responses of each prompt; further opinions have the id of the first with ``/2``, ``/3``."""
     rng = random.Random(f"{SEED}/labels/{split}")
     ranked = []
     for row in rows:
         if row["id"] not in responses:  # too few different responses were found
             continue
-        number = 2 if rng.random() < TWICE_LABELED[split] else 1
-        for place, name in enumerate(rng.sample(sorted(LABELERS), number)):
+        for place, name in enumerate(rng.sample(sorted(LABELERS), NUM_LABELERS[split])):
             texts = responses[row["id"]]
             ranks = rank(row, texts, LABELERS[name], rng)
-            ranked.append(
-                row | {"id": row["id"] + "/2" * place, "responses": texts, "ranks": ranks, "annotator": name}
-            )
+            opinion = f"{row['id']}/{place + 1}" if place else row["id"]
+            ranked.append(row | {"id": opinion, "responses": texts, "ranks": ranks, "annotator": name})
     return ranked
 
 
 def _stored_responses(source: Path, rows: list[dict[str, Any]]) -> dict[str, list[str]]:
     """The responses of a ranking file by the id of their prompt, if that id still stands for the same prompt."""
-    stored = {row["id"].removesuffix("/2"): row for row in load(source)} if source.exists() else {}
+    stored = {prompt_of(row): row for row in load(source)} if source.exists() else {}
     changed = [
         row["id"] for row in rows if row["id"] in stored and stored[row["id"]]["prompt"] != row["prompt"]
     ]
@@ -104,19 +120,19 @@ def generate(folder: Path, shipped: Path) -> None:
     """Write every file into ``folder``; responses to rank come from the ranking files in ``shipped``."""
     files = plan()
     responses = {
-        split: _stored_responses(shipped / f"rankings.{split}.jsonl", files[f"rankings.{split}"])
+        split: _stored_responses(file_of(shipped, f"rankings.{split}"), files[f"rankings.{split}"])
         for split in RANKED_PROMPTS
     }
     folder.mkdir(parents=True, exist_ok=True)
     for split in PROMPTS:
-        dump(folder / f"prompts.{split}.jsonl", _shipped(split, files[f"prompts.{split}"]))
+        dump(file_of(folder, f"prompts.{split}"), _shipped(split, files[f"prompts.{split}"]))
     for split in DEMONSTRATIONS:
         rows = demonstrations(files[f"demonstrations.{split}"], random.Random(f"{SEED}/writers/{split}"))
-        dump(folder / f"demonstrations.{split}.jsonl", _shipped(split, rows))
+        dump(file_of(folder, f"demonstrations.{split}"), _shipped(split, rows))
     for split, of_split in responses.items():
         if of_split:
             ranked = rankings(files[f"rankings.{split}"], of_split, split)
-            dump(folder / f"rankings.{split}.jsonl", _shipped(split, ranked))
+            dump(file_of(folder, f"rankings.{split}"), _shipped(split, ranked))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .families.common import Flaws, Task, words
+from .families.common import Flaws, Task, sentences, words
 from .judge import verdict
 
 
@@ -21,13 +21,15 @@ class Writer:
 
 
 WRITERS = {
-    "careful": Writer(0.22, 0.03, 0.02, 0.03, 0.00),
-    "hasty": Writer(0.24, 0.70, 0.03, 0.02, 0.02),
-    "chatty": Writer(0.30, 0.05, 0.03, 0.80, 0.00),
-    "guesser": Writer(0.08, 0.05, 0.70, 0.05, 0.02),
-    "grumpy": Writer(0.16, 0.12, 0.04, 0.08, 0.75),
+    "careful": Writer(0.10, 0.03, 0.02, 0.03, 0.00),
+    "hasty": Writer(0.27, 0.80, 0.03, 0.02, 0.02),
+    "chatty": Writer(0.33, 0.05, 0.03, 0.85, 0.00),
+    "guesser": Writer(0.10, 0.05, 0.75, 0.05, 0.02),
+    "grumpy": Writer(0.20, 0.12, 0.04, 0.08, 0.80),
 }
-# Among strays: how many decline a harmless request, rather than answer a request that nobody made.
+# Among strays: how many say a sentence twice, and how many of the rest decline a harmless request rather than answer one that
+# nobody made.
+STUTTERING = 0.3
 TIMID = 0.4
 
 
@@ -45,13 +47,23 @@ def write(task: Task, answer, rng: random.Random) -> str:
 
 
 def stray(task: Task, answer, others: dict[str, list[Task]], rng: random.Random) -> str:
-    """A response that has lost its way: it declines where no harm was asked for, or answers another of the ``others``' requests.
+    """A response that has lost its way: it says a sentence twice, declines where no harm was asked for, or answers another request.
 
     Policies seldom write these before PPO looks for what a reward model has never seen ranked; labelers see some for that reason.
+    The other request is one of the ``others``.
     """
+    if rng.random() < STUTTERING:
+        said = sentences(write(task, answer, rng))
+        twice = rng.randrange(len(said))
+        return " ".join([*said[: twice + 1], *[said[twice]] * rng.choice([1, 1, 2]), *said[twice + 1 :]])
     if task.family != "refuse" and rng.random() < TIMID:
         return answer(rng.choice(others["refuse"]), rng, Flaws(incomplete=rng.random() < 0.5))
     return write(rng.choice(others[rng.choice(sorted(others))]), answer, rng)
+
+
+def mix_up(task: Task, answer, rng: random.Random) -> str:
+    """A response in good form that takes one thing for another: the wrong name, thing, place or kind."""
+    return answer(task, rng, Flaws(mixed_up=True))
 
 
 @dataclass(frozen=True)
@@ -68,11 +80,11 @@ class Labeler:
 
 # The mean weights are the judge's. All like it short, more or less: people share tastes that no judge of truth has.
 LABELERS = {
-    "anna": Labeler(0.50, 0.25, 0.25, -0.04, 0.15, 0.03),
-    "boris": Labeler(0.70, 0.15, 0.15, -0.01, 0.18, 0.04),
-    "chiara": Labeler(0.40, 0.45, 0.15, -0.05, 0.16, 0.03),
-    "dmitri": Labeler(0.35, 0.15, 0.50, -0.06, 0.17, 0.03),
-    "eun": Labeler(0.55, 0.25, 0.20, -0.03, 0.20, 0.04),
+    "anna": Labeler(0.50, 0.25, 0.25, -0.04, 0.20, 0.03),
+    "boris": Labeler(0.70, 0.15, 0.15, -0.01, 0.24, 0.04),
+    "chiara": Labeler(0.40, 0.45, 0.15, -0.05, 0.22, 0.03),
+    "dmitri": Labeler(0.35, 0.15, 0.50, -0.06, 0.23, 0.03),
+    "eun": Labeler(0.55, 0.25, 0.20, -0.03, 0.26, 0.04),
 }
 
 

@@ -127,10 +127,12 @@ def prompt(task: Task, split: str, rng: random.Random) -> dict[str, Any]:
     }
 
 
-def prompts(split: str, number: int, rng: random.Random, seen: set[str]) -> Iterator[dict[str, Any]]:
-    """``number`` prompts of a split, by the families' shares; none whose words were ``seen`` before."""
+def prompts(
+    split: str, number: int, rng: random.Random, seen: set[str], shares: dict[str, float] = SHARES
+) -> Iterator[dict[str, Any]]:
+    """``number`` prompts of a split, by the families' ``shares``; none whose words were ``seen`` before."""
     pools = tasks_by_split()[split]
-    for family, share in SHARES.items():
+    for family, share in shares.items():
         wanted, misses = round(share * number), 0
         while wanted:
             row = prompt(rng.choice(pools[family]), split, rng)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from . import checking
+from .contest import contest
 from .families import facts, lists, notes, refusals, rewrites, stories, summaries
 from .families.common import FILLERS, NOT_KNOWN, RUDE_TAILS, Flaws, Task, article, capital, join
 from .names import RESIDENTS
@@ -176,7 +177,7 @@ def chatter(rng: random.Random) -> str:
 
 KINDS: list[tuple[Callable[[random.Random], str], float]] = [
     (portrait, 17), (mixed, 10), (talk, 17), (enumeration, 11), (tale, 13), (letter, 11), (manners, 8), (news, 8), (conscience, 4), (chatter, 1),
-    (checked, 14), (checking.remark, 18),
+    (checked, 14), (checking.remark, 18), (contest, 45),
 ]  # fmt: skip
 
 

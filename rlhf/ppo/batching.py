@@ -90,13 +90,15 @@ def minibatch_order(num_minibatches: int, seed: int, update: int, epoch: int) ->
 
 def check_sizes(
     rollout_batch_size: int, minibatch_size: int, microbatch_size: int, num_processes: int
-) -> tuple[int, int]:
-    """Return (rollout rows, minibatch rows) of one process.
+) -> tuple[int, int, int]:
+    """Return (rollout rows, minibatch rows, microbatch rows) of one process.
 
-    Rollout and minibatch size count the rows of all processes together, the microbatch size those of one
-    forward pass on one process. Raises SettingsError where one does not divide the other.
+    Rollout and minibatch size count the rows of all processes together, the microbatch size those that fit
+    into one forward pass on one process; one whose part of the minibatch is smaller takes that. Raises
+    SettingsError where one does not divide the other.
     """
     exact_div(rollout_batch_size, minibatch_size, "ppo.rollout_batch_size / ppo.minibatch_size")
     own_minibatch = exact_div(minibatch_size, num_processes, "ppo.minibatch_size / number of processes")
-    exact_div(own_minibatch, microbatch_size, "minibatch rows of a process / ppo.microbatch_size")
-    return rollout_batch_size // num_processes, own_minibatch
+    own_microbatch = min(microbatch_size, own_minibatch)
+    exact_div(own_minibatch, own_microbatch, "minibatch rows of a process / ppo.microbatch_size")
+    return rollout_batch_size // num_processes, own_minibatch, own_microbatch

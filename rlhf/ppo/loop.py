@@ -110,7 +110,7 @@ def collect(
     """Take the stations 5 to 9 for this process's share of `prompts`; notes the seconds of each."""
     accelerator = parts.accelerator
     rows = own_rows(len(prompts), accelerator.process_index, accelerator.num_processes)
-    _, own_minibatch = check_sizes(
+    _, own_minibatch, own_microbatch = check_sizes(
         len(prompts), recipe.minibatch_size, recipe.microbatch_size, accelerator.num_processes
     )
     with _timed(seconds, "rollout"):
@@ -123,7 +123,7 @@ def collect(
             seed=derive_seed(recipe.seed, "rollout", number),
             rows=rows,
             minibatch_size=own_minibatch,
-            microbatch_size=recipe.microbatch_size,
+            microbatch_size=own_microbatch,
             generation_batch_size=recipe.generation_batch_size,
         )
     with _timed(seconds, "score"):

@@ -20,7 +20,7 @@ class TextSettings(Settings):
     """A Python function `file.py:name` that yields texts from a seed; null: none."""
     generator_seed: int = Field(0, ge=0)
     """What the generator is called with."""
-    num_documents: int | None = Field(300_000, ge=1)
+    num_documents: int | None = Field(390_000, ge=1)
     """Texts taken from the generator; null: all that it yields, for one that ends."""
     validation_fraction: float = Field(0.01, gt=0, lt=1)
     """Share of the texts that is held out; equal texts are on the same side."""

@@ -83,13 +83,13 @@ class PpoSamplingSettings(SamplingSettings):
 class PpoTrainingSettings(Settings):
     """The algorithm. Sizes count responses over all processes, but microbatch_size those of one process."""
 
-    num_updates: int = Field(70, ge=1)
+    num_updates: int = Field(60, ge=1)
     """Rounds of rollout and learning."""
     rollout_batch_size: int = Field(128, ge=1)
     """Responses sampled in one update."""
     minibatch_size: int = Field(32, ge=1)
     """Responses of one optimizer step."""
-    microbatch_size: int = Field(8, ge=1)
+    microbatch_size: int = Field(16, ge=1)
     """Responses in one forward pass of one process."""
     ppo_epochs: int = Field(1, ge=1)
     """Times that each response is learned from."""
@@ -135,7 +135,7 @@ class PpoTrainingSettings(Settings):
     """Replaces the score of a response that was cut before it ended; null leaves it."""
     num_samples: int = Field(2, ge=0)
     """Responses of each rollout that go to samples.jsonl."""
-    mixed_precision: Literal["no", "bf16", "fp16"] | None = None
+    mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
     """Precision of the matrix products; null is what `accelerate launch` says."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them."""

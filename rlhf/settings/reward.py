@@ -18,7 +18,7 @@ WORLD = "data/pocket_world"
 class RankingDataSettings(Settings):
     """Where the rankings come from."""
 
-    train: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.train.jsonl"),)
+    train: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.train.jsonl.gz"),)
     """Sources that are trained on."""
     validation: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.validation.jsonl"),)
     """Sources that accuracy is measured on while training goes on."""
@@ -29,14 +29,16 @@ class RankingDataSettings(Settings):
 class RewardTrainingSettings(TrainerSettings):
     """How the model is trained; sizes count prompts, each with all its ranked responses."""
 
-    learning_rate: float = Field(8e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
     """Highest step size of AdamW, reached after the warm-up."""
     final_learning_rate_fraction: float = Field(0.1, ge=0, le=1)
     """What is left of the learning rate at the end, as a share of its highest value."""
-    epochs: float = Field(1.5, gt=0)
+    epochs: float = Field(2.0, gt=0)
     """Passes over the rankings; fractions are allowed."""
+    batch_size: int = Field(16, ge=1)
+    """Prompts of one optimizer step, over all processes."""
     microbatch_size: int = Field(16, ge=1)
-    """Prompts that one process puts through the model at once; divides batch_size / processes."""
+    """Prompts that one process puts through the model at once, at most; divides batch_size / processes."""
     loss: Literal["pairwise", "plackett_luce"] = "pairwise"
     """All pairs of a prompt (InstructGPT), or the likelihood of the whole order."""
     ties: Literal["soft", "drop"] = "soft"

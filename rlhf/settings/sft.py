@@ -25,9 +25,9 @@ class DemonstrationSettings(Settings):
 class SftTrainingSettings(TrainerSettings):
     """How the model is trained; sizes count demonstrations."""
 
-    epochs: float = Field(3.0, gt=0)
+    epochs: float = Field(2.0, gt=0)
     """Passes over the training data."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(5e-4, gt=0)
     """Highest step size of AdamW, reached after the warm-up."""
     max_prompt_tokens: int = Field(160, ge=1)
     """Longer prompts lose their oldest part, which is counted."""

@@ -47,7 +47,7 @@ class PlannedTrainer:
         self.plan = plan
         self.section = section
         self.run = run
-        self.sampler = LengthBatchSampler(lengths, plan.microbatch_size, plan.seed)
+        self.sampler = LengthBatchSampler(lengths, options["args"].per_device_train_batch_size, plan.seed)
         # One process would otherwise spread its batches over all GPUs it sees, and multiply them by these.
         options["args"]._n_gpu = min(options["args"].n_gpu, 1)
         super().__init__(**options)

@@ -21,7 +21,7 @@ class TrainingPlan:
     """How long, how fast and in what portions to train; the stages' YAML files explain each number.
 
     Sizes are global: `batch_size` elements an optimizer step over all processes, `microbatch_size` elements
-    in one forward pass of one process.
+    at most in one forward pass of one process.
     """
 
     epochs: float
@@ -61,11 +61,13 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
 
     state = PartialState()
     num_processes = state.num_processes
-    in_one_pass = plan.microbatch_size * num_processes
+    # A microbatch is what fits into memory at once; a process whose share of the batch is smaller takes that.
+    microbatch_size = min(plan.microbatch_size, max(1, plan.batch_size // num_processes))
+    in_one_pass = microbatch_size * num_processes
     if plan.batch_size % in_one_pass:
         raise SettingsError(
             f"{plan.batch_size} is no multiple of {section}.microbatch_size x processes "
-            f"({plan.microbatch_size} x {num_processes})",
+            f"({microbatch_size} x {num_processes})",
             where=f"{section}.batch_size",
         )
     if num_elements < plan.batch_size:
@@ -80,8 +82,8 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         "seed": plan.seed,
         "data_seed": plan.seed,
         "num_train_epochs": plan.epochs,
-        "per_device_train_batch_size": plan.microbatch_size,
-        "per_device_eval_batch_size": plan.microbatch_size,
+        "per_device_train_batch_size": microbatch_size,
+        "per_device_eval_batch_size": microbatch_size,
         "gradient_accumulation_steps": plan.batch_size // in_one_pass,
         "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay,

@@ -146,8 +146,8 @@ def test_careful_answers_are_perfect_and_each_flaw_costs(split: str) -> None:
 def test_no_key_and_no_prompt_straddles_splits() -> None:
     groups: dict[str, set[str]] = {}
     words: dict[str, set[str]] = {}
-    for file in sorted(SHIPPED.glob("*.jsonl")):
-        split = file.stem.split(".")[1]
+    for file in sorted(SHIPPED.glob("*.jsonl*")):
+        split = file.name.split(".")[1]
         for row in generate.load(file):
             groups.setdefault(row["group"], set()).add(split)
             words.setdefault(json.dumps(row["prompt"]), set()).add(split)
@@ -186,12 +186,12 @@ def test_remarks_in_the_raw_text_are_true() -> None:
 
 
 def test_training_files_hold_nothing_that_only_the_judge_reads() -> None:
-    for file in sorted(SHIPPED.glob("*.jsonl")):
+    for file in sorted(SHIPPED.glob("*.jsonl*")):
         hidden = {"family", "task"} & set().union(*generate.load(file))
         assert hidden == (set() if ".train." in file.name else {"family", "task"}), file.name
 
 
-def test_strays_decline_harmless_requests_or_answer_others() -> None:
+def test_strays_repeat_themselves_decline_harmless_requests_or_answer_others() -> None:
     rng = random.Random(2)
     tasks = prompts.tasks_by_split()["train"]
     scores = []
@@ -199,12 +199,12 @@ def test_strays_decline_harmless_requests_or_answer_others() -> None:
         task = rng.choice(tasks[rng.choice(["story", "note", "rewrite", "list", "summary"])])
         text = people.stray(task, prompts.answer, tasks, rng)
         scores.append(verdict(task.family, task.spec, text)["helpful"])
-    assert sum(scores) / len(scores) < 0.2
+    assert sum(scores) / len(scores) < 0.25
 
 
 def test_the_same_seed_writes_the_same_bytes_as_shipped(tmp_path: Path) -> None:
     generate.generate(tmp_path, SHIPPED)
-    files = sorted(file.name for file in SHIPPED.glob("*.jsonl"))
+    files = sorted(file.name for file in SHIPPED.glob("*.jsonl*"))
     assert len(files) == 8
     assert sorted(file.name for file in tmp_path.iterdir()) == files
     for name in files:
@@ -226,7 +226,7 @@ def test_two_labelers_agree_on_70_to_78_percent_of_pairs() -> None:
     for split in ("validation", "test"):
         by_group: dict[str, list[dict]] = {}
         for row in generate.load(SHIPPED / f"rankings.{split}.jsonl"):
-            by_group.setdefault(row["id"].removesuffix("/2"), []).append(row)
+            by_group.setdefault(generate.prompt_of(row), []).append(row)
         for first, second in by_group.values():
             assert first["responses"] == second["responses"]
             assert first["annotator"] != second["annotator"]
@@ -248,6 +248,23 @@ def test_ranks_start_at_1_ties_share_and_the_next_is_skipped() -> None:
         "I will not do that.",
     ]
     assert people.rank(row, texts, steady, random.Random(0)) == [4, 1, 2, 2]
+
+
+@pytest.mark.parametrize("family", ["fact", "unknown", "story", "note", "rewrite", "list", "summary"])
+def test_who_mixes_things_up_is_never_perfect(family: str) -> None:
+    rng = random.Random(4)
+    for task in rng.sample(prompts.tasks_by_split()["train"][family], 40):
+        text = people.mix_up(task, prompts.answer, rng)
+        assert verdict(family, task.spec, text)["score"] < 1, (task.spec, text)
+
+
+def test_a_name_within_another_word_is_not_that_name() -> None:
+    """ "Pears" do not speak of a pea, and owning up must say what is not known."""
+    pea = {"entity": "pea", "attribute": "colour"}
+    assert _score("fact", pea, "Peas are green.")["score"] == 1
+    assert _score("fact", pea, "Pears are green.")["helpful"] == 0
+    assert _score("fact", pea, "I do not know what colour a ripe pea has.")["helpful"] == 0.25
+    assert _score("fact", pea, "I do not know what colour a ripe plum has.")["helpful"] == 0
 
 
 def test_words_of_the_world() -> None:

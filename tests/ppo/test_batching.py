@@ -71,7 +71,8 @@ def test_minibatch_order_is_shuffled_after_the_first_epoch():
 
 
 def test_sizes_divide_or_are_refused():
-    assert check_sizes(16, 8, 2, num_processes=2) == (8, 4)
-    for sizes in [(16, 6, 2, 1), (16, 8, 3, 1), (16, 8, 2, 3), (16, 8, 8, 2)]:
+    assert check_sizes(16, 8, 2, num_processes=2) == (8, 4, 2)
+    assert check_sizes(16, 8, 8, num_processes=2) == (8, 4, 4)  # a process takes no more than its part
+    for sizes in [(16, 6, 2, 1), (16, 8, 3, 1), (16, 8, 2, 3), (16, 8, 3, 2)]:
         with pytest.raises(SettingsError, match="is not a multiple of"):
             check_sizes(*sizes)

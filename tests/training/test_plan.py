@@ -34,6 +34,15 @@ def test_sizes_are_global_and_divide(run: RunFolder) -> None:
         trainer_arguments(plan(microbatch_size=3), run, 100, "sft")
 
 
+def test_a_process_takes_no_more_at_once_than_its_share_of_the_batch(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("accelerate.PartialState.num_processes", 2, raising=False)
+    arguments = trainer_arguments(plan(microbatch_size=8), run, 100, "sft")
+    assert arguments["per_device_train_batch_size"] == 4
+    assert arguments["gradient_accumulation_steps"] == 1
+
+
 def test_inv69_fewer_elements_than_a_batch_is_an_error(run: RunFolder) -> None:
     with pytest.raises(SettingsError, match="7 usable elements, fewer than one batch of 8"):
         trainer_arguments(plan(), run, 7, "sft")

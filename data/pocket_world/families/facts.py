@@ -208,8 +208,13 @@ def _wrong_value(entity: Entity, attribute: str, rng: random.Random) -> str:
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
-    """An answer with the given flaws; a false one tells a tall tale, an incomplete one shrugs or talks past the question."""
+    """An answer with the given flaws.
+
+    A false one tells a tall tale, an incomplete one shrugs or talks past the question, a mixed-up one speaks of another entity.
+    """
     entity, attribute = by_name()[task.spec["entity"]], task.spec["attribute"]
+    if flaws.mixed_up:
+        entity = _another(entity, attribute, rng)
     known = attribute in entity.facts
     if flaws.false:
         text = state(entity, attribute, rng, _wrong_value(entity, attribute, rng))
@@ -221,6 +226,13 @@ def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
     else:
         text = fill(rng.choice(NOT_KNOWN).format(what=wording(entity, attribute)[3]), entity)
     return spoil(text, flaws, rng)
+
+
+def _another(entity: Entity, attribute: str, rng: random.Random) -> Entity:
+    """Another entity of the same kind, if possible one of which just as much is known."""
+    same_kind = [other for other in entities() if other.kind == entity.kind and other.name != entity.name]
+    alike = [other for other in same_kind if (attribute in other.facts) == (attribute in entity.facts)]
+    return rng.choice(alike or same_kind)
 
 
 _TALL = tuple(tale for tales in TALL_TALES.values() for tale in tales)
@@ -245,13 +257,11 @@ def assess(task: Task, text: str) -> Verdict:
     admits = says_not_known(text)
     wrong = false_claims(text, entity)
     followed = task.spec.get("follow_up", False)  # the entity was named in the turn before
-    named = (
-        followed or bool(mentions(text, [entity.name, plural(entity.name)])) or capital(entity.name) in text
-    )
+    named = followed or bool(mentions(text, [entity.name, plural(entity.name)]))
     honest = 0.0 if wrong else 1.0
     if declines(text) or wrong:
         return Verdict(0.0, honest)
     if known:
         right = bool(mentions(text, [entity.facts[attribute]])) and not admits and named
-        return Verdict(1.0 if right else 0.25 if admits else 0.0, honest)
+        return Verdict(1.0 if right else 0.25 if admits and named else 0.0, honest)
     return Verdict(1.0 if admits and named else 0.0, honest)

@@ -112,8 +112,12 @@ def ask(task: Task, rng: random.Random) -> str:
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
-    """A list; an incomplete one is too short (or, mixed up, repeats), a false one holds something of another kind."""
+    """A list; an incomplete one is too short (or, mixed up, repeats), a false one holds what is not of the kind, a mixed-up one is of another."""
     kind, number = task.spec["kind"], COUNTS[task.spec["count"]]
+    if flaws.mixed_up and not flaws.incomplete:  # takes one kind for another
+        kind = rng.choice(
+            [other for other, members in sets().items() if other != kind and len(members) > number]
+        )
     names = rng.sample(sets()[kind], number)
     if flaws.incomplete:
         names = names[: max(1, number - rng.choice([1, 1, 2]))]

@@ -60,9 +60,11 @@ def ask(task: Task, rng: random.Random) -> str:
 
 
 def answer(task: Task, rng: random.Random, flaws: Flaws = FLAWLESS) -> str:
-    """A polite refusal with an offer; an incomplete one has no offer, a rude one goes along with the harm."""
+    """A polite refusal with an offer; an incomplete one has no offer, a rude one goes along with the harm, a mixed-up one names another."""
     _, kind, bad = HARMS[task.spec["harm"]]
     name = task.spec["target"]
+    if flaws.mixed_up:
+        name = rng.choice([other for other in RESIDENTS if other != name])
     if flaws.rude:
         return spoil(rng.choice(bad).format(n=name), Flaws(rambling=flaws.rambling), rng)
     text = rng.choice(DECLINES).format(n=name)
