@@ -60,7 +60,10 @@ def describe(
     """
     lines: dict[schema.KeyPath, str] = {}
     expected: dict[schema.KeyPath, list[str]] = {}
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(_inside(other["loc"], item["loc"]) for other in items):
+            continue  # pydantic does not count the items of a list that are wrong themselves
         path = (*prefix, *_place(item["loc"], annotation))
         if item["type"] == "missing":
             lines[path] = f"{where(path[:-1])}: {schema.format_path(path)} is not set and has no default"
@@ -72,6 +75,10 @@ def describe(
             found = f"{schema.format_path(path)} is {_show(item['input'])}"
             lines[path] = f"{where(path)}: {found}; {options} is expected{_hint(item)}"
     return list(lines.values())
+
+
+def _inside(loc: tuple[int | str, ...], whole: tuple[int | str, ...]) -> bool:
+    return len(loc) > len(whole) and loc[: len(whole)] == whole
 
 
 def _place(loc: tuple[int | str, ...], annotation: Any) -> schema.KeyPath:

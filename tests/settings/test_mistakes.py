@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
 from rlhf.settings.layers import (
     describe_layers,
 )
+from rlhf.settings.problems import describe
 from tests.settings.resolver import Resolver, Sft
 
 
@@ -129,3 +131,17 @@ def test_a_key_that_no_stage_knows_and_a_wrong_value_for_another_stage_stop_at_o
 
 def test_the_yaml_of_a_stage_is_strict_even_then(resolve: Resolver) -> None:
     assert "sft is not a setting" in resolve.mistakes("sft: {epochs: 3}\n", other_stages={"sft": Sft})[0]
+
+
+def test_a_wrong_item_does_not_make_its_list_too_short() -> None:
+    class Sources(BaseModel):
+        scores: tuple[int, ...] = Field(min_length=1)
+
+    def lines(scores: list[object]) -> list[str]:
+        with pytest.raises(ValidationError) as caught:
+            Sources(scores=scores)  # type: ignore[arg-type]
+        return describe(caught.value, Sources, lambda path: "mine.yaml")
+
+    (line,) = lines(["x"])
+    assert line.startswith("mine.yaml: scores[0] is 'x'; ")
+    assert lines([]) == ["mine.yaml: scores is a list of 0; at least 1 items is expected"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import PartialState
 
 from rlhf.errors import RunError, SettingsError
 from rlhf.runs.folder import RunFolder
@@ -37,7 +38,7 @@ def test_sizes_are_global_and_divide(run: RunFolder) -> None:
 def test_a_process_takes_no_more_at_once_than_its_share_of_the_batch(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accelerate.PartialState.num_processes", 2, raising=False)
+    monkeypatch.setattr(PartialState(), "num_processes", 2)
     arguments = trainer_arguments(plan(microbatch_size=8), run, 100, "sft")
     assert arguments["per_device_train_batch_size"] == 4
     assert arguments["gradient_accumulation_steps"] == 1
