@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from rlhf.models.quiet import quiet_library
+
 _TOKENS_AT_A_TIME = 8  # more: fewer calls; fewer: rows that have ended are dropped sooner
 
 
@@ -86,7 +88,8 @@ def sample_batch(
     found: list[list[int]] = [[] for _ in range(len(ids))]
     carried: dict[str, Any] = {}
     num_done, num_next = 0, _TOKENS_AT_A_TIME
-    with torch.inference_mode():
+    # A mask that hides nothing is dropped by transformers, which then warns where a response has the pad token.
+    with torch.inference_mode(), quiet_library():
         while len(active) and num_done < max_new_tokens:
             config = GenerationConfig(
                 do_sample=False,  # NoiseSampler leaves one token to choose from

@@ -67,7 +67,7 @@ class CentringSettings(Settings):
 class RewardEvaluationSettings(Settings):
     """How the reward model is measured."""
 
-    every_updates: int | None = Field(50, ge=1)
+    every_updates: int | None = Field(100, ge=1)
     """Optimizer steps between evaluations; null: only before and after."""
     num_rankings: int = Field(128, ge=1)
     """Validation rankings of these evaluations; the final numbers use all test rankings."""
