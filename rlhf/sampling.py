@@ -88,7 +88,7 @@ def sample_batch(
     found: list[list[int]] = [[] for _ in range(len(ids))]
     carried: dict[str, Any] = {}
     num_done, num_next = 0, _TOKENS_AT_A_TIME
-    # A mask that hides nothing is dropped by transformers, which then warns where a response has the pad token.
+    # transformers drops a mask that hides nothing and then warns, where a response has the pad token.
     with torch.inference_mode(), quiet_library():
         while len(active) and num_done < max_new_tokens:
             config = GenerationConfig(
