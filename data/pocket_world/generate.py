@@ -34,10 +34,15 @@ GZIPPED = ("rankings.train",)  # three opinions on the same responses: most of i
 
 
 def dump(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as compact JSON lines; a .gz carries no name and no time, so that equal rows are equal bytes."""
+    """Write rows as compact JSON lines; a .gz carries no name, time or system, so that equal rows are equal bytes."""
     lines = (json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows)
     data = "".join(lines).encode()
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    if path.suffix == ".gz":
+        packed = gzip.compress(data, mtime=0)
+        data = (
+            packed[:9] + b"\xff" + packed[10:]
+        )  # byte 9 names the system; what Python writes there differs by version
+    path.write_bytes(data)
 
 
 def load(path: Path) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """The raw text of Larkhaven that the base GPT reads: portraits, talk, letters, tales, news, remarks on others.
 
-No prompts and no chat markers. Facts of every entity stand here, as often as people speak of it (some are the talk of the town,
-some are rarely named), so a base model knows them imperfectly; they are told as statements, never as the questions of the prompts.
+No chat markers. Facts of every entity stand here, as often as people speak of it (some are the talk of the town, some are rarely
+named), so a base model knows them imperfectly; they are told as statements and asked about indirectly, and in the words of a prompt
+only where they belong to the training split (see contest.py).
 The tasks that tales, letters, reports and the like are written from are those of the training split; where somebody mixes things
 up (see checking.py) a pair of another split can come about.
 """

@@ -38,7 +38,7 @@ class RewardTrainingSettings(TrainerSettings):
     batch_size: int = Field(16, ge=1)
     """Prompts of one optimizer step, over all processes."""
     microbatch_size: int = Field(16, ge=1)
-    """Prompts that one process puts through the model at once, at most; divides batch_size / processes."""
+    """Prompts that one process puts through the model at once, or its part of a batch; divides batch_size."""
     loss: Literal["pairwise", "plackett_luce"] = "pairwise"
     """All pairs of a prompt (InstructGPT), or the likelihood of the whole order."""
     ties: Literal["soft", "drop"] = "soft"

@@ -32,7 +32,7 @@ class TrainerSettings(Settings):
     batch_size: int = Field(32, ge=1)
     """Elements of one optimizer step, over all processes."""
     microbatch_size: int = Field(32, ge=1)
-    """Elements that one process puts through the model at once, at most; divides batch_size / processes."""
+    """Elements that a process puts through the model at once, or its part of a batch; divides batch_size."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
     """Precision of the matrix products; null is what `accelerate launch` says."""
     gradient_checkpointing: bool = False

@@ -61,10 +61,15 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
 
     state = PartialState()
     num_processes = state.num_processes
-    # A microbatch is what fits into memory at once; a process whose share of the batch is smaller takes that.
-    microbatch_size = min(plan.microbatch_size, max(1, plan.batch_size // num_processes))
-    in_one_pass = microbatch_size * num_processes
-    if plan.batch_size % in_one_pass:
+    if plan.batch_size % num_processes:
+        raise SettingsError(
+            f"{plan.batch_size} is no multiple of the {num_processes} processes",
+            where=f"{section}.batch_size",
+        )
+    # A microbatch is what fits into memory at once; a process whose part of the batch is smaller takes that.
+    own_batch = plan.batch_size // num_processes
+    microbatch_size = min(plan.microbatch_size, own_batch)
+    if own_batch % microbatch_size:
         raise SettingsError(
             f"{plan.batch_size} is no multiple of {section}.microbatch_size x processes "
             f"({microbatch_size} x {num_processes})",
@@ -84,7 +89,7 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         "num_train_epochs": plan.epochs,
         "per_device_train_batch_size": microbatch_size,
         "per_device_eval_batch_size": microbatch_size,
-        "gradient_accumulation_steps": plan.batch_size // in_one_pass,
+        "gradient_accumulation_steps": own_batch // microbatch_size,
         "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.max_grad_norm,

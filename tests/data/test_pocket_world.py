@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import random
@@ -17,7 +18,7 @@ from pocket_world import checking, generate, people, prompts  # noqa: E402
 from pocket_world.families import facts, lists, notes, refusals, rewrites, stories  # noqa: E402
 from pocket_world.families.common import Flaws, Task, mentions, plural, says_not_known, sentences  # noqa: E402
 from pocket_world.judge import judge, verdict  # noqa: E402
-from pocket_world.names import TALL_TALES, tall_tales  # noqa: E402
+from pocket_world.names import RESIDENTS, TALL_TALES, tall_tales  # noqa: E402
 from pocket_world.raw_text import documents  # noqa: E402
 from pocket_world.world import DOMAINS, by_name, entities  # noqa: E402
 
@@ -202,13 +203,27 @@ def test_strays_repeat_themselves_decline_harmless_requests_or_answer_others() -
     assert sum(scores) / len(scores) < 0.25
 
 
+def _content(file: Path) -> bytes:
+    """The bytes; of a .gz what is packed, as another build of zlib packs it otherwise."""
+    data = file.read_bytes()
+    return gzip.decompress(data) if file.suffix == ".gz" else data
+
+
+def test_a_packed_file_names_no_time_and_no_system(tmp_path: Path) -> None:
+    generate.dump(tmp_path / "rows.jsonl.gz", [{"a": 1}])
+    assert (tmp_path / "rows.jsonl.gz").read_bytes()[
+        3:10
+    ] == b"\x00" * 5 + b"\x02\xff"  # no name, no time, best, unknown
+    assert generate.load(tmp_path / "rows.jsonl.gz") == [{"a": 1}]
+
+
 def test_the_same_seed_writes_the_same_bytes_as_shipped(tmp_path: Path) -> None:
     generate.generate(tmp_path, SHIPPED)
     files = sorted(file.name for file in SHIPPED.glob("*.jsonl*"))
     assert len(files) == 8
     assert sorted(file.name for file in tmp_path.iterdir()) == files
     for name in files:
-        assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes(), name
+        assert _content(tmp_path / name) == _content(SHIPPED / name), name
     assert list(itertools.islice(documents(3), 50)) == list(itertools.islice(documents(3), 50))
 
 
@@ -228,14 +243,23 @@ def test_two_labelers_agree_on_70_to_78_percent_of_pairs() -> None:
         for row in generate.load(SHIPPED / f"rankings.{split}.jsonl"):
             by_group.setdefault(generate.prompt_of(row), []).append(row)
         for first, second in by_group.values():
-            assert first["responses"] == second["responses"]
-            assert first["annotator"] != second["annotator"]
             for i, j in itertools.combinations(range(len(first["ranks"])), 2):
                 a, b = first["ranks"][i] - first["ranks"][j], second["ranks"][i] - second["ranks"][j]
                 if a and b:
                     compared += 1
                     agreed += (a > 0) == (b > 0)
     assert 0.70 <= agreed / compared <= 0.78, agreed / compared
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_several_labelers_rank_four_to_six_responses_of_each_prompt(split: str) -> None:
+    by_prompt: dict[str, list[dict]] = {}
+    for row in generate.load(generate.file_of(SHIPPED, f"rankings.{split}")):
+        by_prompt.setdefault(generate.prompt_of(row), []).append(row)
+    for rows in by_prompt.values():
+        assert len({row["annotator"] for row in rows}) == len(rows) == generate.NUM_LABELERS[split]
+        assert all(row["responses"] == rows[0]["responses"] for row in rows)
+        assert 4 <= len(rows[0]["responses"]) <= 6
 
 
 def test_ranks_start_at_1_ties_share_and_the_next_is_skipped() -> None:
@@ -250,16 +274,19 @@ def test_ranks_start_at_1_ties_share_and_the_next_is_skipped() -> None:
     assert people.rank(row, texts, steady, random.Random(0)) == [4, 1, 2, 2]
 
 
-@pytest.mark.parametrize("family", ["fact", "unknown", "story", "note", "rewrite", "list", "summary"])
-def test_who_mixes_things_up_is_never_perfect(family: str) -> None:
+@pytest.mark.parametrize(
+    "family", ["fact", "unknown", "story", "note", "rewrite", "list", "summary", "refuse"]
+)
+def test_who_mixes_things_up_is_never_perfect_but_in_a_refusal_that_names_nobody(family: str) -> None:
     rng = random.Random(4)
     for task in rng.sample(prompts.tasks_by_split()["train"][family], 40):
         text = people.mix_up(task, prompts.answer, rng)
-        assert verdict(family, task.spec, text)["score"] < 1, (task.spec, text)
+        names_nobody = family == "refuse" and not mentions(text, RESIDENTS)
+        assert names_nobody or verdict(family, task.spec, text)["score"] < 1, (task.spec, text)
 
 
 def test_a_name_within_another_word_is_not_that_name() -> None:
-    """ "Pears" do not speak of a pea, and owning up must say what is not known."""
+    """ "Pears" do not speak of a pea, and owning up must name what it is about."""
     pea = {"entity": "pea", "attribute": "colour"}
     assert _score("fact", pea, "Peas are green.")["score"] == 1
     assert _score("fact", pea, "Pears are green.")["helpful"] == 0

@@ -7,6 +7,8 @@ import dataclasses
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from rlhf.errors import RunError
 from rlhf.maths.losses import policy_loss
@@ -66,6 +68,34 @@ def test_inv01_inv09_ratio_is_exactly_1_before_the_first_step(temperature, gradi
     assert stats.approx_kl == 0.0
     assert stats.clip_fraction == 0.0
     assert stats.ratio_mean == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.fixture
+def in_bfloat16():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield Accelerator(cpu=True, mixed_precision="bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_inv01_inv09_inv33_inv72_in_bfloat16_the_ratio_is_as_exactly_1_and_the_kl_0(in_bfloat16):
+    recipe = tiny_recipe(max_response_tokens=12)
+    parts = tiny_parts(recipe, accelerator=in_bfloat16)
+    seen = set()
+    for model in (parts.policy, parts.reference, parts.critic):
+        for name, module in model.named_modules():
+            if name.endswith("mlp.c_fc"):
+                module.register_forward_hook(
+                    lambda _, __, out: seen.add((out.dtype, torch.is_grad_enabled()))
+                )
+    experience = collect(parts, recipe)
+    assert (torch.bfloat16, False) in seen  # generation aside, which runs in the weights' own type
+    assert experience.kl.abs().max() == 0.0
+    assert experience.old_logprobs.dtype == torch.float32
+    seen.clear()
+    stats = run_update(parts, dataclasses.replace(experience, minibatches=experience.minibatches[:1]))
+    assert seen == {(torch.bfloat16, True)}
+    assert stats.first_ratio_error == 0.0
+    assert {weight.dtype for weight in weights(parts.policy).values()} == {torch.float32}
 
 
 def test_inv01_with_a_learning_rate_of_0_the_ratio_stays_1_in_all_epochs():

@@ -42,6 +42,8 @@ def test_a_process_takes_no_more_at_once_than_its_share_of_the_batch(
     arguments = trainer_arguments(plan(microbatch_size=8), run, 100, "sft")
     assert arguments["per_device_train_batch_size"] == 4
     assert arguments["gradient_accumulation_steps"] == 1
+    with pytest.raises(SettingsError, match=r"sft.batch_size: 9 is no multiple of the 2 processes"):
+        trainer_arguments(plan(batch_size=9), run, 100, "sft")
 
 
 def test_inv69_fewer_elements_than_a_batch_is_an_error(run: RunFolder) -> None:
