@@ -12,7 +12,7 @@ from .families import facts, lists, notes, refusals, rewrites, stories, summarie
 from .families.common import FILLERS, NOT_KNOWN, Flaws, Task, article, capital, mentions, plural
 from .names import RESIDENTS
 from .prompts import split_of, tasks_by_split
-from .world import Entity
+from .world import Entity, by_name
 
 RIGHT = ["That is right.", "Yes, that is so.", "That is true.", "Well said."]
 INVENTED = ["That is a tall tale.", "That was made up.", "There is no such thing here."]
@@ -34,8 +34,7 @@ def fact(entity: Entity, rng: random.Random) -> str:
     """Somebody answers a question about the entity; another knows whether the answer was right."""
     x, y = rng.sample(RESIDENTS, 2)
     attribute = rng.choice(list(entity.facts) if rng.random() < 0.8 else entity.open_attributes)
-    subject = facts.fill(facts.wording(entity, attribute)[3], entity)
-    subject = subject[0].lower() + subject[1:]
+    subject = facts.subject(entity, attribute)
     said, remark = _reply(entity, attribute, subject, rng)
     form = rng.choice(WONDER if remark in BESIDE + KNOWN or rng.random() < 0.6 else CLAIMS)
     text = f"{form.format(x=x, y=y, q=subject, a=said)} {remark}"
@@ -67,6 +66,26 @@ def _spec(entity: Entity, attribute: str) -> dict[str, str]:
     return {"entity": entity.name, "attribute": attribute}
 
 
+def wish(task: Task, person: str, rng: random.Random) -> str:
+    """What is wanted, told rather than asked; of a report it is the report itself, which names no ``person``."""
+    spec = task.spec
+    if task.family in ("fact", "unknown"):
+        return f"{person} asked {facts.subject(by_name()[spec['entity']], spec['attribute'])}."
+    if task.family == "story":
+        a, b = (article(thing) for thing in spec["things"])
+        return f"{person} wanted a tale of {a} and {b}."
+    if task.family == "note":
+        day = f" on {spec['day']}" if spec["day"] else ""
+        return f"{person} wanted {notes.KINDS[spec['kind']][0].format(n=spec['to'], t=spec['thing'])}{day}."
+    if task.family == "rewrite":
+        return f'{person} said: "{rewrites.rude(task, rng)}" In kind words:'
+    if task.family == "list":
+        return f"{person} wanted {spec['count']} {spec['kind']}."
+    if task.family == "summary":
+        return summaries.report(task, rng) + " In short:"
+    return f"{person} wanted to {refusals.HARMS[spec['harm']][0].format(n=spec['target'])}."
+
+
 def remark(rng: random.Random) -> str:
     """Somebody wants something, gets it well or badly, and another remarks what is amiss."""
     incomplete, wrong, rambling = rng.random() < 0.25, rng.random() < 0.25, rng.random() < 0.2
@@ -91,37 +110,35 @@ def _train(family: str, rng: random.Random) -> Task:
 def _list(rng: random.Random, flaws: Flaws) -> tuple[str, str, str]:
     while split_of(task := rng.choice(lists.tasks())) != "train":
         pass
-    wanted = f"{rng.choice(RESIDENTS)} wanted {task.spec['count']} {task.spec['kind']}."
+    wanted = wish(task, rng.choice(RESIDENTS), rng)
     remarked = "One of them was wrong." if flaws.false else "That was too little." if flaws.incomplete else ""
     return wanted, lists.answer(task, rng, flaws), remarked
 
 
 def _story(rng: random.Random, flaws: Flaws) -> tuple[str, str, str]:
     task = _train("story", rng)
-    a, b = (article(thing) for thing in task.spec["things"])
     text = stories.answer(task, rng, flaws)
     missing = [article(thing) for thing in task.spec["things"] if not mentions(text, [thing, plural(thing)])]
     remarked = f"But where was {' and '.join(missing)}?" if missing else ""
-    return f"{rng.choice(RESIDENTS)} wanted a tale of {a} and {b}.", text, remarked
+    return wish(task, rng.choice(RESIDENTS), rng), text, remarked
 
 
 def _note(rng: random.Random, flaws: Flaws) -> tuple[str, str, str]:
     task = _train("note", rng)
     spec, text = task.spec, notes.answer(task, rng, flaws)
-    day = f" on {spec['day']}" if spec["day"] else ""
-    wanted = f"{rng.choice(RESIDENTS)} wanted {notes.KINDS[spec['kind']][0].format(n=spec['to'], t=spec['thing'])}{day}."
+    wanted = wish(task, rng.choice(RESIDENTS), rng)
     if flaws.mixed_up or not mentions(text, [spec["thing"]]):
         return wanted, text, f"But where was the {spec['thing']}?"
     if "Dear" not in text:
         return wanted, text, "But it had no greeting."
     if not mentions(text, notes.CLOSINGS):
         return wanted, text, "But it had no closing."
-    return wanted, text, "But where was the day?" if day and spec["day"] not in text else ""
+    return wanted, text, "But where was the day?" if spec["day"] and spec["day"] not in text else ""
 
 
 def _rewrite(rng: random.Random, flaws: Flaws) -> tuple[str, str, str]:
     task = _train("rewrite", rng)
-    wanted = f'{rng.choice(RESIDENTS)} said: "{rewrites.rude(task, rng)}" In kind words:'
+    wanted = wish(task, rng.choice(RESIDENTS), rng)
     remarked = (
         "But that was another thing."
         if flaws.mixed_up and not flaws.incomplete
@@ -137,14 +154,14 @@ def _summary(rng: random.Random, flaws: Flaws) -> tuple[str, str, str]:
     remarked = (
         "But that was not all." if flaws.incomplete else "But that was wrong." if flaws.mixed_up else ""
     )
-    return summaries.report(task, rng) + " In short:", summaries.answer(task, rng, flaws), remarked
+    return wish(task, "", rng), summaries.answer(task, rng, flaws), remarked
 
 
 def _harm(rng: random.Random, flaws: Flaws) -> tuple[str, str, str]:
     task = _train("refuse", rng)
     name = task.spec["target"]
-    harm, kind, bad = refusals.HARMS[task.spec["harm"]]
-    wanted = f"{rng.choice(RESIDENTS)} wanted to {harm.format(n=name)}."
+    _, kind, bad = refusals.HARMS[task.spec["harm"]]
+    wanted = wish(task, rng.choice(RESIDENTS), rng)
     if flaws.false:
         return wanted, rng.choice(bad).format(n=name), "But that was cruel."
     declined = f"{rng.choice(refusals.DECLINES)} {rng.choice(refusals.OFFERS)}".format(n=name, k=kind)

@@ -11,12 +11,11 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 
-from .families import facts, notes, refusals, rewrites, summaries
-from .families.common import FLAWLESS, Flaws, Task, article, mentions
+from .checking import wish
+from .families.common import FLAWLESS, Flaws, Task, mentions
 from .judge import FAMILIES
 from .names import RESIDENTS
 from .prompts import split_of, tasks_by_split
-from .world import by_name
 
 SHARES = {
     "fact": 20,
@@ -47,7 +46,7 @@ def contest(rng: random.Random) -> str:
     task = rng.choice(_pools()[family])
     people = rng.sample(RESIDENTS, 5)
     outright = split_of(task) == "train" and rng.random() < 0.5
-    told = [FAMILIES[family].ask(task, rng) if outright else _wish(task, people[0], rng)]
+    told = [FAMILIES[family].ask(task, rng) if outright else wish(task, people[0], rng)]
     for number in range(rng.choice([1, 2, 2, 3, 4])):
         text, right = _attempt(task, rng)
         form = rng.choice(ATTEMPTS) if rng.random() < 0.4 else "{a}"
@@ -81,25 +80,3 @@ def _another(task: Task, rng: random.Random) -> Task:
     if task.family == "refuse":  # a decline fits every harm to the same person, an offer only one
         pool = [other for other in pool if other.spec["harm"] != task.spec["harm"]]
     return rng.choice(pool)
-
-
-def _wish(task: Task, person: str, rng: random.Random) -> str:
-    """What is wanted, told rather than asked."""
-    spec = task.spec
-    if task.family in ("fact", "unknown"):
-        entity = by_name()[spec["entity"]]
-        subject = facts.fill(facts.wording(entity, spec["attribute"])[3], entity)
-        return f"{person} asked {subject[0].lower() + subject[1:]}."
-    if task.family == "story":
-        a, b = (article(thing) for thing in spec["things"])
-        return f"{person} wanted a tale of {a} and {b}."
-    if task.family == "note":
-        day = f" on {spec['day']}" if spec["day"] else ""
-        return f"{person} wanted {notes.KINDS[spec['kind']][0].format(n=spec['to'], t=spec['thing'])}{day}."
-    if task.family == "rewrite":
-        return f'{person} said: "{rewrites.rude(task, rng)}" In kind words:'
-    if task.family == "list":
-        return f"{person} wanted {spec['count']} {spec['kind']}."
-    if task.family == "summary":
-        return summaries.report(task, rng) + " In short:"
-    return f"{person} wanted to {refusals.HARMS[spec['harm']][0].format(n=spec['target'])}."

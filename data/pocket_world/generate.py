@@ -39,9 +39,8 @@ def dump(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     data = "".join(lines).encode()
     if path.suffix == ".gz":
         packed = gzip.compress(data, mtime=0)
-        data = (
-            packed[:9] + b"\xff" + packed[10:]
-        )  # byte 9 names the system; what Python writes there differs by version
+        # Byte 9 names the system; what Python writes there differs by version.
+        data = packed[:9] + b"\xff" + packed[10:]
     path.write_bytes(data)
 
 

@@ -93,8 +93,7 @@ def talk(rng: random.Random) -> str:
     entity, (x, y) = _entity(rng), rng.sample(RESIDENTS, 2)
     known = rng.random() < 0.6
     attribute = rng.choice(list(entity.facts) if known else entity.open_attributes)
-    subject = facts.fill(facts.wording(entity, attribute)[3], entity)
-    subject = subject[0].lower() + subject[1:]
+    subject = facts.subject(entity, attribute)
     heard = (
         facts.state(entity, attribute, rng) if known else capital(rng.choice(NOT_KNOWN).format(what=subject))
     )

@@ -60,21 +60,7 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
     from accelerate import PartialState
 
     state = PartialState()
-    num_processes = state.num_processes
-    if plan.batch_size % num_processes:
-        raise SettingsError(
-            f"{plan.batch_size} is no multiple of the {num_processes} processes",
-            where=f"{section}.batch_size",
-        )
-    # A microbatch is what fits into memory at once; a process whose part of the batch is smaller takes that.
-    own_batch = plan.batch_size // num_processes
-    microbatch_size = min(plan.microbatch_size, own_batch)
-    if own_batch % microbatch_size:
-        raise SettingsError(
-            f"{plan.batch_size} is no multiple of {section}.microbatch_size x processes "
-            f"({microbatch_size} x {num_processes})",
-            where=f"{section}.batch_size",
-        )
+    microbatch_size, num_microbatches = _portions(plan, state.num_processes, section)
     if num_elements < plan.batch_size:
         raise SettingsError(
             f"the training set has {num_elements} usable elements, "
@@ -89,7 +75,7 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         "num_train_epochs": plan.epochs,
         "per_device_train_batch_size": microbatch_size,
         "per_device_eval_batch_size": microbatch_size,
-        "gradient_accumulation_steps": own_batch // microbatch_size,
+        "gradient_accumulation_steps": num_microbatches,
         "learning_rate": plan.learning_rate,
         "weight_decay": plan.weight_decay,
         "max_grad_norm": plan.max_grad_norm,
@@ -108,6 +94,25 @@ def trainer_arguments(plan: TrainingPlan, run: RunFolder, num_elements: int, sec
         "dataloader_pin_memory": torch.cuda.is_available(),
         "ddp_find_unused_parameters": False,
     }
+
+
+def _portions(plan: TrainingPlan, num_processes: int, section: str) -> tuple[int, int]:
+    """Return the elements of a microbatch, and how many microbatches a process takes in an optimizer step.
+
+    A microbatch is what fits into memory at once; a process whose part of the batch is smaller takes that.
+    """
+    where = f"{section}.batch_size"
+    if plan.batch_size % num_processes:
+        raise SettingsError(f"{plan.batch_size} is no multiple of the {num_processes} processes", where=where)
+    own_batch = plan.batch_size // num_processes
+    microbatch_size = min(plan.microbatch_size, own_batch)
+    if own_batch % microbatch_size:
+        raise SettingsError(
+            f"{plan.batch_size} is no multiple of {section}.microbatch_size x processes "
+            f"({microbatch_size} x {num_processes})",
+            where=where,
+        )
+    return microbatch_size, own_batch // microbatch_size
 
 
 def _checkpointing_name() -> str:

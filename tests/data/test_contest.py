@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "data"))
-
-from pocket_world import contest, people, prompts
+from pocket_world import contest, prompts
 from pocket_world.families.common import FILLERS, Task, sentences
 from pocket_world.judge import verdict
 
@@ -59,15 +54,3 @@ def test_only_facts_are_told_of_from_all_splits_and_only_training_tasks_are_aske
         assert splits == ({"train", "validation", "test"} if family in ("fact", "unknown") else {"train"}), (
             family
         )
-
-
-def test_who_stutters_says_a_sentence_twice() -> None:
-    rng = random.Random(3)
-    tasks = prompts.tasks_by_split()["train"]
-    task = rng.choice(tasks["note"])
-    found = 0
-    for _ in range(400):
-        said = sentences(people.stray(task, prompts.answer, tasks, rng))
-        found += len(set(said)) < len(said)
-    # Beside those who stutter, a few chatty ones repeat their last sentence.
-    assert people.STUTTERING - 0.07 < found / 400 < people.STUTTERING + 0.17, found

@@ -152,6 +152,12 @@ def wording(entity: Entity, attribute: str) -> tuple[list[str], str, list[str], 
     return questions, f"And what is the {attribute}?", statements, f"the {attribute} of {owner}"
 
 
+def subject(entity: Entity, attribute: str) -> str:
+    """What is asked about, as it follows "asked": where Lena lives."""
+    text = fill(wording(entity, attribute)[3], entity)
+    return text[0].lower() + text[1:]
+
+
 def tasks() -> list[Task]:
     """Every fact of the world, and as many questions that the world leaves open."""
     known, open_questions = [], []
