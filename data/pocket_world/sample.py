@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlhf.errors import UserError
 from rlhf.feedback.records import Message, Prompt
 from rlhf.models import load_causal_lm, load_tokenizer
 from rlhf.rendering import Renderer
@@ -48,7 +49,7 @@ TRIES = 8
 
 def sample(policies: list[str], folder: Path) -> None:
     """Write rankings.*.jsonl with fresh responses and no ranks yet; ``generate`` has them ranked."""
-    models = [(load_causal_lm(policy), _renderer(policy)) for policy in policies]
+    models = [(load_causal_lm(policy, setting="policy"), _renderer(policy)) for policy in policies]
     files = plan()
     for split in RANKED_PROMPTS:
         rows = files[f"rankings.{split}"]
@@ -78,7 +79,7 @@ def sample(policies: list[str], folder: Path) -> None:
 
 def _renderer(policy: str) -> Renderer:
     """Prompts in the policy's own tokens: one that PPO trained on an earlier base may have another tokenizer."""
-    return Renderer(load_tokenizer(policy), max_prompt_tokens=160, max_response_tokens=64)
+    return Renderer(load_tokenizer(policy, setting="policy"), max_prompt_tokens=160, max_response_tokens=64)
 
 
 def _source(sources: Sources, policies: int, rng: random.Random) -> str | int:
@@ -126,4 +127,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "policy", nargs="+", help="folders: the SFT policy, e.g. ../runs/sft, then further ones"
     )
-    sample(parser.parse_args().policy, Path(__file__).resolve().parent)
+    try:
+        sample(parser.parse_args().policy, Path(__file__).resolve().parent)
+    except UserError as mistake:
+        parser.exit(2, f"{mistake}\n")

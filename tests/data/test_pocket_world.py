@@ -5,7 +5,10 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -157,3 +160,13 @@ def test_stored_responses_to_other_prompts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="sample new responses"):
         generate.generate(tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_sampling_from_a_policy_that_is_not_there_is_one_message() -> None:
+    command = [sys.executable, "-m", "pocket_world.sample", "no/such/policy"]
+    environment = {**os.environ, "PYTHONPATH": str(SHIPPED.parents[1])}
+    ended = subprocess.run(command, cwd=SHIPPED.parent, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert (
+        ended.stderr == "policy: 'no/such/policy' does not exist; set policy to a model folder or a hub id\n"
+    )
