@@ -34,7 +34,10 @@ def folder(tmp_path: Path) -> str:
         ("/no/such/folder", "set model.path to a model folder or a hub id"),
     ],
 )
-def test_missing_folder_names_what_makes_it(path: str, words: str) -> None:
+def test_missing_folder_names_what_makes_it(
+    path: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # after `make all`, runs/sft does exist in the repository
     with pytest.raises(ModelError, match=words.replace("'", ".")):
         check_model_path(path)
 
