@@ -204,7 +204,7 @@ def test_trackers_get_the_metrics(tmp_path, words):
         (["scores=[{model: runs/reward-none}]"], r"scores\[0\].model: 'runs/reward-none' does not exist"),
         (["scores=[{function: nowhere.py:score}]", "critic.init_from=policy"], "nowhere.py' does not exist"),
         (["scores=[{function: f.py:score}]"], "set critic.path or init_from=policy"),
-        (["scores=[{}]"], "either a model or a function"),
+        (["scores=[{}]"], "set one of model, models and function"),
         (["ppo.kl_controller=adaptive"], "needs kl_target"),
         (["ppo.minibatch_size=3"], "rollout_batch_size 8 is not a multiple of minibatch_size 3"),
         (["ppo.rollout_batch_size=32"], "data.train has 24 records, fewer than one batch of 32"),

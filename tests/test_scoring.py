@@ -184,4 +184,5 @@ def test_several_sources_are_added_with_their_weights(renderer):
     one = FunctionScorer("one", lambda prompts, responses: [1.0, 2.0, 3.0])
     ten = FunctionScorer("ten", lambda prompts, responses: [10, 10, 20])
     scores = WeightedScorer(((one, 1.0), (ten, -0.5)))(PROMPTS, generation_of(renderer, texts), texts)
-    assert scores.tolist() == [-4.0, -3.0, -7.0]
+    assert scores.responses.tolist() == [-4.0, -3.0, -7.0]
+    assert scores.parts["scores[1]"].tolist() == [10.0, 10.0, 20.0], "each source as it was, to look at"

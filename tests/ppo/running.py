@@ -7,6 +7,7 @@ import random
 import numpy
 import torch
 
+from rlhf.models.saving import unwrap_model
 from rlhf.ppo.evaluation import evaluate
 from rlhf.ppo.loop import Habits, train
 from rlhf.runs.jsonl import read_jsonl
@@ -48,7 +49,7 @@ def run_training(path, recipe, *, scorer=None, habits=HABITS, resume="auto", hel
 
 
 def all_weights(parts):
-    return weights(parts.policy) | {f"critic.{name}": value for name, value in weights(parts.critic).items()}
+    return weights(unwrap_model(parts.learner))
 
 
 def losses(path):
