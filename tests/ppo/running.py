@@ -31,20 +31,34 @@ def noisy_scorer():
     return function_scorer(score)
 
 
-def run_training(path, recipe, *, scorer=None, habits=HABITS, resume="auto", held_out=True):
+def run_training(
+    path,
+    recipe,
+    *,
+    scorer=None,
+    habits=HABITS,
+    resume="auto",
+    held_out=True,
+    callbacks=(),
+    finish=True,
+    **options,
+):
+    """Train the tiny run in `path`; `finish` False leaves it as a killed one; `options` go to `tiny_parts`."""
     random.seed(0)
     numpy.random.seed(0)
     torch.manual_seed(0)
-    parts = tiny_parts(recipe, scorer)
+    parts = tiny_parts(recipe, scorer, **options)
     prompts = tiny_prompts(parts.renderer)
     run = open_run(path, resume)
     measure = (lambda: evaluate(parts, recipe, prompts[:6])) if held_out else None
     try:
-        progress = train(parts, recipe, prompts, run=run, evaluate=measure, habits=habits)
+        progress = train(
+            parts, recipe, prompts, run=run, evaluate=measure, habits=habits, callbacks=callbacks
+        )
     except BaseException:
         run.finish("interrupted")
         raise
-    run.finish()
+    run.finish("finished" if finish else "running")
     return parts, progress, run
 
 
