@@ -9,8 +9,8 @@ import pytest
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.layers import resolve_settings
 from rlhf.settings.ppo import PpoSettings
+from tests.ppo_stage import lay_over, main
 from tests.stage_data import run_main, summary_of
-from tests.test_ppo_stage import lay_over, main, words  # noqa: F401  # a fixture
 
 RECIPES = sorted((Path(__file__).parents[1] / "configs/recipes").glob("*.yaml"))
 SMALL = [
@@ -38,7 +38,7 @@ def rows_of(folder: Path) -> list[dict]:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_runs_and_leaves_a_model(tmp_path, words, path):  # noqa: F811
+def test_a_recipe_runs_and_leaves_a_model(tmp_path, words, path):
     assert run_main(main, scaled_down(words, path)) == 0
     assert (tmp_path / "ppo" / "model.safetensors").is_file()
     rows = rows_of(tmp_path / "ppo")
@@ -53,7 +53,7 @@ def recipe(name: str) -> Path:
     return next(path for path in RECIPES if path.stem == name)
 
 
-def test_ziegler_steers_the_kl_and_normalises_scores(tmp_path, words, capsys):  # noqa: F811
+def test_ziegler_steers_the_kl_and_normalises_scores(tmp_path, words, capsys):
     assert run_main(main, scaled_down(words, recipe("ziegler"), "ppo.kl_horizon=40")) == 0
     assert "scores are normalised by mean" in capsys.readouterr().out
     rows = rows_of(tmp_path / "ppo")
@@ -61,7 +61,7 @@ def test_ziegler_steers_the_kl_and_normalises_scores(tmp_path, words, capsys):  
     assert rows[0]["ppo/value_mean"] == 0.0, "a head on the trunk that starts at zero"
 
 
-def test_tldr_gives_cut_responses_a_fixed_score(tmp_path, words):  # noqa: F811
+def test_tldr_gives_cut_responses_a_fixed_score(tmp_path, words):
     assert run_main(main, scaled_down(words, recipe("tldr"), "sampling.max_response_tokens=2")) == 0
     rows = rows_of(tmp_path / "ppo")
     for row in rows:
@@ -70,7 +70,7 @@ def test_tldr_gives_cut_responses_a_fixed_score(tmp_path, words):  # noqa: F811
     assert any(row["ppo/ended_fraction"] < 1 for row in rows)
 
 
-def test_grpo_has_its_kl_in_the_loss_and_rloo_in_the_reward(tmp_path, words):  # noqa: F811
+def test_grpo_has_its_kl_in_the_loss_and_rloo_in_the_reward(tmp_path, words):
     found = {}
     for name in ("grpo", "rloo"):
         assert run_main(main, scaled_down(words, recipe(name), f"run.output={tmp_path}/{name}")) == 0
@@ -83,7 +83,7 @@ def test_grpo_has_its_kl_in_the_loss_and_rloo_in_the_reward(tmp_path, words):  #
     )
 
 
-def test_instructgpt_leaves_the_averaged_weights(tmp_path, words):  # noqa: F811
+def test_instructgpt_leaves_the_averaged_weights(tmp_path, words):
     assert run_main(main, scaled_down(words, recipe("instructgpt"), "run.output={run.root}/average")) == 0
     plain = ["ppo.ema_decay=null", "checkpoint.weights=trained", "run.output={run.root}/trained"]
     assert run_main(main, scaled_down(words, recipe("instructgpt"), *plain)) == 0
