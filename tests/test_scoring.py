@@ -172,7 +172,7 @@ def test_a_pad_token_of_the_reward_models_own_is_no_other_rendering(tokenizer):
     assert same_rendering(without_pad, with_pad)
 
 
-def test_a_sequence_beyond_the_reward_models_context_is_an_error(tokenizer, renderer):
+def test_inv26_a_sequence_beyond_the_reward_models_context_is_an_error(tokenizer, renderer):
     model = tiny_reward_model(tokenizer, n_positions=8)
     texts = ["one two three four five six"]
     with pytest.raises(RunError, match="reward model 'rm' reads at most 8 tokens"):

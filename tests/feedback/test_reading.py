@@ -100,7 +100,7 @@ def test_limit_and_empty_readings(tmp_path: Path) -> None:
         read_demonstrations([{"path": path, "format": "text"}])
 
 
-def test_split_of_a_source_is_by_group_and_complete(tmp_path: Path) -> None:
+def test_inv81_split_of_a_source_is_by_group_and_complete(tmp_path: Path) -> None:
     rows = [row | {"group": f"g{count % 50}"} for count, row in enumerate(demonstrations(400))]
     source = {
         "path": write_rows(tmp_path / "x.jsonl", rows),
@@ -121,7 +121,7 @@ def test_split_of_a_source_is_by_group_and_complete(tmp_path: Path) -> None:
     assert again == parts
 
 
-def test_leak_is_an_error_with_places(tmp_path: Path) -> None:
+def test_inv81_leak_is_an_error_with_places(tmp_path: Path) -> None:
     rows = [{"prompt": "Why  is it SO?", "response": "a"}, {"prompt": "why is it so?", "response": "b"}]
     one, two = read_demonstrations([{"path": write_rows(tmp_path / "x.jsonl", rows)}]).records
     with pytest.raises(
