@@ -14,13 +14,15 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._command import run_stage
-from stages._ppo_models import build_parts, build_recipe
+from stages._ppo_models import build_parts, build_recipe, build_scorer
 
 if TYPE_CHECKING:
     from rlhf.ppo.checkpoint import Progress
     from rlhf.ppo.evaluation import Evaluation
-    from rlhf.ppo.parts import Parts, Recipe
+    from rlhf.ppo.parts import Parts
+    from rlhf.ppo.recipe import Recipe
     from rlhf.rendering import RenderedPrompt, Renderer
+    from rlhf.settings.ppo_models import ScoreSettings
     from rlhf.settings.shared import SourceSettings
 
 
@@ -35,21 +37,31 @@ def check(settings: PpoSettings) -> None:
     check_model_path(settings.policy.path, setting="policy.path")
     if settings.reference is not None:
         check_model_path(settings.reference.path, setting="reference.path")
-    for number, source in enumerate(settings.scores):
-        if source.model is not None:
-            check_model_path(source.model, setting=f"scores[{number}].model")
-        if source.function is not None:
-            load_function(source.function)
-    if settings.critic.path is not None:
+    _check_scores(settings.scores, "scores")
+    _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
+    if settings.critic is not None and settings.critic.path is not None:
         check_model_path(settings.critic.path, setting="critic.path")
-    if settings.evaluation.judge is not None:
-        load_function(settings.evaluation.judge)
+    for name in (settings.evaluation.judge, *settings.callbacks):
+        if name is not None:
+            load_function(name)
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
         reading = read_prompts(sources)
         _inputs.say_reading(f"data.{name}", reading)
         if name == "train":
             _inputs.check_enough(reading, settings.ppo.rollout_batch_size, "ppo.rollout_batch_size")
+
+
+def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:
+    from rlhf.functions import load_function
+    from rlhf.models.folders import check_model_path
+
+    for number, source in enumerate(sources):
+        for place, path in enumerate(source.paths):
+            name = f"models[{place}]" if source.models else "model"
+            check_model_path(path, setting=f"{setting}[{number}].{name}")
+        if source.function is not None:
+            load_function(source.function)
 
 
 def train(settings: PpoSettings, run: RunFolder) -> None:
@@ -83,13 +95,17 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     # 3. Training, with a look at the held-out prompts now and then.
     evaluate = _evaluation(settings, parts, recipe, held_out)
+    callbacks = [_make(name) for name in settings.callbacks]
     habits = Habits(
         evaluate_every=settings.evaluation.every_updates,
         checkpoint_every=settings.checkpoint.every_updates,
         keep_checkpoints=settings.checkpoint.keep,
         num_samples=settings.evaluation.num_samples,
+        evaluate_average=settings.checkpoint.weights == "average",
     )
-    progress = train_ppo(parts, recipe, prompts, run=run, evaluate=evaluate, habits=habits)
+    progress = train_ppo(
+        parts, recipe, prompts, run=run, evaluate=evaluate, habits=habits, callbacks=callbacks
+    )
 
     # 4. A plain Hugging Face folder.
     numbers = _export(settings, run, parts, progress)
@@ -115,6 +131,14 @@ def _held_out(prompts: list[RenderedPrompt], wanted: int) -> list[RenderedPrompt
     return prompts[:wanted]
 
 
+def _make(name: str) -> Any:
+    """Make an object of the user's class `file.py:name`."""
+    from rlhf.functions import failures_named, load_function
+
+    with failures_named(f"callback {name}"):
+        return load_function(name)()
+
+
 def _evaluation(
     settings: PpoSettings, parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]
 ) -> Callable[[], Evaluation]:
@@ -123,6 +147,11 @@ def _evaluation(
 
     name = settings.evaluation.judge
     judge = load_function(name) if name is not None else None
+    sources, setting = settings.evaluation.held_out_scores, "evaluation.held_out_scores"
+    tokenizer = parts.renderer.tokenizer
+    held_out_scorer = (
+        build_scorer(settings, sources, setting, parts.accelerator, tokenizer) if sources else None
+    )
 
     def evaluate_now() -> Evaluation:
         return evaluate(
@@ -132,6 +161,7 @@ def _evaluation(
             temperature=settings.evaluation.temperature,
             judge=judge,
             judge_name=name or "judge",
+            held_out_scorer=held_out_scorer,
         )
 
     return evaluate_now
@@ -140,6 +170,7 @@ def _evaluation(
 def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progress) -> dict[str, Any]:
     """Save the chosen weights and return the run's numbers."""
     from rlhf.models import save_model
+    from rlhf.ppo.averaged import using_average
     from rlhf.ppo.checkpoint import load_best
 
     best = settings.checkpoint.export == "best"
@@ -148,7 +179,8 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
     assert update is not None
     assert chosen is not None
     assert progress.first_evaluation is not None
-    if best and update != progress.update:
+    average = settings.checkpoint.weights == "average"
+    if best and (update != progress.update or average):
         load_best(run, parts, update)
     console.say(
         f"saving the weights of update {update} of {progress.update} "
@@ -159,19 +191,20 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
         **_named(progress.first_evaluation, "_before"),
         "exported_update": update,
         "num_updates": progress.update,
-        "num_episodes": progress.num_prompts,
+        "num_episodes": progress.num_episodes,
         "num_optimizer_steps": progress.num_optimizer_steps,
         "num_parameters": sum(parameter.numel() for parameter in parts.policy.parameters()),
     }
-    if run.is_main:
-        save_model(
-            parts.policy,
-            parts.renderer.tokenizer,
-            run.path,
-            card=_card(settings, numbers),
-            stop_token_ids=parts.renderer.stop_token_ids,
-            keep_adapter=settings.lora is not None and not settings.lora.merge,
-        )
+    with using_average(parts, average and not best):
+        if run.is_main:
+            save_model(
+                parts.policy,
+                parts.renderer.tokenizer,
+                run.path,
+                card=_card(settings, numbers),
+                stop_token_ids=parts.renderer.stop_token_ids,
+                keep_adapter=settings.lora is not None and not settings.lora.merge,
+            )
     parts.accelerator.wait_for_everyone()
     return numbers
 
@@ -183,7 +216,8 @@ def _named(metrics: dict[str, float], suffix: str) -> dict[str, float]:
 def _card(settings: PpoSettings, numbers: dict[str, Any]) -> str:
     from rlhf.models.card import build_card
 
-    scores = ", ".join(f"`{source.model or source.function}`" for source in settings.scores)
+    names = [name for source in settings.scores for name in source.paths or (source.function,)]
+    scores = ", ".join(f"`{name}`" for name in names)
     text = f"`{settings.policy.path}` trained by PPO against {scores}, with a KL penalty. "
     text += "The numbers are means over held-out prompts; `_before` is where it started, KL is in nats."
     return build_card(

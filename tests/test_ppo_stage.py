@@ -17,68 +17,17 @@ from rlhf.models.saving import save_model
 from rlhf.rendering import Renderer
 from rlhf.rollout import generate
 from rlhf.runs.jsonl import read_jsonl
-from rlhf.settings.ppo import PpoSettings
-from stages import ppo
-from stages._command import run_stage
 from tests.helpers import tiny_reward_model, tiny_tokenizer
+from tests.ppo_stage import lay_over, main
 from tests.stage_data import (
-    JUDGE,
-    demonstrations,
     files_of,
     run_main,
     summary_of,
     weights_of,
-    write_base,
-    write_jsonl,
 )
 
 ROOT = Path(__file__).parents[1]
 REWARD = "def score(prompts, responses):\n    return [text.count('e') / 4 for text in responses]\n"
-
-
-def main(argv: list[str]) -> None:
-    run_stage("ppo", PpoSettings, ppo.train, check=ppo.check, argv=argv)
-
-
-def lay_over(words: list[str], *more: str) -> list[str]:
-    """The same command line with other values: a key may be given once only."""
-    keys = {word.split("=")[0] for word in more}
-    return [*(word for word in words if word.split("=")[0] not in keys), *more]
-
-
-def prompts(count: int, seed: int = 0) -> list[dict]:
-    return [{**row, "response": None} for row in demonstrations(count, seed)]
-
-
-def write_reward(folder: Path) -> str:
-    tokenizer = tiny_tokenizer()
-    save_model(tiny_reward_model(tokenizer, seed=3), tokenizer, folder)
-    return str(folder)
-
-
-@pytest.fixture
-def words(tmp_path: Path) -> list[str]:
-    """A command line for a tiny run in `tmp_path`."""
-    (tmp_path / "judge.py").write_text(JUDGE)
-    write_base(tmp_path / "sft")
-    write_reward(tmp_path / "reward")
-    return [
-        "--config=configs/ppo.yaml",
-        f"run.root={tmp_path}",
-        f"data.train=[{{path: {write_jsonl(tmp_path / 'train.jsonl', prompts(24))}}}]",
-        f"data.validation=[{{path: {write_jsonl(tmp_path / 'validation.jsonl', prompts(8, seed=1))}}}]",
-        f"evaluation.judge={tmp_path}/judge.py:judge",
-        "evaluation.every_updates=2",
-        "evaluation.num_prompts=8",
-        "checkpoint.every_updates=1",
-        "sampling.max_prompt_tokens=48",
-        "sampling.max_response_tokens=8",
-        "ppo.num_updates=4",
-        "ppo.rollout_batch_size=8",
-        "ppo.minibatch_size=4",
-        "ppo.microbatch_size=2",
-        "ppo.learning_rate=3e-3",
-    ]
 
 
 def test_inv74_stage_trains_and_leaves_a_plain_model_that_generates_as_ours(tmp_path, words):
@@ -204,7 +153,7 @@ def test_trackers_get_the_metrics(tmp_path, words):
         (["scores=[{model: runs/reward-none}]"], r"scores\[0\].model: 'runs/reward-none' does not exist"),
         (["scores=[{function: nowhere.py:score}]", "critic.init_from=policy"], "nowhere.py' does not exist"),
         (["scores=[{function: f.py:score}]"], "set critic.path or init_from=policy"),
-        (["scores=[{}]"], "either a model or a function"),
+        (["scores=[{}]"], "set one of model, models and function"),
         (["ppo.kl_controller=adaptive"], "needs kl_target"),
         (["ppo.minibatch_size=3"], "rollout_batch_size 8 is not a multiple of minibatch_size 3"),
         (["ppo.rollout_batch_size=32"], "data.train has 24 records, fewer than one batch of 32"),

@@ -280,7 +280,7 @@ def test_logits_are_the_same_without_logits_to_keep(tokenizer, monkeypatch):
     model = tiny_gpt2(tokenizer)
     generation = sample(model)
     expected = response_logprobs(model, generation, 1.0)
-    monkeypatch.setattr(rollout, "accepts_logits_to_keep", lambda model: False)
+    monkeypatch.setattr("rlhf.models.learner.accepts_logits_to_keep", lambda model: False)
     torch.testing.assert_close(response_logprobs(model, generation, 1.0), expected)
 
 

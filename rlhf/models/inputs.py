@@ -9,7 +9,13 @@ import torch
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-__all__ = ["disable_dropout", "forward_inputs", "position_ids_from_mask", "takes_position_ids"]
+__all__ = [
+    "accepts_logits_to_keep",
+    "disable_dropout",
+    "forward_inputs",
+    "position_ids_from_mask",
+    "takes_position_ids",
+]
 
 
 def position_ids_from_mask(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -73,6 +79,13 @@ def takes_position_ids(model: nn.Module) -> bool:
     if get_base is not None:  # peft's own forward is (*args, **kwargs)
         inner = get_base()
     return "position_ids" in inspect.signature(type(inner).forward).parameters
+
+
+def accepts_logits_to_keep(model: nn.Module) -> bool:
+    """Say whether the model's own forward can project the vocabulary on the last positions only."""
+    inner: Any = getattr(model, "module", model)
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+    return "logits_to_keep" in inspect.signature(type(inner).forward).parameters
 
 
 def disable_dropout(model: nn.Module) -> None:

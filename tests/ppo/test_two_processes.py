@@ -30,9 +30,8 @@ def two(tmp_path_factory):
 def test_inv68_weights_are_equal_on_all_processes_and_the_forward_goes_through_the_wrapper(two):
     (first, second), _ = two
     assert first["wrapper"] == "DistributedDataParallel"
-    for part in ("policy", "critic"):
-        for name, value in first[part].items():
-            assert torch.equal(value, second[part][name]), name
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
 
 
 def test_inv36_the_kl_coefficient_is_equal_on_all_processes(two):
@@ -42,9 +41,8 @@ def test_inv36_the_kl_coefficient_is_equal_on_all_processes(two):
 
 def test_inv49_inv54_inv69_two_processes_end_with_the_weights_of_one(one, two):
     """Unequal lengths, two epochs, adaptive KL, three updates: within 1e-5 (sums in another order)."""
-    for part in ("policy", "critic"):
-        for name, value in one[0][part].items():
-            torch.testing.assert_close(two[0][0][part][name], value, atol=1e-5, rtol=0)
+    for name, value in one[0]["weights"].items():
+        torch.testing.assert_close(two[0][0]["weights"][name], value, atol=1e-5, rtol=0)
 
 
 def test_metrics_and_evaluation_of_two_processes_are_those_of_one(one, two):
@@ -62,5 +60,5 @@ def test_inv59_inv75_all_processes_stop_where_one_is_asked_to_and_go_on_bitwise(
     assert find_checkpoints(tmp_path / "ppo")[-1].name == "step_000001"
     resumed = launch(MODULE, tmp_path, 2)
     for left, expected in zip(resumed, two[0], strict=True):
-        for name, value in expected["policy"].items():
-            assert torch.equal(left["policy"][name], value), name
+        for name, value in expected["weights"].items():
+            assert torch.equal(left["weights"][name], value), name

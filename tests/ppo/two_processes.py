@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from rlhf.models.saving import unwrap_model
 from rlhf.ppo.evaluation import evaluate
 from rlhf.ppo.loop import Habits, train
 from rlhf.runs.folder import RunFolder
@@ -56,10 +57,9 @@ def main(folder: Path, stop_on: int | None) -> None:
         stopped = True
     run.finish("interrupted" if stopped else "finished")
     left = {
-        "policy": weights(accelerator.unwrap_model(parts.policy)),
-        "critic": weights(accelerator.unwrap_model(parts.critic)),
+        "weights": weights(unwrap_model(parts.learner)),
         "kl_coef": parts.kl_controller.kl_coef,
-        "wrapper": type(parts.policy).__name__,
+        "wrapper": type(parts.learner).__name__,
         "stopped": stopped,
     }
     torch.save(left, folder / f"left_{accelerator.process_index}.pt")
