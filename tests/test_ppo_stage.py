@@ -18,12 +18,13 @@ from rlhf.rendering import Renderer
 from rlhf.rollout import generate
 from rlhf.runs.jsonl import read_jsonl
 from tests.helpers import tiny_reward_model, tiny_tokenizer
-from tests.ppo_stage import lay_over, main
+from tests.ppo_stage import lay_over, main, prompts
 from tests.stage_data import (
     files_of,
     run_main,
     summary_of,
     weights_of,
+    write_jsonl,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -214,6 +215,15 @@ def test_inv39_the_reward_model_on_disk_and_in_the_run_is_untouched(tmp_path, wo
     assert run_main(main, lay_over(words, "ppo.num_updates=2")) == 0
     after = load_reward_model(str(tmp_path / "reward")).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_inv81_prompts_that_are_trained_on_are_not_evaluated(tmp_path, words, capsys):
+    write_jsonl(tmp_path / "validation.jsonl", [*prompts(3), *prompts(8, seed=1)])
+    more = ["evaluation.num_prompts=11", "evaluation.num_samples=11", "ppo.num_updates=1"]
+    assert run_main(main, lay_over(words, *more)) == 0
+    assert "data.validation: 3 of 11 records have prompts of data.train: left out" in capsys.readouterr().out
+    rows = [row for row in read_jsonl(tmp_path / "ppo" / "samples.jsonl") if row["kind"] == "evaluation"]
+    assert {row["prompt_id"] for row in rows} == {f"d1-{number}" for number in range(8)}
 
 
 def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(

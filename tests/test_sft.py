@@ -41,7 +41,9 @@ def test_inv17_response_loss_is_the_mean_over_response_tokens(pad: int) -> None:
 
 @pytest.mark.parametrize("pad_token", ["<|pad|>", "<|end|>"])
 @pytest.mark.parametrize("microbatch_size", [16, 4])
-def test_inv14_inv54_trained_loss_is_the_token_mean_of_each_demonstration_alone(tmp_path: Path, pad_token: str, microbatch_size: int) -> None:
+def test_inv14_inv54_trained_loss_is_the_token_mean_of_each_demonstration_alone(
+    tmp_path: Path, pad_token: str, microbatch_size: int
+) -> None:
     tokenizer = tiny_tokenizer(pad_token=pad_token)
     model = tiny_gpt2(tokenizer)
     disable_dropout(model)
