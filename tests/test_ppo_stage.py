@@ -24,6 +24,7 @@ from tests.stage_data import (
     run_main,
     summary_of,
     weights_of,
+    write_base,
     write_jsonl,
 )
 
@@ -215,6 +216,35 @@ def test_inv39_the_reward_model_on_disk_and_in_the_run_is_untouched(tmp_path, wo
     assert run_main(main, lay_over(words, "ppo.num_updates=2")) == 0
     after = load_reward_model(str(tmp_path / "reward")).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (["reference={{path: {root}/short}}"], "the reference"),
+        (["critic.path={root}/short_reward"], "the critic"),
+        (
+            ["scores=[{{model: {root}/short_reward}}]", "critic.init_from=policy"],
+            "the reward model '.*short_reward'",
+        ),
+        (["policy.path={root}/short", "reference={{path: {root}/sft}}"], "the policy"),
+    ],
+)
+def test_inv26_a_context_of_any_model_that_is_too_short_is_found_before_training(
+    tmp_path, words, capsys, more, what
+):
+    """48 tokens of prompt and 8 of response do not fit into 55."""
+    write_base(tmp_path / "short", n_positions=55)
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_reward_model(tokenizer, n_positions=55), tokenizer, tmp_path / "short_reward")
+    told = [word.format(root=tmp_path) for word in more]
+    assert run_main(main, lay_over(words, *told)) == 2
+    error = capsys.readouterr().err
+    assert re.search(what + r".* reads at most 55 tokens", error), error
+    assert "Traceback" not in error
+    write_base(tmp_path / "short", n_positions=56)
+    save_model(tiny_reward_model(tokenizer, n_positions=56), tokenizer, tmp_path / "short_reward")
+    assert run_main(main, lay_over(words, *told, "ppo.num_updates=1")) == 0
 
 
 def test_inv81_prompts_that_are_trained_on_are_not_evaluated(tmp_path, words, capsys):
