@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.errors import ModelError, SettingsError
+from rlhf.errors import DataError, ModelError, SettingsError
 from rlhf.runs import console
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "build_renderer",
     "build_sources",
     "check_enough",
+    "check_held_out",
     "fingerprint_sources",
     "open_causal_lm",
     "open_tokenizer",
@@ -59,6 +60,27 @@ def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:
             f"lower {setting} or add data",
             where=setting,
         )
+
+
+def check_held_out(readings: Mapping[str, Reading[Any]]) -> None:
+    """Say how many held-out records have prompts that are trained on; refuse a split of nothing else.
+
+    `readings` by their names in `data`, train among them. Evaluations leave such records out.
+    """
+    from rlhf.feedback.splits import leave_out_known
+
+    for name, reading in readings.items():
+        num_records = len(reading.records)
+        num_kept = len(leave_out_known(reading.records, readings["train"].records))
+        if name == "train" or num_kept == num_records:
+            continue
+        found = f"{num_records - num_kept:,} of {num_records:,} records have prompts of data.train"
+        if num_kept == 0:
+            raise DataError(
+                f"{found}: nothing is held out; name other data, or divide one source by split and fractions",
+                where=f"data.{name}",
+            )
+        console.say(f"data.{name}: {found}: left out, as numbers on them would be too good")
 
 
 def say_counts(name: str, renderer: Renderer) -> None:

@@ -164,6 +164,7 @@ def _load_reward_model(
     """Load a frozen reward model; one with another tokenizer or template gets a renderer of its own."""
     from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
     from rlhf.rendering import Renderer
+    from rlhf.rollout import check_context
     from rlhf.scoring import RewardModelScorer, same_rendering
 
     options: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
@@ -178,4 +179,8 @@ def _load_reward_model(
             f"{setting} has another tokenizer or chat template than the policy: it is given text, not ids"
         )
         renderer = Renderer(own_tokenizer)  # cuts nothing: too long for this model is an error of its scorer
+    else:
+        told = settings.sampling
+        what = f"the reward model {path!r}"
+        check_context(model, told.max_prompt_tokens, told.max_response_tokens, what)
     return RewardModelScorer(path, model, renderer, settings.ppo.microbatch_size)

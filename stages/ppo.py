@@ -17,13 +17,13 @@ from stages._command import run_stage
 from stages._ppo_models import build_parts, build_recipe, build_scorer
 
 if TYPE_CHECKING:
+    from rlhf.feedback.records import Prompt
     from rlhf.ppo.checkpoint import Progress
     from rlhf.ppo.evaluation import Evaluation
     from rlhf.ppo.parts import Parts
     from rlhf.ppo.recipe import Recipe
-    from rlhf.rendering import RenderedPrompt, Renderer
+    from rlhf.rendering import RenderedPrompt
     from rlhf.settings.ppo_models import ScoreSettings
-    from rlhf.settings.shared import SourceSettings
 
 
 def check(settings: PpoSettings) -> None:
@@ -44,12 +44,13 @@ def check(settings: PpoSettings) -> None:
     for name in (settings.evaluation.judge, *settings.callbacks):
         if name is not None:
             load_function(name)
+    readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
-        reading = read_prompts(sources)
-        _inputs.say_reading(f"data.{name}", reading)
-        if name == "train":
-            _inputs.check_enough(reading, settings.ppo.rollout_batch_size, "ppo.rollout_batch_size")
+        readings[name] = read_prompts(sources)
+        _inputs.say_reading(f"data.{name}", readings[name])
+    _inputs.check_enough(readings["train"], settings.ppo.rollout_batch_size, "ppo.rollout_batch_size")
+    _inputs.check_held_out(readings)
 
 
 def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:
@@ -70,6 +71,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     from rlhf.ppo.loop import Habits
     from rlhf.ppo.loop import train as train_ppo
+    from rlhf.rendering import render_prompts
     from rlhf.runs.tracking import flat_config
 
     accelerator = Accelerator(
@@ -88,8 +90,9 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
-    prompts = _render(settings.data.train, parts.renderer)
-    held_out = _render(settings.data.validation, parts.renderer)
+    train_records, held_out_records = _read(settings)
+    prompts = render_prompts(train_records, parts.renderer)
+    held_out = render_prompts(held_out_records, parts.renderer)
     _inputs.say_counts("rendering", parts.renderer)
     held_out = _held_out(held_out, settings.evaluation.num_prompts)
 
@@ -114,11 +117,15 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
         accelerator.end_training()
 
 
-def _render(sources: Sequence[SourceSettings], renderer: Renderer) -> list[RenderedPrompt]:
+def _read(settings: PpoSettings) -> tuple[list[Prompt], list[Prompt]]:
     from rlhf.feedback.reading import read_prompts
-    from rlhf.rendering import render_prompts
+    from rlhf.feedback.splits import leave_out_known
 
-    return render_prompts(read_prompts(_inputs.build_sources(sources)).records, renderer)
+    train, held_out = (
+        read_prompts(_inputs.build_sources(sources)).records
+        for sources in (settings.data.train, settings.data.validation)
+    )
+    return train, leave_out_known(held_out, train)
 
 
 def _held_out(prompts: list[RenderedPrompt], wanted: int) -> list[RenderedPrompt]:

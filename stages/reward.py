@@ -34,14 +34,15 @@ def check(settings: RewardSettings) -> None:
     check_trackers(settings.run.trackers)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge)
+    readings = {}
     for name in SPLITS:
         sources = _inputs.build_sources(getattr(settings.data, name))
-        if not sources:
-            continue
-        reading = read_rankings(sources)
-        _inputs.say_reading(f"data.{name}", reading)
-        if name == "train":
-            _inputs.check_enough(reading, settings.reward.batch_size, "reward.batch_size")
+        if sources:
+            readings[name] = read_rankings(sources)
+            _inputs.say_reading(f"data.{name}", readings[name])
+    if "train" in readings:
+        _inputs.check_enough(readings["train"], settings.reward.batch_size, "reward.batch_size")
+        _inputs.check_held_out(readings)
     check_model_path(settings.model.path)
 
 
@@ -49,6 +50,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     """Load, measure, train, centre, measure again, save."""
     from accelerate import PartialState
 
+    from rlhf.feedback.splits import leave_out_known
     from rlhf.models import add_lora, save_model
     from rlhf.models.adapters import has_adapter, merged_copy
 
@@ -56,6 +58,8 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     tokenizer, model, renderer = _open(settings)
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
     records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
+    for name in SPLITS[1:]:
+        records[name] = leave_out_known(records[name], records["train"])
     train_set, train_numbers = _train_set(settings, records["train"], renderer)
     validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")

@@ -18,12 +18,14 @@ from rlhf.rendering import Renderer
 from rlhf.rollout import generate
 from rlhf.runs.jsonl import read_jsonl
 from tests.helpers import tiny_reward_model, tiny_tokenizer
-from tests.ppo_stage import lay_over, main
+from tests.ppo_stage import lay_over, main, prompts
 from tests.stage_data import (
     files_of,
     run_main,
     summary_of,
     weights_of,
+    write_base,
+    write_jsonl,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -214,6 +216,44 @@ def test_inv39_the_reward_model_on_disk_and_in_the_run_is_untouched(tmp_path, wo
     assert run_main(main, lay_over(words, "ppo.num_updates=2")) == 0
     after = load_reward_model(str(tmp_path / "reward")).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (["reference={{path: {root}/short}}"], "the reference"),
+        (["critic.path={root}/short_reward"], "the critic"),
+        (
+            ["scores=[{{model: {root}/short_reward}}]", "critic.init_from=policy"],
+            "the reward model '.*short_reward'",
+        ),
+        (["policy.path={root}/short", "reference={{path: {root}/sft}}"], "the policy"),
+    ],
+)
+def test_inv26_a_context_of_any_model_that_is_too_short_is_found_before_training(
+    tmp_path, words, capsys, more, what
+):
+    """48 tokens of prompt and 8 of response do not fit into 55."""
+    write_base(tmp_path / "short", n_positions=55)
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_reward_model(tokenizer, n_positions=55), tokenizer, tmp_path / "short_reward")
+    told = [word.format(root=tmp_path) for word in more]
+    assert run_main(main, lay_over(words, *told)) == 2
+    error = capsys.readouterr().err
+    assert re.search(what + r".* reads at most 55 tokens", error), error
+    assert "Traceback" not in error
+    write_base(tmp_path / "short", n_positions=56)
+    save_model(tiny_reward_model(tokenizer, n_positions=56), tokenizer, tmp_path / "short_reward")
+    assert run_main(main, lay_over(words, *told, "ppo.num_updates=1")) == 0
+
+
+def test_inv81_prompts_that_are_trained_on_are_not_evaluated(tmp_path, words, capsys):
+    write_jsonl(tmp_path / "validation.jsonl", [*prompts(3), *prompts(8, seed=1)])
+    more = ["evaluation.num_prompts=11", "evaluation.num_samples=11", "ppo.num_updates=1"]
+    assert run_main(main, lay_over(words, *more)) == 0
+    assert "data.validation: 3 of 11 records have prompts of data.train: left out" in capsys.readouterr().out
+    rows = [row for row in read_jsonl(tmp_path / "ppo" / "samples.jsonl") if row["kind"] == "evaluation"]
+    assert {row["prompt_id"] for row in rows} == {f"d1-{number}" for number in range(8)}
 
 
 def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(

@@ -59,7 +59,7 @@ def words(tmp_path: Path) -> list[str]:
     ]
 
 
-def test_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
+def test_inv43_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
     assert run_main(main, words) == 0
     folder = tmp_path / "reward"
     assert files_of(folder) >= {
@@ -79,6 +79,7 @@ def test_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> 
     ):
         assert 0.0 <= numbers[f"{name}_low"] <= numbers[name] <= numbers[f"{name}_high"] <= 1.0
     assert numbers["pair_accuracy_labels"] > 0.8
+    assert 0.0 < abs(numbers["score_length_correlation"]) <= 1.0
     assert numbers["num_rankings"] == 48
     assert numbers["seconds"] > 0
     rows = read_jsonl(folder / "metrics.jsonl")
@@ -189,3 +190,16 @@ def test_several_labelers_of_the_same_responses_are_one_element(
     numbers = summary_of(tmp_path / "reward")
     assert (numbers["num_rankings"], numbers["num_ranked_sets"]) == (48, 24)
     assert "48 rankings are opinions on 24 sets of responses" in capsys.readouterr().out
+
+
+def test_inv81_prompts_that_are_trained_on_are_not_evaluated(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("validation", 1), ("test", 2)):
+        write_jsonl(tmp_path / f"{name}.jsonl", [*rankings(3), *rankings(8, seed)])
+    assert run_main(main, words) == 0
+    found = capsys.readouterr().out
+    assert "data.validation: 3 of 11 records have prompts of data.train: left out" in found
+    assert "data.test: 3 of 11 records have prompts of data.train: left out" in found
+    rows = read_jsonl(tmp_path / "reward" / "samples.jsonl")
+    assert {row["id"] for row in rows} == {f"d2-{number}" for number in range(8)}
