@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
+    "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/sampling.py": ("tests/test_sampling.py", "tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/templates.py": ("tests/test_rendering.py",),
