@@ -19,6 +19,7 @@ TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO)
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/sampling.py": ("tests/test_sampling.py", "tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/templates.py": ("tests/test_rendering.py",),
