@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from tests.maths.wrong_versions import Entry
+
+WRONG_VERSIONS: dict[str, list[Entry]] = {}
