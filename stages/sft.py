@@ -27,6 +27,7 @@ def check(settings: SftSettings) -> None:
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
+    _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
         reading = read_demonstrations(sources)
