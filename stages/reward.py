@@ -103,12 +103,12 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
 
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
-    from rlhf.models.adapter_folders import adapter_base
+    from rlhf.models.adapter_folders import adapter_base, adapter_revision
 
     tokenizer = _inputs.open_tokenizer(settings.model)
     path, revision = settings.model.path, settings.model.revision
     if _goes_on(settings):  # on its base, as an adapter's place is not on another adapter
-        path, revision = adapter_base(path), None
+        path, revision = adapter_base(path), adapter_revision(path)
     model = build_reward_model(
         path,
         dtype=settings.model.dtype,
@@ -147,7 +147,8 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     norm = norm_before_head(model) if _keeps_adapter(settings) else None
     keep_whole = () if norm is None else (norm,)
     if not _goes_on(settings):
-        return add_lora(model, lora, keep_trainable=("score",), keep_whole=keep_whole)
+        revision = settings.model.revision
+        return add_lora(model, lora, keep_trainable=("score",), keep_whole=keep_whole, revision=revision)
     return load_adapter(
         model,
         settings.model.path,

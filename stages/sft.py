@@ -85,7 +85,9 @@ def _place(settings: SftSettings, model: Any) -> Any:
     from rlhf.models import add_lora
 
     lora = _inputs.build_lora(settings.lora)
-    return (add_lora(model, lora) if lora is not None else model).to(PartialState().device)
+    if lora is not None:
+        model = add_lora(model, lora, revision=settings.model.revision)
+    return model.to(PartialState().device)
 
 
 def _fit(

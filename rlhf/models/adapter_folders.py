@@ -11,7 +11,14 @@ from rlhf.models.adapters import LoraSpec, freeze_kept, is_adapter_folder, kept_
 from rlhf.models.reading import call_loader
 from rlhf.models.values import HEAD_NAMES, head_names, set_score_bias
 
-__all__ = ["adapter_base", "check_goes_on", "holds_score_head", "load_adapter", "merge_adapter"]
+__all__ = [
+    "adapter_base",
+    "adapter_revision",
+    "check_goes_on",
+    "holds_score_head",
+    "load_adapter",
+    "merge_adapter",
+]
 
 # Ways of starting LoRA that leave the base's weights as they are; others (PiSSA ...) change them.
 _BASE_STAYS = (True, False, "gaussian", "orthogonal")
@@ -29,6 +36,12 @@ def adapter_base(path: str) -> str:
         file = Path(path).expanduser() / "adapter_config.json"
         raise ModelError("names no base model; set base_model_name_or_path in it", where=str(file))
     return base
+
+
+def adapter_revision(path: str) -> str | None:
+    """Return the revision on the hub of the model that a folder's adapter belongs on; None: the newest."""
+    found: str | None = _config(path).get("revision")
+    return found
 
 
 def holds_score_head(path: str) -> bool:

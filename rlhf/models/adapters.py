@@ -39,6 +39,7 @@ def add_lora(
     *,
     keep_trainable: tuple[str, ...] = (),
     keep_whole: tuple[str, ...] = (),
+    revision: str | None = None,
 ) -> Any:
     """Freeze the model and add trainable low-rank adapters (Hu et al. 2021, arXiv:2106.09685).
 
@@ -48,6 +49,7 @@ def add_lora(
         keep_trainable: names of modules that are trained whole, such as a fresh score head.
         keep_whole: names of modules that are part of the adapter and are not trained: what changes in them
             later is saved with it.
+        revision: of the model on the hub, noted in what is saved.
 
     Raises:
         ModelError: no module of the model has one of the names in `spec.target_modules`.
@@ -67,7 +69,7 @@ def add_lora(
     )
     try:
         with quiet_library():
-            adapted = get_peft_model(model, config)
+            adapted = get_peft_model(model, config, revision=revision)
     except ValueError as error:
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
     freeze_kept(adapted, {*keep_whole})

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from rlhf.errors import ModelError
-from rlhf.models.adapter_folders import adapter_base, holds_score_head, merge_adapter
+from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head, merge_adapter
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.attention import choose_attention
 from rlhf.models.folders import (
@@ -108,9 +108,10 @@ def load_causal_lm(
     from transformers import AutoModelForCausalLM
 
     check_model_path(path, setting=setting)
-    base, hub_options = path, {"revision": revision, "trust_remote_code": trust_remote_code}
+    base = path
     if is_adapter_folder(path):
-        base, hub_options["revision"] = _checked_base(path), None
+        base, revision = _checked_base(path), adapter_revision(path)
+    hub_options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     model = load_weights(
         lambda: AutoModelForCausalLM.from_pretrained(
             base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options
@@ -124,7 +125,7 @@ def load_causal_lm(
     if base is not path:
         model = merge_adapter(model, path, setting=setting)
     choose_attention(model)
-    return add_lora(model, lora) if lora is not None else model
+    return add_lora(model, lora, revision=revision) if lora is not None else model
 
 
 def _checked_base(path: str) -> str:
@@ -159,8 +160,8 @@ def load_reward_model(
     if is_adapter_folder(path):
         if not holds_score_head(path):
             raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
-        base = _checked_base(path)
-        model = _load_classifier(base, dtype, None, trust_remote_code, setting)
+        base, revision = _checked_base(path), adapter_revision(path)
+        model = _load_classifier(base, dtype, revision, trust_remote_code, setting)
         keep_head_in_float32(model)
         return merge_adapter(model, path, setting=setting)
     model = _load_classifier(path, dtype, revision, trust_remote_code, setting)

@@ -25,14 +25,27 @@ import torch
 from torch import nn
 
 from rlhf.errors import ModelError
-from rlhf.models.adapter_folders import adapter_base, check_goes_on, holds_score_head, load_adapter
+from rlhf.models.adapter_folders import (
+    adapter_base,
+    adapter_revision,
+    check_goes_on,
+    holds_score_head,
+    load_adapter,
+)
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.folders import check_model_path, says_nothing
 from rlhf.models.loading import load_causal_lm
 from rlhf.models.quiet import quiet_library
 from rlhf.models.values import Critic, backbone, head_names, initialise_head, score_head
 
-__all__ = ["OneBase", "load_one_base", "num_distinct_parameters", "share"]
+__all__ = [
+    "OneBase",
+    "is_reward_adapter_on",
+    "load_one_base",
+    "num_distinct_parameters",
+    "place_of_base",
+    "share",
+]
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -45,14 +58,22 @@ class OneBase:
         path: where it came from.
         adapter: folder of the adapter that makes the SFT policy of it (SFT with lora.merge=false); None where
             the base is the SFT policy.
+        revision: of the base on the hub; None is the newest, or a local folder.
     """
 
     def __init__(
-        self, model: Any, path: str, adapter: str | None = None, *, setting: str = "policy.path"
+        self,
+        model: Any,
+        path: str,
+        adapter: str | None = None,
+        *,
+        revision: str | None = None,
+        setting: str = "policy.path",
     ) -> None:
         self.model = model.requires_grad_(False)
         self.path = path
         self.adapter = adapter
+        self.revision = revision
         self._setting = setting
 
     def reference(self) -> Any:
@@ -77,7 +98,7 @@ class OneBase:
         """
         model = share(self.model)
         if self.adapter is None:
-            return add_lora(model, spec)
+            return add_lora(model, spec, revision=self.revision)
         check_goes_on(self.adapter, spec, self._setting)
         return load_adapter(model, self.adapter, setting=self._setting, trainable=True, shared=True)
 
@@ -102,7 +123,7 @@ class OneBase:
 
     def holds(self, path: str) -> bool:
         """Say whether a folder is a reward model that is an adapter on this base."""
-        return holds_score_head(path) and _place(adapter_base(path)) == _place(self.path)
+        return is_reward_adapter_on(path, self.path, self.revision)
 
     def _load(self, path: str, setting: str, *, trainable: bool) -> Any:
         if not self.holds(path):
@@ -156,16 +177,27 @@ def load_one_base(
 
     """
     check_model_path(path, setting=setting)
-    if not is_adapter_folder(path):
-        model = load_causal_lm(
-            path, dtype=dtype, revision=revision, trust_remote_code=trust_remote_code, setting=setting
-        )
-        return OneBase(model, path, setting=setting)
     if holds_score_head(path):
         raise says_nothing(path, setting)
-    base, named_in = adapter_base(path), f"{path}/adapter_config.json: base_model_name_or_path"
-    model = load_causal_lm(base, dtype=dtype, trust_remote_code=trust_remote_code, setting=named_in)
-    return OneBase(model, base, path, setting=setting)
+    base, base_revision = place_of_base(path, revision)
+    adapter = path if is_adapter_folder(path) else None
+    named_in = setting if adapter is None else f"{path}/adapter_config.json: base_model_name_or_path"
+    model = load_causal_lm(
+        base, dtype=dtype, revision=base_revision, trust_remote_code=trust_remote_code, setting=named_in
+    )
+    return OneBase(model, base, adapter, revision=base_revision, setting=setting)
+
+
+def place_of_base(path: str, revision: str | None) -> tuple[str, str | None]:
+    """Return path and revision of the base of the SFT policy at `path`."""
+    return (adapter_base(path), adapter_revision(path)) if is_adapter_folder(path) else (path, revision)
+
+
+def is_reward_adapter_on(path: str, base: str, revision: str | None) -> bool:
+    """Say whether a folder is a reward model that is an adapter on the model at `base`."""
+    if not holds_score_head(path):
+        return False
+    return (_place(adapter_base(path)), adapter_revision(path)) == (_place(base), revision)
 
 
 def share(model: Model) -> Model:

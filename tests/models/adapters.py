@@ -48,10 +48,10 @@ def learnt(model: Any, seed: int) -> Any:
     return model.eval()
 
 
-def write_sft(folder: Path, kind: str = "gpt2") -> str:
+def write_sft(folder: Path, kind: str = "gpt2", **changes: Any) -> str:
     """A whole model."""
     tokenizer = tiny_tokenizer()
-    model = tiny_gpt2(tokenizer) if kind == "gpt2" else tiny_llama()
+    model = tiny_gpt2(tokenizer, **changes) if kind == "gpt2" else tiny_llama()
     save_model(model, tokenizer, folder, stop_token_ids=[tokenizer.eos_token_id])
     return str(folder)
 
