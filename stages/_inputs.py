@@ -26,6 +26,7 @@ __all__ = [
     "fingerprint_sources",
     "open_causal_lm",
     "open_tokenizer",
+    "refuse_adapter_on_adapter",
     "say_counts",
     "say_reading",
 ]
@@ -154,3 +155,15 @@ def build_lora(settings: LoraSettings | None) -> LoraSpec | None:
     if settings is None:
         return None
     return LoraSpec(settings.rank, settings.alpha, settings.dropout, settings.target_modules)
+
+
+def refuse_adapter_on_adapter(path: str, lora: LoraSettings | None, setting: str) -> None:
+    """Refuse to save an adapter whose base would be another adapter's model, which is in no folder."""
+    from rlhf.models.adapters import is_adapter_folder
+
+    if lora is not None and not lora.merge and is_adapter_folder(path):
+        raise SettingsError(
+            f"{setting} {path!r} is an adapter itself, and an adapter on it could not be loaded again; "
+            "set lora.merge=true, or save that model merged first",
+            where="lora.merge",
+        )

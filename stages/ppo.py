@@ -15,9 +15,11 @@ from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._command import run_stage
 from stages._ppo_models import build_parts, build_recipe, build_scorer
+from stages._ppo_one_base import check_adapters, open_base
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
+    from rlhf.models.one_base import OneBase
     from rlhf.ppo.checkpoint import Progress
     from rlhf.ppo.evaluation import Evaluation
     from rlhf.ppo.parts import Parts
@@ -41,6 +43,7 @@ def check(settings: PpoSettings) -> None:
     _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
     if settings.critic is not None and settings.critic.path is not None:
         check_model_path(settings.critic.path, setting="critic.path")
+    check_adapters(settings)
     for name in (settings.evaluation.judge, *settings.callbacks):
         if name is not None:
             load_function(name)
@@ -86,7 +89,8 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     # 1. The policy, its frozen copy, the critic and what scores.
     recipe = build_recipe(settings)
-    parts = build_parts(settings, accelerator, recipe)
+    base = open_base(settings)
+    parts = build_parts(settings, accelerator, recipe, base)
 
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
@@ -97,7 +101,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     held_out = _held_out(held_out, settings.evaluation.num_prompts)
 
     # 3. Training, with a look at the held-out prompts now and then.
-    evaluate = _evaluation(settings, parts, recipe, held_out)
+    evaluate = _evaluation(settings, parts, recipe, held_out, base)
     callbacks = [_make(name) for name in settings.callbacks]
     habits = Habits(
         evaluate_every=settings.evaluation.every_updates,
@@ -147,7 +151,11 @@ def _make(name: str) -> Any:
 
 
 def _evaluation(
-    settings: PpoSettings, parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]
+    settings: PpoSettings,
+    parts: Parts,
+    recipe: Recipe,
+    prompts: Sequence[RenderedPrompt],
+    base: OneBase | None,
 ) -> Callable[[], Evaluation]:
     from rlhf.functions import load_function
     from rlhf.ppo.evaluation import evaluate
@@ -157,7 +165,7 @@ def _evaluation(
     sources, setting = settings.evaluation.held_out_scores, "evaluation.held_out_scores"
     tokenizer = parts.renderer.tokenizer
     held_out_scorer = (
-        build_scorer(settings, sources, setting, parts.accelerator, tokenizer) if sources else None
+        build_scorer(settings, sources, setting, parts.accelerator, tokenizer, base) if sources else None
     )
 
     def evaluate_now() -> Evaluation:

@@ -234,3 +234,18 @@ class PpoSettings(Settings):
                 "checkpoint.weights=average reads the average that ppo.ema_decay keeps: set both or none"
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_base_is_possible(self) -> PpoSettings:
+        obstacles = (
+            (self.lora is None, "trains adapters: set lora={rank: 16, alpha: 32}"),
+            (self.reference is not None, "has the policy as it starts for its reference: set reference=null"),
+            (
+                self.memory.offload,
+                "leaves nothing to move but what the policy needs: set memory.offload=false",
+            ),
+        )
+        found = [reason for applies, reason in obstacles if applies]
+        if self.memory.one_base and found:
+            raise ValueError("memory.one_base " + "; it ".join(found))
+        return self
