@@ -1,0 +1,12 @@
+"""Print the list: each setting of each stage, and what is shown of it."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.settings.effects.listing import lines
+
+if __name__ == "__main__":
+    for line in lines():
+        print(line)
+    sys.exit(0)
