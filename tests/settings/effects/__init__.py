@@ -4,7 +4,7 @@
     python -m pytest tests/settings/effects      # shows it
 
 An entry (`effect.Effect`) names a setting, another value for it, what to look at in a run and how that has
-to differ. The machinery (`effect.check`) runs the stage on tiny models twice with the values of its baseline
+to differ. The machinery (`checking.check`) runs the stage on tiny models twice with the values of its baseline
 and once with the other value, and fails where
 
 - the settings of the runs differ in anything but the setting of the entry (`along`: what it cannot do without),

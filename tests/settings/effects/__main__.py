@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from tests.settings.effects.listing import lines
 
 if __name__ == "__main__":
     for line in lines():
         print(line)
-    sys.exit(0)

@@ -1,20 +1,13 @@
-"""An entry of the table, and how it is held to its word."""
+"""An entry of the table: a setting, another value, and what is different with it."""
 
 from __future__ import annotations
 
 import math
-import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import pytest
-
-from rlhf.errors import SettingsError
-
-if TYPE_CHECKING:
-    from tests.settings.effects.lab import Lab
-    from tests.settings.effects.seen import Seen
+from tests.settings.effects.seen import Seen
 
 Before = Literal["finished", "interrupted"]
 
@@ -79,75 +72,6 @@ class Shown:
 
 
 Entry = Effect | Refused | Shown
-
-
-def check(effect: Effect, lab: Lab) -> tuple[Any, Any]:
-    """Run the stage with and without the other value; return what was seen of both.
-
-    Raises AssertionError where the entry does not hold, saying which setting and what was seen.
-    """
-    _check_along(effect, lab)
-    first, again = (lab.baseline(effect.given, effect.after, repeat) for repeat in (0, 1))
-    changed = lab.run((*effect.given, effect.pair, *effect.along), effect.given, effect.after)
-    told = [effect.key, *(pair.split("=")[0] for pair in effect.along)]
-    differences = _differences(first.config, changed.config, lab)
-    assert all(_is_below(key, told) for key in differences), f"{effect.pair} changes {differences} together"
-    assert any(_is_below(key, [effect.key]) for key in differences), f"{effect.pair} is the baseline's value"
-    before, noise, after = effect.see(first), effect.see(again), effect.see(changed)
-    name = getattr(effect.see, "__name__", "what is looked at")
-    assert before == noise, (
-        f"{name} is noise: {_short(before)} and {_short(noise)} in two runs of the same settings"
-    )
-    assert before != after, f"{effect.pair} changes nothing: {name} is {_short(before)} with and without it"
-    assert effect.expect(before, after), (
-        f"{effect.pair} ({effect.says}): {name} is {_short(before)} before and {_short(after)} after"
-    )
-    return before, after
-
-
-def _check_along(effect: Effect, lab: Lab) -> None:
-    """Refuse companions that are not needed: they might have the effect."""
-    if effect.along:
-        with pytest.raises(SettingsError):
-            lab.resolve((*effect.given, effect.pair))
-
-
-def check_refused(entry: Refused, lab: Lab) -> None:
-    """Resolve the settings with the refused value, and without it."""
-    lab.resolve(entry.given)
-    with pytest.raises(SettingsError) as caught:
-        lab.resolve((*entry.given, entry.pair))
-    assert entry.says in str(caught.value)
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], lab: Lab) -> list[str]:
-    """The dotted keys whose values differ, but for the folder that `run.root` stands for."""
-    old, new = _flat(before, before["run"]["root"]), _flat(after, after["run"]["root"])
-    found = [key for key in {**old, **new} if old.get(key, "absent") != new.get(key, "absent")]
-    return found + ["run.root"] * (before["run"]["root"] != after["run"]["root"])
-
-
-def _flat(value: Any, root: str, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        items = [(f"{prefix}.{name}" if prefix else str(name), item) for name, item in value.items()]
-    elif isinstance(value, list) and value:
-        items = [(f"{prefix}[{number}]", item) for number, item in enumerate(value)]
-    else:
-        return {} if prefix == "run.root" else {prefix: _without(value, root)}
-    return {key: leaf for name, item in items for key, leaf in _flat(item, root, name).items()}
-
-
-def _without(value: Any, root: str) -> Any:
-    return value.replace(root, "{run.root}") if isinstance(value, str) else value
-
-
-def _is_below(key: str, told: list[str]) -> bool:
-    names = [name.replace("[]", "[0]") for name in told]
-    return any(key == name or key.startswith((f"{name}.", f"{name}[")) for name in names)
-
-
-def _short(value: Any) -> str:
-    return reprlib.repr(value)
 
 
 def becomes(before: Any, after: Any) -> Callable[[Any, Any], bool]:

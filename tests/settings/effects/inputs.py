@@ -36,6 +36,7 @@ def judge(prompts, responses, **columns):
 def write_inputs(folder: Path) -> None:
     """Write models (base, other, reward, ...), data files, functions and finished runs for the report."""
     folder.mkdir()
+    (folder / "empty.yaml").write_text("")
     _write_models(folder)
     _write_data(folder)
     (folder / "generator.py").write_text(GENERATOR)
@@ -48,11 +49,12 @@ def write_inputs(folder: Path) -> None:
 
 def _write_models(folder: Path) -> None:
     tokenizer = tiny_tokenizer()
-    for name, seed in {"base": 0, "other": 7}.items():
-        model = tiny_gpt2(tokenizer, seed)
+    # The other one is far from the base model: sure of its words, where an untrained model is not.
+    for name, seed, spread in (("base", 0, 0.02), ("other", 7, 0.3)):
+        model = tiny_gpt2(tokenizer, seed, n_layer=1, initializer_range=spread)
         save_model(model, tokenizer, folder / name, stop_token_ids=[tokenizer.eos_token_id])
     for name, seed in {"reward": 3, "other_reward": 9}.items():
-        save_model(tiny_reward_model(tokenizer, seed), tokenizer, folder / name)
+        save_model(tiny_reward_model(tokenizer, seed, n_layer=1), tokenizer, folder / name)
 
 
 def _write_data(folder: Path) -> None:
@@ -81,9 +83,8 @@ def _write_finished_runs(folder: Path) -> None:
             numbers = {"num_parameters": 12345, "pair_accuracy_labels": 0.75}
             path = write_run(folder / f"{name}{stage}", stage, numbers)
             seed += 10 if name else 0
-            model = (
-                tiny_reward_model(tokenizer, seed) if stage == "reward" else tiny_gpt2(tokenizer, seed + 1)
-            )
+            make = tiny_reward_model if stage == "reward" else tiny_gpt2
+            model = make(tokenizer, seed + 1, n_layer=1)
             save_model(model, tokenizer, path, stop_token_ids=[tokenizer.eos_token_id])
             start = folder.parent / ("base" if stage == "sft" else "finished/sft")
             (path / "config.yaml").write_text(f"{section}:\n  path: {start}\n  dtype: float32\n")

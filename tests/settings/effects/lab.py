@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import resolve_settings
@@ -58,7 +59,7 @@ class Lab:
 
     def resolve(self, pairs: Sequence[str] = ()) -> Any:
         """The settings of a command line. Raises SettingsError where they are none."""
-        return resolve_settings(self.schema, f"configs/{self.stage}.yaml", self.words(pairs)).settings
+        return resolve_settings(self.schema, None, self.words(pairs)).settings
 
     def baseline(self, given: tuple[str, ...] = (), after: Before | None = None, repeat: int = 0) -> Seen:
         """A run of the baseline with `given`, made once; `repeat` 1 is another one of the same settings."""
@@ -102,10 +103,11 @@ class Lab:
     def _call(self, pairs: Sequence[str]) -> tuple[int, str, str]:
         """Return the exit status and what went to standard output and standard error."""
         out, err = io.StringIO(), io.StringIO()
-        words = [f"--config=configs/{self.stage}.yaml", *self.words(pairs)]
+        # An empty file: the shipped ones hold the defaults (tests/test_configs.py), and take long to read.
+        words = [f"--config={self.inputs}/empty.yaml", *self.words(pairs)]
         gc.freeze()  # a stage collects garbage itself, which takes as long as the rest of it in a full process
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _without_drawing():
                 run_stage(self.stage, self.schema, self.module.train, check=self.module.check, argv=words)
         except SystemExit as ended:
             return int(ended.code or 0), out.getvalue(), err.getvalue()
@@ -113,6 +115,14 @@ class Lab:
             gc.unfreeze()
             # The process-wide state keeps the precision of its first stage; real stages run alone.
             sys.modules["accelerate.state"].AcceleratorState._reset_state(reset_partial_state=False)
+
+
+@contextlib.contextmanager
+def _without_drawing() -> Iterator[None]:
+    """Leave the report's figures empty: no setting changes them, and they take as long as all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, file, **_: file.write("<svg ></svg>"))
+        yield
 
 
 @contextlib.contextmanager

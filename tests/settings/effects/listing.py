@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from rlhf.settings import schema
@@ -21,6 +22,15 @@ ENTRIES: dict[str, tuple[Entry, ...]] = {
 }
 
 
+IGNORED: dict[tuple[str, str], str] = {
+    ("ppo", "lora.dropout"): "rlhf.ppo.parts.build_parts switches it off with every other dropout",
+    ("ppo", "reference.eos_token"): "no tokenizer of the reference is loaded",
+    ("ppo", "reference.chat_template"): "no tokenizer of the reference is loaded",
+}
+"""Settings that are known to be accepted and ignored, and why: a debt, which has to be paid."""
+
+
+@cache
 def settings_of(section: type[schema.Section]) -> list[str]:
     """Every key that can be given a value: all but the sections that are always there.
 
@@ -34,6 +44,7 @@ def _is_plain_section(section: type[schema.Section], key: str) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, schema.BaseModel)
 
 
+@cache
 def source_keys(stage: str) -> dict[str, str]:
     """The settings of sources of data: key -> the field of a source."""
     found = {}
@@ -48,13 +59,15 @@ def source_keys(stage: str) -> dict[str, str]:
 def missing(stage: str) -> list[str]:
     """Settings without an entry."""
     shown = {entry.key for entry in ENTRIES[stage]} | set(source_keys(stage))
+    shown |= {key for of, key in IGNORED if of == stage}
     return [key for key in settings_of(load_schema(stage)) if key not in shown]
 
 
 def dangling(stage: str) -> list[str]:
     """Entries of settings that the stage does not have."""
     known = set(settings_of(load_schema(stage)))
-    return [entry.key for entry in ENTRIES[stage] if entry.key not in known]
+    named = [entry.key for entry in ENTRIES[stage]] + [key for of, key in IGNORED if of == stage]
+    return [key for key in named if key not in known]
 
 
 def broken_link(entry: Shown, root: Path) -> str | None:
@@ -85,7 +98,7 @@ def lines() -> Iterator[str]:
         num_shown += sum(bool(words) for words in told.values())
         yield f"{stage}: {len(keys)} settings"
         for key, found in told.items():
-            yield from (f"  {key:34} {words}" for words in found or ["NOT SHOWN"])
+            yield from (f"  {key:34} {words}" for words in found or [f"IGNORED: {IGNORED.get((stage, key))}"])
     yield f"{num_shown} of {num_settings} settings shown"
 
 

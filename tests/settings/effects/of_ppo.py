@@ -47,7 +47,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("reference.path", "{inputs}/base", "the KL is to another model", first("ppo/kl"), given=REFERENCE),
     *load_effects("reference", "other", REFERENCE),
     Effect("reference.dtype", "bfloat16", "the KL is to other weights", first("ppo/kl"), given=REFERENCE),
-    *lora_effects(),
+    *(entry for entry in lora_effects() if entry.key != "lora.dropout"),  # see listing.IGNORED
     Effect("data.train", _both("train"), "both sources", responses),
     Effect(
         "data.validation",
@@ -96,10 +96,10 @@ ENTRIES: tuple[Entry, ...] = (
     *of_ppo_recipe.ENTRIES,
     Effect(
         "evaluation.every_updates",
-        "null",
-        "evaluations at both ends only",
+        "1",
+        "evaluations after each update, not at both ends only",
         steps_of("evaluation/score"),
-        becomes([0, 1, 2], [0, 2]),
+        becomes([0, 2], [0, 1, 2]),
     ),
     Effect("evaluation.num_prompts", "2", "measured on two only", first("evaluation/score")),
     Effect(

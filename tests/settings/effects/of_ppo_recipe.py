@@ -24,8 +24,7 @@ from tests.settings.effects.look import (
 from tests.settings.effects.seen import Seen
 
 ADAPTIVE = ("ppo.kl_controller=adaptive", "ppo.kl_target=5.0", "ppo.kl_horizon=20")
-# In the first update the KL is 0 whatever the target is; the coefficient that the second leads to is the third's.
-LONGER = (*ADAPTIVE, "ppo.num_updates=3")
+FAR = ("reference={path: '{inputs}/other'}", *ADAPTIVE)  # with a KL that is above 0 from the start
 EPOCHS = (
     "ppo.ppo_epochs=2",
 )  # without a second look at a minibatch nothing has moved far enough to be clipped
@@ -91,9 +90,9 @@ ENTRIES: tuple[Entry, ...] = (
         "a KL above it makes the coefficient rise",
         last("ppo/kl_coef"),
         rises,
-        LONGER,
+        FAR,
     ),
-    Effect("ppo.kl_horizon", "50", "the coefficient falls slower", last("ppo/kl_coef"), rises, LONGER),
+    Effect("ppo.kl_horizon", "50", "the coefficient falls slower", last("ppo/kl_coef"), rises, FAR),
     Effect(
         "ppo.kl_coef",
         "0.5",

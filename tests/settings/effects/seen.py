@@ -10,7 +10,6 @@ from typing import Any
 from safetensors.torch import load_file
 
 from rlhf.runs.jsonl import read_jsonl
-from rlhf.settings.yaml_file import read_yaml
 from tests.settings.effects.spies import Notes
 
 
@@ -37,17 +36,6 @@ class Seen:
     @property
     def folder(self) -> Path:
         return self.root / self.stage
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The resolved settings, wherever the run wrote them."""
-        found = [
-            file
-            for file in sorted(self.desk.rglob("config.yaml"))
-            if not file.parent.name.endswith((".previous", ".unfinished"))
-        ]
-        assert len(found) == 1, f"config.yaml stands in {found}"
-        return read_yaml(found[0])
 
     @property
     def summary(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.settings.effects.effect import Effect, Refused, becomes, falls, times
 from tests.settings.effects.look import (
     chat_template,
@@ -191,7 +193,7 @@ def _under(section: str, entry: Effect) -> Effect:
 
 
 def _falls_evenly(values: list[float]) -> bool:
-    changes = [after - before for before, after in zip(values, values[1:], strict=False)]
+    changes = [after - before for before, after in pairwise(values)]
     return max(changes) < 0 and max(changes) - min(changes) < 1e-9
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stages._command import STAGES
-from tests.settings.effects.effect import Effect, Refused, check, check_refused
+from tests.settings.effects.checking import check, check_refused
+from tests.settings.effects.effect import Effect, Refused
 from tests.settings.effects.lab import Lab
 from tests.settings.effects.listing import ENTRIES
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import runpy
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,11 @@ def test_every_setting_has_an_entry(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_entry_is_of_a_setting_that_exists(stage: str) -> None:
     assert dangling(stage) == []
+
+
+@pytest.mark.xfail(reason="accepted and ignored: " + ", ".join(key for _, key in listing.IGNORED))
+def test_no_setting_is_known_to_be_ignored() -> None:
+    assert listing.IGNORED == {}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -85,11 +89,12 @@ def test_a_missing_and_a_dangling_entry_are_found(monkeypatch: pytest.MonkeyPatc
     assert dangling("sft") == ["sft.warmup_share"]
 
 
-def test_the_list_can_be_printed() -> None:
-    command = [sys.executable, "-m", "tests.settings.effects"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stderr
+def test_the_list_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module("tests.settings.effects", run_name="__main__")
+    *printed, last = capsys.readouterr().out.splitlines()
     for stage in STAGES:
+        start = next(number for number, line in enumerate(printed) if line.startswith(f"{stage}: "))
         for key in settings_of(load_schema(stage)):
-            assert f"  {key} " in found.stdout
-    assert "NOT SHOWN" not in found.stdout
+            assert any(line.startswith(f"  {key} ") for line in printed[start:]), key
+    count = sum(len(settings_of(load_schema(stage))) for stage in STAGES)
+    assert last == f"{count - len(listing.IGNORED)} of {count} settings shown"

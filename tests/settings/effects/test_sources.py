@@ -10,7 +10,6 @@ import pytest
 
 from rlhf.feedback import reading
 from rlhf.feedback.mapping import Source
-from rlhf.settings.layers import resolve_settings
 from stages._command import STAGES
 from tests.settings.effects import sources
 from tests.settings.effects.lab import Lab
@@ -62,7 +61,7 @@ def test_stage_hands_all_settings_of_a_source_to_what_reads(
 
 def _source_of(lab: Lab, section: str, given: tuple[str, ...]) -> Source:
     """The one source that stands there in the baseline."""
-    value: Any = resolve_settings(lab.schema, f"configs/{lab.stage}.yaml", lab.words(given)).settings
+    value: Any = lab.resolve(given)
     for name in section.split("."):
         value = getattr(value, name)
     (source,) = value
