@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlhf.models.adapters import LoraSpec
     from rlhf.rendering import Renderer
     from rlhf.runs.folder import RunFolder
-    from rlhf.settings.shared import LoraSettings, ModelSettings, SourceSettings
+    from rlhf.settings.shared import LoraSettings, ModelSettings, SourceSettings, WeightsSettings
 
 __all__ = [
     "build_lora",
@@ -107,7 +107,7 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
     )
 
 
-def open_causal_lm(model: ModelSettings, setting: str = "model.path") -> Any:
+def open_causal_lm(model: WeightsSettings, setting: str = "model.path") -> Any:
     """Load the language model that the setting `setting` names, without dropout."""
     from rlhf.models import disable_dropout, load_causal_lm
 

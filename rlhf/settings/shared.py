@@ -19,7 +19,6 @@ from rlhf.settings.layers import Items, Settings
 __all__ = [
     "CheckpointSettings",
     "Dtype",
-    "EvaluationSettings",
     "LoraSettings",
     "ModelSettings",
     "PathText",
@@ -27,6 +26,7 @@ __all__ = [
     "SamplingSettings",
     "SourceSettings",
     "Tracker",
+    "WeightsSettings",
     "check_divides",
 ]
 
@@ -73,8 +73,8 @@ class RunSettings(Settings):
     """Experiment trackers beside metrics.jsonl, as accelerate names them."""
 
 
-class ModelSettings(Settings):
-    """A model and its tokenizer: a local folder or a hub id."""
+class WeightsSettings(Settings):
+    """A model that is given ids, so that its own tokenizer is not looked at: a local folder or a hub id."""
 
     path: PathText
     """Folder or hub id."""
@@ -84,6 +84,11 @@ class ModelSettings(Settings):
     """Run Python code that comes with the model."""
     dtype: Dtype = "float32"
     """Precision of the weights in memory."""
+
+
+class ModelSettings(WeightsSettings):
+    """A model and its tokenizer: a local folder or a hub id."""
+
     eos_token: str | None = None
     """End-of-sequence token; null is the tokenizer's own."""
     chat_template: PathText | None = None
@@ -136,19 +141,6 @@ class SamplingSettings(Settings):
     """Divides the logits; below 1 is more careful, above 1 more varied."""
     max_response_tokens: int = Field(64, ge=1)
     """Longest response, its end token included."""
-
-
-class EvaluationSettings(Settings):
-    """How often and on how much a run is evaluated while it goes."""
-
-    every_updates: int | None = Field(10, ge=1)
-    """Updates between evaluations; null is only at the end."""
-    num_prompts: int = Field(128, ge=1)
-    """Held-out prompts, the same ones each time."""
-    judge: str | None = None
-    """A scoring function as ``file.py:name``; null evaluates by the reward model only."""
-    temperature: float = Field(1.0, ge=0)
-    """Sampling temperature of evaluations; 0 takes the likeliest token."""
 
 
 class CheckpointSettings(Settings):
