@@ -79,6 +79,7 @@ def build_parts(
         renderer=renderer,
         gradient_checkpointing=settings.ppo.gradient_checkpointing,
         offload=settings.memory.offload,
+        reference_is_policy=settings.reference is None,
     )
 
 

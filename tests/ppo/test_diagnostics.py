@@ -15,6 +15,7 @@ from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.ppo import PpoSettings
+from rlhf.settings.ppo_models import CriticSettings
 from rlhf.settings.shared import LoraSettings
 from tests.ppo.running import run_training
 from tests.ppo.runs_gone_wrong import (
@@ -27,14 +28,7 @@ from tests.ppo.runs_gone_wrong import (
     healthy,
     rise_and_fall,
 )
-from tests.ppo.tiny import tiny_recipe
-
-# What others are adding at this moment; empty these once it is there.
-COMING_METRICS = {"ppo/num_tokens", "ppo/score_length_correlation"}
-COMING_SETTINGS = {
-    *("ppo.advantages", "ppo.critic_warmup_updates", "ppo.early_stop_kl", "ppo.entropy_coef"),
-    "ppo.length_penalty",
-}
+from tests.ppo.tiny import function_scorer, tiny_recipe
 
 
 def look(rows: Rows, watch: Watch | None = None) -> list[Finding]:
@@ -232,17 +226,29 @@ def test_findings_are_said_and_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_every_setting_that_a_text_names_exists() -> None:
     sections = {name: field.annotation for name, field in PpoSettings.model_fields.items()}
-    sections["lora"] = LoraSettings
+    sections |= {"lora": LoraSettings, "critic": CriticSettings}
     named = set()
     for _, name, change, *_ in TROUBLES:
         for finding in look(changed(healthy(), name, change)):
             named |= set(re.findall(rf"\b(?:{'|'.join(sections)})\.[a-z_]+", finding.text))
     assert len(named) > 15
     missing = {key for key in named if key.split(".")[1] not in sections[key.split(".")[0]].model_fields}
-    assert missing <= COMING_SETTINGS
+    assert missing == set()
 
 
 def test_the_watched_metrics_are_those_that_the_loop_writes(tmp_path: Path) -> None:
     run_training(tmp_path / "ppo", tiny_recipe(num_updates=2))
     written = {name for row in read_jsonl(tmp_path / "ppo" / "metrics.jsonl") for name in row}
-    assert WATCHED - written - COMING_METRICS == {"evaluation/held_out_score"}  # there is no such model here
+    assert WATCHED - written == {"evaluation/held_out_score"}  # there is no such model here
+
+
+def test_a_run_says_a_trouble_once_also_where_it_is_resumed(tmp_path: Path, capsys) -> None:
+    def same(prompts, responses):
+        return [1.0] * len(responses)
+
+    options = {"scorer": function_scorer(same), "held_out": False}
+    run_training(tmp_path / "ppo", tiny_recipe(num_updates=6), finish=False, **options)
+    run_training(tmp_path / "ppo", tiny_recipe(num_updates=9), **options)
+    found = read_jsonl(tmp_path / "ppo" / "warnings.jsonl")
+    assert [row["code"] for row in found].count("equal_scores") == 1
+    assert capsys.readouterr().out.count("warning: after 5 updates") == 1
