@@ -117,6 +117,7 @@ def _build_ptx(
     _check_same_everywhere(rows, "ptx", accelerator)
     text = PtxText(
         rows,
+        coef=settings.coef,
         batch_size=settings.batch_size,
         microbatch_size=microbatch_size,
         seed=seed,

@@ -7,22 +7,21 @@ likelihood is a mean over predicted tokens, not a sum over an example, so that i
 text is cut.
 
     rows = cut_texts(texts, tokenizer, max_tokens=256)
-    text = PtxText(rows, batch_size=32, microbatch_size=16, seed=1, pad_token_id=0)
-    batch = text.batch(step)  # the optimizer step's number, from the start of training
-    for part in batch.microbatches:
-        (coef * ptx_loss(forward, part, batch.num_tokens)).backward()
+    text = PtxText(rows, coef=27.8, batch_size=32, microbatch_size=16, seed=1, pad_token_id=0)
+    for loss in text.losses(learner, step):  # the optimizer step's number, from the start of training
+        (text.coef * loss).backward()
 
 Axes: B rows, T tokens (right-padded), V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlhf.errors import DataError
 from rlhf.maths.logprobs import token_logprobs
@@ -39,13 +38,14 @@ __all__ = [
     "TextRow",
     "cut_texts",
     "demonstration_rows",
+    "policy_forward",
     "ptx_loss",
     "stack_rows",
     "text_loss",
 ]
 
 Forward = Callable[[Tensor, Tensor], Tensor]
-"""ids (B, T), attention mask (B, T) bool -> logits (B, T, V); those at a place predict the next token."""
+"""ids (B, T), attention mask (B, T) bool -> logits (B, T - 1, V) that predict every token but the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,7 @@ class PtxText:
 
     Args:
         rows: all of them, on every process; each predicts something.
+        coef: what the loss is multiplied by before it is added to the policy's.
         batch_size: rows of one optimizer step, over all processes.
         microbatch_size: rows in one forward pass of one process (at most its part of the batch).
         seed: the run's; the order has nothing in common with that of the prompts.
@@ -141,6 +142,7 @@ class PtxText:
         self,
         rows: Sequence[TextRow],
         *,
+        coef: float,
         batch_size: int,
         microbatch_size: int,
         seed: int,
@@ -160,6 +162,7 @@ class PtxText:
         self.microbatch_size = min(microbatch_size, own_size)
         exact_div(own_size, self.microbatch_size, "ptx rows of a process / ppo.microbatch_size")
         self.rows = rows
+        self.coef = coef
         self.batch_size = batch_size
         self.pad_token_id = pad_token_id
         self.device = device
@@ -178,6 +181,17 @@ class PtxText:
             tuple(stack_rows(part, self.pad_token_id, self.device) for part in parts),
             sum(row.num_predicted for row in chosen),
         )
+
+    def losses(self, learner: nn.Module, step: int) -> Iterator[Tensor]:
+        """Yield the loss of each microbatch of optimizer step `step`, with gradient; see `ptx_loss`."""
+        batch = self.batch(step)
+        for part in batch.microbatches:
+            yield ptx_loss(policy_forward(learner), part, batch.num_tokens)
+
+
+def policy_forward(learner: nn.Module) -> Forward:
+    """Return the forward pass of a `Learner`'s policy, through whatever wraps it."""
+    return lambda ids, mask: learner(ids, mask, ids.shape[1] - 1, want="logits")[0]
 
 
 def ptx_loss(forward: Forward, part: TextPart, num_tokens: int) -> Tensor:
@@ -241,5 +255,5 @@ def text_loss(
 def _sum_logprobs(forward: Forward, part: TextPart) -> Tensor:
     """Add up the log-probabilities of a microbatch's predicted tokens."""
     logits = forward(part.ids, part.mask)
-    logprobs = token_logprobs(logits[:, :-1], part.ids[:, 1:])
+    logprobs = token_logprobs(logits, part.ids[:, 1:])
     return masked_sum(logprobs, part.predicted[:, 1:])

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
 from rlhf.settings.ppo_models import CriticSettings, MemorySettings, ScoreSettings
+from rlhf.settings.ptx import HeldOutTextSettings, PtxSettings, check_held_out
 from rlhf.settings.shared import (
     CheckpointSettings,
     LoraSettings,
@@ -177,6 +178,8 @@ class PpoEvaluationSettings(Settings):
     """Sampling temperature of evaluations; 0 takes the likeliest token, null is sampling.temperature."""
     num_samples: int = Field(16, ge=0)
     """Responses of each evaluation that go to samples.jsonl."""
+    text: HeldOutTextSettings | None = None
+    """Raw text that the policy's loss is measured on: what it unlearns of language; null: none."""
     held_out_scores: Items[ScoreSettings] = ()
     """Sources of scores that nothing is trained on: a fall while the score rises is over-optimisation."""
 
@@ -207,6 +210,7 @@ class PpoSettings(Settings):
     memory: MemorySettings = MemorySettings()
     sampling: PpoSamplingSettings = PpoSamplingSettings()
     ppo: PpoTrainingSettings = PpoTrainingSettings()
+    ptx: PtxSettings | None = None
     evaluation: PpoEvaluationSettings = PpoEvaluationSettings(judge=f"{WORLD}/judge.py:judge")
     checkpoint: PpoCheckpointSettings = PpoCheckpointSettings()
     callbacks: Items[str] = ()
@@ -225,6 +229,11 @@ class PpoSettings(Settings):
             raise ValueError(
                 "critic.init_from is reward, but scores hold no model: set critic.path or init_from=policy"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _text_is_held_out(self) -> PpoSettings:
+        check_held_out(self.ptx, self.evaluation.text)
         return self
 
     @model_validator(mode="after")

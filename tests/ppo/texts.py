@@ -14,7 +14,7 @@ from rlhf.ppo.ptx import TextRow
 
 def forward_of(model: Any) -> Callable[[Tensor, Tensor], Tensor]:
     """Ids and mask to logits, through whatever wraps the model."""
-    return lambda ids, mask: model(**forward_inputs(model, ids, mask), use_cache=False).logits
+    return lambda ids, mask: model(**forward_inputs(model, ids, mask), use_cache=False).logits[:, :-1]
 
 
 def uneven_rows(count: int, seed: int = 0) -> list[TextRow]:

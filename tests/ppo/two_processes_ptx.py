@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
     model = tiny_gpt2(tiny_tokenizer())
     policy, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1))
     text = PtxText(
-        uneven_rows(20), batch_size=8, microbatch_size=2, seed=1, pad_token_id=0,
+        uneven_rows(20), coef=1.0, batch_size=8, microbatch_size=2, seed=1, pad_token_id=0,
         process_index=index, num_processes=count, device=accelerator.device,
     )  # fmt: skip
     for step in range(3):
