@@ -32,7 +32,7 @@ BASELINES: dict[str, tuple[str, ...]] = {
         "model.vocabulary_size=300",
         *(f"base.{pair}" for pair in TRAINER),
         "evaluation.every_updates=2",
-        "checkpoint.every_updates=1",
+        "checkpoint.every_updates=2",
     ),
     "sft": (
         "model.path={inputs}/base",
@@ -43,7 +43,7 @@ BASELINES: dict[str, tuple[str, ...]] = {
         "sft.max_response_tokens=24",
         "evaluation.num_samples=2",
         "evaluation.every_updates=2",
-        "checkpoint.every_updates=1",
+        "checkpoint.every_updates=2",
     ),
     "reward": (
         "model.path={inputs}/base",
@@ -56,7 +56,7 @@ BASELINES: dict[str, tuple[str, ...]] = {
         "centring.max_response_tokens=4",
         "evaluation.judge={inputs}/judge.py:judge",
         "evaluation.every_updates=2",
-        "checkpoint.every_updates=1",
+        "checkpoint.every_updates=2",
     ),
     "ppo": (
         "policy.path={inputs}/base",

@@ -12,7 +12,8 @@ from tests.settings.effects.look import (
     summary,
     weights,
 )
-from tests.settings.effects.shared import checkpoint_effects, run_effects, trainer_effects
+from tests.settings.effects.shared import checkpoint_effects, run_effects
+from tests.settings.effects.trainer import trainer_effects
 
 MORE_TEXT = (
     "[{path: '{inputs}/text.txt', format: text, separator: \"\\n\\n\"},"

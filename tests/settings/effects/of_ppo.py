@@ -124,7 +124,7 @@ ENTRIES: tuple[Entry, ...] = (
         num_samples(kind="evaluation", step=0),
         becomes(2, 3),
     ),
-    *checkpoint_effects(2, keep=2),
+    *checkpoint_effects(2, every=1, keep=2),
     Effect(
         "checkpoint.export",
         "best",

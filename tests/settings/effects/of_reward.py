@@ -16,8 +16,8 @@ from tests.settings.effects.shared import (
     lora_effects,
     model_effects,
     run_effects,
-    trainer_effects,
 )
+from tests.settings.effects.trainer import trainer_effects
 
 HEAD = 16  # parameters of the score head
 

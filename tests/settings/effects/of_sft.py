@@ -9,8 +9,8 @@ from tests.settings.effects.shared import (
     lora_effects,
     model_effects,
     run_effects,
-    trainer_effects,
 )
+from tests.settings.effects.trainer import trainer_effects
 
 
 def _both(name: str) -> str:

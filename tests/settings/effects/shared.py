@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-from tests.settings.effects.effect import Effect, Refused, becomes, falls, times
+from tests.settings.effects.effect import Effect, Refused, becomes, falls
 from tests.settings.effects.look import (
     chat_template,
     checkpoints,
@@ -12,21 +10,13 @@ from tests.settings.effects.look import (
     every_load_gets,
     has_previous,
     has_tracked,
-    largest_gradient,
-    num_steps,
-    rates,
     resumed_from,
     saved_files,
     saved_types,
-    steps_of,
     title,
     told_loaders,
     trained_parameters,
-    training_passes,
-    training_rows,
-    training_types,
     weights,
-    weights_norm,
     where,
 )
 
@@ -63,7 +53,7 @@ def run_effects(stage: str) -> tuple[Effect, ...]:
             "false",
             "an interrupted run starts anew instead of going on",
             resumed_from,
-            becomes("checkpoints/step_000001", None),
+            lambda before, after: str(before).startswith("checkpoints/step_") and after is None,
             after="interrupted",
         ),
         Effect(
@@ -88,10 +78,19 @@ def run_effects(stage: str) -> tuple[Effect, ...]:
     )
 
 
-def checkpoint_effects(num_updates: int, keep: int = 1) -> tuple[Effect, ...]:
-    """`CheckpointSettings`, where the baseline writes one each update and keeps `keep`."""
-    names = [f"step_{number:06d}" for number in range(1, num_updates + 1)]
+def checkpoint_effects(last: int, every: int = 2, keep: int = 1) -> tuple[Effect, ...]:
+    """`CheckpointSettings`, where the baseline writes one `every` so many updates, the last after `last`."""
+    names = [f"step_{number:06d}" for number in range(every, last + 1, every)]
+    other = 2 if keep == 1 else 1
     return (
+        Effect(
+            "checkpoint.every_updates",
+            f"{last}",
+            "the first checkpoint comes at the end",
+            checkpoints,
+            becomes(names[-2:], names[-1:]),
+            given=("checkpoint.keep=2",) if keep == 1 else (),
+        ),
         Effect(
             "checkpoint.every_updates",
             "null",
@@ -101,100 +100,12 @@ def checkpoint_effects(num_updates: int, keep: int = 1) -> tuple[Effect, ...]:
         ),
         Effect(
             "checkpoint.keep",
-            f"{keep + 1}" if keep < num_updates else f"{keep - 1}",
+            f"{other}",
             "so many checkpoints are left",
             checkpoints,
-            becomes(names[-keep:], names[-keep - 1 :] if keep < num_updates else names[1 - keep :]),
+            becomes(names[-keep:], names[-other:]),
         ),
     )
-
-
-def trainer_effects(section: str) -> tuple[Effect, ...]:
-    """`TrainerSettings`, whose baseline is `baselines.TRAINER`."""
-    entries = (
-        Effect("epochs", "2.0", "twice the optimizer steps", num_steps, times(2)),
-        Effect(
-            "learning_rate",
-            "6e-3",
-            "twice the learning rate of each optimizer step",
-            rates,
-            lambda before, after: after == [2 * rate for rate in before],
-        ),
-        Effect(
-            "schedule",
-            "constant",
-            "the learning rate never falls",
-            rates,
-            lambda before, after: before == sorted(before, reverse=True) and len(set(after)) == 1,
-        ),
-        Effect(
-            "schedule",
-            "linear",
-            "the learning rate falls by equal steps",
-            rates,
-            lambda before, after: not _falls_evenly(before) and _falls_evenly(after),
-        ),
-        Effect(
-            "final_learning_rate_fraction",
-            "1.0",
-            "the learning rate never falls",
-            rates,
-            lambda before, after: len(set(after)) == 1,
-        ),
-        Effect(
-            "warmup_fraction",
-            "0.75",
-            "the learning rate rises for three quarters of the steps",
-            rates,
-            lambda before, after: (
-                before[0] == max(before)
-                and after.index(max(after)) == -(-3 * len(after) // 4) - 1
-                and after[0] < after[1]
-            ),
-        ),
-        Effect("weight_decay", "50.0", "smaller weights", weights_norm, falls),
-        Effect(
-            "max_grad_norm",
-            "0.01",
-            "no optimizer step sees a longer gradient",
-            largest_gradient,
-            lambda before, after: before > 0.1 and 0.009 < after < 0.0101,
-        ),
-        Effect("batch_size", "8", "half the optimizer steps", num_steps, times(0.5)),
-        Effect("microbatch_size", "1", "so many elements in a forward pass", training_rows, becomes(2, 1)),
-        Effect(
-            "mixed_precision",
-            "bf16",
-            "the matrix products of the training are in bfloat16",
-            training_types,
-            becomes({"float32"}, {"bfloat16"}),
-        ),
-        Effect(
-            "gradient_checkpointing",
-            "true",
-            "in training each block is computed twice",
-            training_passes,
-            times(2),
-        ),
-        Effect(
-            "log_every_updates",
-            "2",
-            "half the rows with a loss",
-            steps_of(f"{section}/loss"),
-            lambda before, after: after == before[1::2],
-        ),
-    )
-    return tuple(_under(section, entry) for entry in entries)
-
-
-def _under(section: str, entry: Effect) -> Effect:
-    values = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
-    return Effect(**{**values, "key": f"{section}.{entry.key}"})
-
-
-def _falls_evenly(values: list[float]) -> bool:
-    changes = [after - before for before, after in pairwise(values)]
-    return max(changes) < 0 and max(changes) - min(changes) < 1e-9
 
 
 def load_effects(section: str, folder: str, given: tuple[str, ...] = (), why: str = "") -> tuple[Effect, ...]:
