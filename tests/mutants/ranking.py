@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from tests.maths.wrong_versions import Entry
 
-TRAINED = ("tests/ranking/test_training.py",)
+TRAINED = "tests/ranking/test_training.py::"
+MICROBATCHES = (f"{TRAINED}test_inv54_microbatches_do_not_matter",)
+PLACKETT_LUCE = (
+    f"{TRAINED}test_inv80_plackett_luce_by_hand_leaves_out_what_has_no_rank",
+    f"{TRAINED}test_dropped_ties_are_dropped_from_plackett_luce_too",
+)
 TOGETHER = ("tests/ranking/test_two_processes.py::test_inv69_two_processes_end_with_the_weights_of_one",)
 
 # fmt: off
@@ -65,21 +70,23 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     ],
     "rlhf/ranking/trainer.py": [
         ("self.loss_is_scaled_for_ga = True", "self.loss_is_scaled_for_ga = False",
-         "divided by the micro-batches once more", TRAINED),
+         "divided by the micro-batches once more", MICROBATCHES),
         ("own = torch.stack([batch[\"num_prompts\"] for batch in batch_samples]).sum().to(device)",
-         "own = batch_samples[0][\"num_prompts\"].to(device)", "loss adds up over micro-batches", TRAINED),
-        ("if centring_coef:", "if False:", "centring penalty ignored", TRAINED),
-        ("drop_ties=ties == \"drop\"", "drop_ties=False", "ties compared in Plackett-Luce", TRAINED),
-        ("mask & (batch[\"ranks\"] > 0)", "mask", "unranked responses (rank 0) taken for the best", TRAINED),
-        ("if loss == \"pairwise\":", "if True:", "Plackett-Luce asked for, pairs trained", TRAINED),
+         "own = batch_samples[0][\"num_prompts\"].to(device)", "loss adds up over micro-batches", MICROBATCHES),
+        ("if centring_coef:", "if False:", "centring penalty ignored",
+         (f"{TRAINED}test_inv38_centring_penalty_moves_the_mean",)),
+        ("drop_ties=ties == \"drop\"", "drop_ties=False", "ties compared in Plackett-Luce", PLACKETT_LUCE),
+        ("mask & (batch[\"ranks\"] > 0)", "mask", "unranked responses (rank 0) taken for the best", PLACKETT_LUCE),
+        ("if loss == \"pairwise\":", "if True:", "Plackett-Luce asked for, pairs trained", PLACKETT_LUCE),
         ("value = value * self.accelerator.num_processes", "pass",
          "loss halved by the average over two processes", TOGETHER),
-        ("return self.accelerator.gather(own).sum()", "return own * self.accelerator.num_processes",
+        ("return self.accelerator.gather(own).sum()", "return own",
          "divided by the prompts of one process", TOGETHER),
     ],
     "rlhf/ranking/training.py": [
         ("RankingCollator(pad_token_id, ties, share_prompts=shared)", "RankingCollator(pad_token_id, share_prompts=shared)",
-         "the setting for ties does not reach the batches", TRAINED),
+         "the setting for ties does not reach the batches",
+         (f"{TRAINED}test_inv16_batches_come_in_the_order_of_the_seed_with_the_ties_as_asked_for",)),
         ("share_prompts and _choose_sharing(critic, rankings, pad_token_id)", "share_prompts",
          "shared without trying whether that works", ("tests/ranking/test_sharing.py",)),
     ],

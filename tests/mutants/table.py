@@ -25,9 +25,7 @@ TESTED_BY = {
     "rlhf/templates.py": ("tests/test_rendering.py",),
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
-    "rlhf/ranking/trainer.py": ("tests/ranking/test_training.py",),
     "rlhf/training/order.py": ("tests/training/test_plan.py",),
-    "rlhf/ppo/metrics.py": ("tests/ppo/test_loop.py",),
 }
 
 

@@ -24,7 +24,9 @@ def rows(count=24, seed=0):
     generator = torch.Generator().manual_seed(seed)
     starts = torch.randint(20, 60, (count,), generator=generator).tolist()
     lengths = torch.randint(4, 12, (count,), generator=generator).tolist()
-    return [TextRow([start + 5 * i for i in range(length)]) for start, length in zip(starts, lengths, strict=True)]
+    return [
+        TextRow([start + 5 * i for i in range(length)]) for start, length in zip(starts, lengths, strict=True)
+    ]
 
 
 def text(coef, **changes):
@@ -107,10 +109,17 @@ def test_text_keeps_language_while_scores_rise(tmp_path):
     found = {}
     for coef in (0.0, 1.0):
         recipe = tiny_recipe(
-            num_updates=8, rollout_batch_size=32, minibatch_size=8, microbatch_size=8, learning_rate=2e-2, kl_coef=0.0
+            num_updates=8,
+            rollout_batch_size=32,
+            minibatch_size=8,
+            microbatch_size=8,
+            learning_rate=2e-2,
+            kl_coef=0.0,
         )
         folder = tmp_path / str(coef)
-        parts, _, _ = run_training(folder, recipe, scorer=function_scorer(letters), ptx=text(coef), held_out=False)
+        parts, _, _ = run_training(
+            folder, recipe, scorer=function_scorer(letters), ptx=text(coef), held_out=False
+        )
         held_out = text_loss(
             policy_forward(unwrap_model(parts.learner)), rows(12, seed=5), batch_size=4, pad_token_id=0
         )
