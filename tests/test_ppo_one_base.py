@@ -18,7 +18,6 @@ from tests.test_ppo_stage import lay_over, main, prompts, write_reward
 
 LORA = "lora={rank: 4, alpha: 8.0}"
 KEPT = "lora={rank: 4, alpha: 8.0, merge: false}"
-FUNCTION = "def score(prompts, responses):\n    return [text.count('e') / 4 for text in responses]\n"
 
 
 @pytest.fixture
@@ -196,14 +195,13 @@ def test_inv67_without_one_base_adapters_are_loaded_as_whole_models(
 
 
 def test_one_base_and_models_apart_say_the_same_at_the_start(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "rewards.py").write_text(FUNCTION)
     found = []
     for one_base in ("true", "false"):
         more = [f"memory.one_base={one_base}", f"run.output={{run.root}}/{one_base}", "ppo.num_updates=1"]
         assert run_main(main, lay_over(words, *more)) == 0
         rows = read_jsonl(tmp_path / one_base / "metrics.jsonl")
         found.append({**rows[0], **next(row for row in rows if "ppo/kl" in row)})
-    for name in ("evaluation/score", "ppo/score", "ppo/response_tokens", "ppo/value_loss"):
+    for name in ("evaluation/score", "ppo/score", "ppo/response_tokens", "ppo/value_mean"):
         assert found[0][name] == pytest.approx(found[1][name], abs=1e-4), name
 
 
