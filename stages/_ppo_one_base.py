@@ -24,12 +24,14 @@ def check_adapters(settings: PpoSettings) -> None:
         ModelError: a folder is missing, or the critic's start is no adapter on the base.
 
     """
-    from rlhf.models.adapter_folders import check_goes_on
+    from rlhf.models.adapter_folders import check_goes_on, holds_score_head
     from rlhf.models.adapters import is_adapter_folder
-    from rlhf.models.folders import check_model_path
+    from rlhf.models.folders import check_model_path, says_nothing
     from rlhf.models.one_base import is_reward_adapter_on, place_of_base
 
     policy, lora = settings.policy, _inputs.build_lora(settings.lora)
+    if holds_score_head(policy.path):
+        raise says_nothing(policy.path, "policy.path")
     if not settings.memory.one_base:
         _inputs.refuse_adapter_on_adapter(policy.path, settings.lora, "policy.path")
         return

@@ -150,7 +150,8 @@ def _read_config(path: str, setting: str, heads: tuple[str, ...], keep_whole: tu
 def merge_adapter(model: Any, path: str, *, setting: str) -> Any:
     """Add a folder's adapter to a model's weights, in place; returns the plain model."""
     adapted = load_adapter(model, path, setting=setting)
-    return call_loader(adapted.merge_and_unload, path, "LoRA adapter", setting)
+    merged = call_loader(adapted.merge_and_unload, path, "LoRA adapter", setting)
+    return merged.requires_grad_(True)  # a model like any other again
 
 
 def _check_leaves_base(config: Any, path: str, setting: str) -> None:

@@ -119,6 +119,13 @@ def test_a_reward_adapter_says_nothing_and_an_sft_adapter_scores_nothing(tmp_pat
         load_reward_model(policy)
 
 
+def test_a_merged_adapter_can_be_trained_whole(tmp_path: Path) -> None:
+    base = write_sft(tmp_path / "sft")
+    policy, reward = write_sft_adapter(tmp_path / "adapter", base), write_reward_adapter(tmp_path / "r", base)
+    for model in (load_causal_lm(policy), load_reward_model(reward), build_reward_model(policy)):
+        assert all(parameter.requires_grad for parameter in model.parameters())
+
+
 def test_an_adapter_that_lacks_its_head_is_refused(tmp_path: Path) -> None:
     reward = write_reward_adapter(tmp_path / "reward", write_sft(tmp_path / "sft"))
     file = tmp_path / "reward" / "adapter_model.safetensors"
