@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlhf.models.adapters import LoraSpec
     from rlhf.rendering import Renderer
     from rlhf.runs.folder import RunFolder
-    from rlhf.settings.shared import LoraSettings, ModelSettings, SourceSettings, WeightsSettings
+    from rlhf.settings.shared import AdapterSettings, ModelSettings, SourceSettings, WeightsSettings
 
 __all__ = [
     "build_lora",
@@ -148,16 +148,17 @@ def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_respo
     )
 
 
-def build_lora(settings: LoraSettings | None) -> LoraSpec | None:
+def build_lora(settings: AdapterSettings | None) -> LoraSpec | None:
     """Turn the settings of LoRA into what `rlhf.models` takes; None trains all weights."""
     from rlhf.models.adapters import LoraSpec
 
     if settings is None:
         return None
-    return LoraSpec(settings.rank, settings.alpha, settings.dropout, settings.target_modules)
+    dropout: float = getattr(settings, "dropout", 0.0)  # PPO's settings have none
+    return LoraSpec(settings.rank, settings.alpha, dropout, settings.target_modules)
 
 
-def refuse_adapter_on_adapter(path: str, lora: LoraSettings | None, setting: str) -> None:
+def refuse_adapter_on_adapter(path: str, lora: AdapterSettings | None, setting: str) -> None:
     """Refuse to save an adapter whose base would be another adapter's model, which is in no folder."""
     from rlhf.models.adapters import is_adapter_folder
 

@@ -10,12 +10,13 @@ from rlhf.settings.layers import Items, Settings
 from rlhf.settings.ppo_models import CriticSettings, MemorySettings, ScoreSettings
 from rlhf.settings.ptx import HeldOutTextSettings, PtxSettings, check_held_out
 from rlhf.settings.shared import (
+    AdapterSettings,
     CheckpointSettings,
-    LoraSettings,
     ModelSettings,
     RunSettings,
     SamplingSettings,
     SourceSettings,
+    WeightsSettings,
     check_divides,
 )
 
@@ -202,8 +203,8 @@ class PpoSettings(Settings):
 
     run: RunSettings = RunSettings(output="{run.root}/ppo")
     policy: ModelSettings = ModelSettings(path="{run.root}/sft")
-    reference: ModelSettings | None = None
-    lora: LoraSettings | None = None
+    reference: WeightsSettings | None = None
+    lora: AdapterSettings | None = None
     data: PromptDataSettings = PromptDataSettings()
     scores: Items[ScoreSettings] = Field((ScoreSettings(model="{run.root}/reward"),), min_length=1)
     critic: CriticSettings | None = CriticSettings()

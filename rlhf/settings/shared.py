@@ -17,6 +17,7 @@ from rlhf.feedback.mapping import Source
 from rlhf.settings.layers import Items, Settings
 
 __all__ = [
+    "AdapterSettings",
     "CheckpointSettings",
     "Dtype",
     "LoraSettings",
@@ -95,19 +96,24 @@ class ModelSettings(WeightsSettings):
     """File with a Jinja chat template; null is the tokenizer's own, or a plain one where it has none."""
 
 
-class LoraSettings(Settings):
-    """Train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) in place of all weights."""
+class AdapterSettings(Settings):
+    """Train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) in place of all weights, without dropout."""
 
     rank: int = Field(16, ge=1)
     """Rank of the update of each adapted matrix."""
     alpha: float = Field(32.0, gt=0)
     """The update is scaled by alpha / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the adapters' input."""
     target_modules: Items[str] | None = None
     """Names of the modules that get adapters; null is peft's choice for the architecture."""
     merge: bool = True
     """Add the adapters into the weights when saving, so that the folder loads without peft."""
+
+
+class LoraSettings(AdapterSettings):
+    """Train low-rank adapters in place of all weights."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the adapters' input."""
 
 
 if TYPE_CHECKING:

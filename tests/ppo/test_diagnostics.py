@@ -16,7 +16,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.ppo import PpoSettings
 from rlhf.settings.ppo_models import CriticSettings
-from rlhf.settings.shared import LoraSettings
+from rlhf.settings.shared import AdapterSettings
 from tests.ppo.running import run_training
 from tests.ppo.runs_gone_wrong import (
     NEARLY,
@@ -68,7 +68,7 @@ def test_inv33_kl_that_does_not_start_at_0_is_told_unless_another_reference_was_
     assert (finding.code, finding.step) == ("kl_at_start", 1)
     for cause in (
         "base model in the place of the SFT model",
-        "lora.dropout",
+        "randomness of its own",
         "policy.dtype",
         "chat_template",
     ):
@@ -226,7 +226,7 @@ def test_findings_are_said_and_written(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_every_setting_that_a_text_names_exists() -> None:
     sections = {name: field.annotation for name, field in PpoSettings.model_fields.items()}
-    sections |= {"lora": LoraSettings, "critic": CriticSettings}
+    sections |= {"lora": AdapterSettings, "critic": CriticSettings}
     named = set()
     for _, name, change, *_ in TROUBLES:
         for finding in look(changed(healthy(), name, change)):

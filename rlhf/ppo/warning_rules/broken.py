@@ -34,7 +34,7 @@ def _kl_at_start(kl_name: str, tokens_name: str, first_step: int) -> Callable[[M
         return (
             f"the KL from the reference is {kl:.3g} nats a response before anything was learnt, and must be "
             "0: the reference is not the policy as it starts. Look for a base model in the place of the SFT "
-            "model (policy.path, reference), for dropout (lora.dropout), a 16-bit policy.dtype, and a "
+            "model (policy.path, reference), a 16-bit policy.dtype, a model with randomness of its own, and a "
             "policy.chat_template or sampling.temperature that only one of the two follows."
         )
 
@@ -48,9 +48,8 @@ def _first_ratio(seen: Memory) -> str | None:
     return (
         f"before the first step of an update, the ratio of new to old probability is {error:.2g} away from 1 "
         f"(rounding: below {FIRST_RATIO_ERROR:g}): rollout and update compute log-probabilities differently, "
-        "and clipping acts on the difference. Try ppo.mixed_precision=no, policy.dtype=float32 and "
-        "lora.dropout=0; if it stays, the model itself is random (dropout, routing) or depends on what else "
-        "is in the batch."
+        "and clipping acts on the difference. Try ppo.mixed_precision=no and policy.dtype=float32; if it "
+        "stays, the model itself is random (dropout, routing) or depends on what else is in the batch."
     )
 
 

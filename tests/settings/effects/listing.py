@@ -22,14 +22,6 @@ ENTRIES: dict[str, tuple[Entry, ...]] = {
 }
 
 
-IGNORED: dict[tuple[str, str], str] = {
-    ("ppo", "lora.dropout"): "rlhf.ppo.parts.build_parts switches it off with every other dropout",
-    ("ppo", "reference.eos_token"): "no tokenizer of the reference is loaded",
-    ("ppo", "reference.chat_template"): "no tokenizer of the reference is loaded",
-}
-"""Settings that are known to be accepted and ignored, and why: a debt, which has to be paid."""
-
-
 @cache
 def settings_of(section: type[schema.Section]) -> list[str]:
     """Every key that can be given a value: all but the sections that are always there.
@@ -59,15 +51,13 @@ def source_keys(stage: str) -> dict[str, str]:
 def missing(stage: str) -> list[str]:
     """Settings without an entry."""
     shown = {entry.key for entry in ENTRIES[stage]} | set(source_keys(stage))
-    shown |= {key for of, key in IGNORED if of == stage}
     return [key for key in settings_of(load_schema(stage)) if key not in shown]
 
 
 def dangling(stage: str) -> list[str]:
     """Entries of settings that the stage does not have."""
     known = set(settings_of(load_schema(stage)))
-    named = [entry.key for entry in ENTRIES[stage]] + [key for of, key in IGNORED if of == stage]
-    return [key for key in named if key not in known]
+    return [entry.key for entry in ENTRIES[stage] if entry.key not in known]
 
 
 def broken_link(entry: Shown, root: Path) -> str | None:
@@ -98,7 +88,7 @@ def lines() -> Iterator[str]:
         num_shown += sum(bool(words) for words in told.values())
         yield f"{stage}: {len(keys)} settings"
         for key, found in told.items():
-            yield from (f"  {key:34} {words}" for words in found or [f"IGNORED: {IGNORED.get((stage, key))}"])
+            yield from (f"  {key:34} {words}" for words in found or ["NOT SHOWN"])
     yield f"{num_shown} of {num_settings} settings shown"
 
 
