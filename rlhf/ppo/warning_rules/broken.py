@@ -34,8 +34,8 @@ def _kl_at_start(kl_name: str, tokens_name: str, first_step: int) -> Callable[[M
         return (
             f"the KL from the reference is {kl:.3g} nats a response before anything was learnt, and must be "
             "0: the reference is not the policy as it starts. Look for a base model in the place of the SFT "
-            "model (policy.path, reference), a 16-bit policy.dtype, a model with randomness of its own, and a "
-            "policy.chat_template or sampling.temperature that only one of the two follows."
+            "model (policy.path, reference), a 16-bit policy.dtype, a model with randomness of its own, and "
+            "a policy.chat_template or sampling.temperature that only one of the two follows."
         )
 
     return find
