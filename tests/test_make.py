@@ -25,6 +25,7 @@ TARGETS = [
     "lint",
     "format",
     "test",
+    "mutants",
     "clean",
 ]
 
