@@ -32,12 +32,12 @@ pairs = $(if $(RUNS),"run.root=$(RUNS)") $(ARGS)
 # $(call stage,<stage>,<options>): `accelerate launch`, ending with the stage's own exit status.
 stage = $(BIN)/python -m stages._launch --config_file $(ACCELERATE_CONFIG) -m stages.$(1) --config $(call config,$(1)) $(2) $(pairs)
 
-.PHONY: help install all smoke base $(STAGES) check lint format test mutants clean
+.PHONY: help install all smoke base $(STAGES) check lint format test invariants mutants clean
 
 help:  ## print this
 	@echo "make <target> [CONFIG=file.yaml or folder] [ARGS=\"key=value ...\"] [RUNS=folder] [ACCELERATE_CONFIG=file.yaml]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make all                                       everything on the embedded world, into runs/"
 	@echo "  make ppo ARGS=\"ppo.kl_coef=0.1 run.seed=3\"     one stage with other settings"
@@ -97,6 +97,9 @@ format: $(INSTALLED)  ## format the code and sort its imports
 
 test: $(INSTALLED)  ## the tests; make test ARGS="-k ppo" for some of them
 	$(BIN)/python -m pytest $(ARGS)
+
+invariants: $(INSTALLED)  ## the 82 traps of RLHF, each with the tests that hold it -> tests/INVARIANTS.md
+	@$(BIN)/python -m tests.invariants $(ARGS)
 
 mutants: $(INSTALLED)  ## put each of our wrong versions into a copy: a test must fail; ARGS="kl" for some of them
 	$(BIN)/python -m tests.mutants $(ARGS)

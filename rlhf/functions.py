@@ -97,15 +97,20 @@ def _import_alone(path: Path) -> Any:
 
 
 def call_with_columns(
-    function: Callable[..., Any], prompts: Sequence[Prompt], texts: Sequence[str], name: str
+    function: Callable[..., Any],
+    prompts: Sequence[Prompt],
+    texts: Sequence[str],
+    name: str,
+    **more: Sequence[Any],
 ) -> list[Any]:
     """Call `function(prompts, responses, **columns)` and check that it returns one value for each response.
 
-    A function without `**columns` is given those columns that it names. Raises RunError, with the place, for
-    whatever the function raises, and where it gives no list or one of another length.
+    The columns are the prompts' own and `more`. A function without `**columns` is given those that it names.
+    Raises RunError, with the place, for whatever the function raises, and where it gives no list or one of
+    another length.
     """
     messages = [prompt.as_dicts() for prompt in prompts]
-    columns = prompt_columns(prompts)
+    columns = {**prompt_columns(prompts), **{key: list(values) for key, values in more.items()}}
     parameters = inspect.signature(function).parameters.values()
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         columns = {key: values for key, values in columns.items() if key in {p.name for p in parameters}}

@@ -11,9 +11,8 @@ Axes: B sequences, P prompt tokens (left-padded), R response tokens (right-padde
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from rlhf.errors import ModelError
 from rlhf.maths.logprobs import token_logprobs
-from rlhf.models.inputs import forward_inputs
+from rlhf.models.learner import Learner, last_logits
 from rlhf.models.saving import unwrap_model
 from rlhf.rendering import pad_left, pad_right
 from rlhf.sampling import own_generation_config, sample_batch, sampling_noise
@@ -86,7 +85,7 @@ def generate(
     rows: Sequence[int] | None = None,
     batch_size: int | None = None,
 ) -> Generation:
-    """Sample one response for each prompt.
+    """Sample one response for each prompt, by a language model or the policy of a `Learner`.
 
     `prompts` are B lists of token ids, each ending where its response starts. Sampling is from
     softmax(logits / temperature) over the whole vocabulary; temperature 0 takes the likeliest token.
@@ -98,12 +97,13 @@ def generate(
     Raises ModelError where prompt and response do not fit into the model's context.
     """
     assert min(len(prompts), max_new_tokens, len(stop_token_ids)) > 0
+    model, autocast = _sampling_model(model)
     check_context(model, max(len(ids) for ids in prompts), max_new_tokens, "the policy")
     numbers = list(rows) if rows is not None else list(range(len(prompts)))
     by_length = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     size = batch_size or len(prompts)
     responses: list[list[int]] = [[] for _ in prompts]
-    with evaluating(model), own_generation_config(model):
+    with evaluating(model), own_generation_config(model), autocast():
         for start in range(0, len(prompts), size):
             chosen = by_length[start : start + size]
             prompt_ids, prompt_mask = pad_left([list(prompts[i]) for i in chosen], pad_token_id)
@@ -125,6 +125,12 @@ def generate(
             for i, ids in zip(chosen, sampled, strict=True):
                 responses[i] = cut_after_stop(ids, stop_token_ids)
     return build_generation(prompts, responses, stop_token_ids, pad_token_id, device_of(model))
+
+
+def _sampling_model(model: nn.Module) -> tuple[nn.Module, Callable[[], AbstractContextManager[Any]]]:
+    """Return the language model to sample from, and the precision to do it in."""
+    inner = unwrap_model(model)
+    return (inner.policy, inner.autocast) if isinstance(inner, Learner) else (inner, nullcontext)
 
 
 def respond(model: nn.Module, renderer: Renderer, prompts: Sequence[Prompt], **options: Any) -> Generation:
@@ -193,17 +199,16 @@ def align_left(values: Tensor, generation: Generation) -> Tensor:
 def response_logits(model: nn.Module, generation: Generation) -> tuple[Tensor, Tensor]:
     """Return the logits (B, R, V) that predict the last R tokens of each joined row, and those ids (B, R).
 
-    One forward pass, through whatever wraps `model` for data-parallel training. The vocabulary is projected
-    on these positions only where the architecture knows `logits_to_keep`. Right-aligned: see `align_left`.
+    `model` is a language model or a `Learner`. One forward pass, through whatever wraps it for data-parallel
+    training. Right-aligned: see `align_left`.
     """
     num_response_tokens = generation.response_ids.shape[1]
     ids, mask = join(generation)
-    arguments: dict[str, Any] = {**forward_inputs(model, ids, mask), "use_cache": False}
-    if accepts_logits_to_keep(model):
-        arguments["logits_to_keep"] = num_response_tokens + 1
-    logits: Tensor = model(**arguments).logits
-    # the logits at a position predict the next token
-    return logits[:, -num_response_tokens - 1 : -1], ids[:, -num_response_tokens:]
+    if isinstance(unwrap_model(model), Learner):
+        logits, _ = model(ids, mask, num_response_tokens, want="logits")
+    else:
+        logits = last_logits(model, ids, mask, num_response_tokens)
+    return logits, ids[:, -num_response_tokens:]
 
 
 def logprobs_with_gradient(model: nn.Module, generation: Generation, temperature: float) -> Tensor:
@@ -267,13 +272,6 @@ def check_context(model: nn.Module, num_prompt_tokens: int, num_response_tokens:
             f"{num_response_tokens} tokens make {num_prompt_tokens + num_response_tokens}; "
             "lower sampling.max_prompt_tokens or sampling.max_response_tokens"
         )
-
-
-def accepts_logits_to_keep(model: nn.Module) -> bool:
-    """Return whether the model's own forward can project the vocabulary on the last positions only."""
-    inner: Any = unwrap_model(model)
-    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
-    return "logits_to_keep" in inspect.signature(type(inner).forward).parameters
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from rlhf.models.quiet import quiet_library
 
+_KEYS_AND_VALUES = (DynamicLayer, DynamicSlidingWindowLayer)
 _TOKENS_AT_A_TIME = 8  # more: fewer calls; fewer: rows that have ended are dropped sooner
 
 
@@ -118,12 +120,20 @@ def sample_batch(
             active, ids = active[going_on], output.sequences[going_on]
             mask = torch.cat([mask, torch.ones_like(new_ids)], dim=1)[going_on]
             cache = output.get("past_key_values")
-            if isinstance(cache, DynamicCache):
+            if _can_drop_rows(cache):
                 cache.batch_select_indices(going_on)
                 carried = {"past_key_values": cache}
             else:  # another kind of memory, which cannot drop rows: read once more and go on to the end
                 carried, num_next = {}, max_new_tokens
     return found
+
+
+def _can_drop_rows(cache: Any) -> bool:
+    """Say whether a memory consists of keys and values alone, of which rows can be selected.
+
+    Those of linear attention (Mamba, LFM2) and of hybrids also hold states, which stay as they are.
+    """
+    return isinstance(cache, DynamicCache) and all(type(layer) in _KEYS_AND_VALUES for layer in cache.layers)
 
 
 @contextmanager

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.errors import ModelError, SettingsError
+from rlhf.errors import DataError, ModelError, SettingsError
 from rlhf.runs import console
 
 if TYPE_CHECKING:
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from rlhf.models.adapters import LoraSpec
     from rlhf.rendering import Renderer
     from rlhf.runs.folder import RunFolder
-    from rlhf.settings.shared import LoraSettings, ModelSettings, SourceSettings
+    from rlhf.settings.shared import AdapterSettings, ModelSettings, SourceSettings, WeightsSettings
 
 __all__ = [
     "build_lora",
     "build_renderer",
     "build_sources",
     "check_enough",
+    "check_held_out",
     "fingerprint_sources",
     "open_causal_lm",
     "open_tokenizer",
+    "refuse_adapter_on_adapter",
     "say_counts",
     "say_reading",
 ]
@@ -61,6 +63,27 @@ def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:
         )
 
 
+def check_held_out(readings: Mapping[str, Reading[Any]]) -> None:
+    """Say how many held-out records have prompts that are trained on; refuse a split of nothing else.
+
+    `readings` by their names in `data`, train among them. Evaluations leave such records out.
+    """
+    from rlhf.feedback.splits import leave_out_known
+
+    for name, reading in readings.items():
+        num_records = len(reading.records)
+        num_kept = len(leave_out_known(reading.records, readings["train"].records))
+        if name == "train" or num_kept == num_records:
+            continue
+        found = f"{num_records - num_kept:,} of {num_records:,} records have prompts of data.train"
+        if num_kept == 0:
+            raise DataError(
+                f"{found}: nothing is held out; name other data, or divide one source by split and fractions",
+                where=f"data.{name}",
+            )
+        console.say(f"data.{name}: {found}: left out, as numbers on them would be too good")
+
+
 def say_counts(name: str, renderer: Renderer) -> None:
     """Say what rendering cut, dropped or adapted."""
     for line in renderer.report():
@@ -84,7 +107,7 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
     )
 
 
-def open_causal_lm(model: ModelSettings, setting: str = "model.path") -> Any:
+def open_causal_lm(model: WeightsSettings, setting: str = "model.path") -> Any:
     """Load the language model that the setting `setting` names, without dropout."""
     from rlhf.models import disable_dropout, load_causal_lm
 
@@ -125,10 +148,23 @@ def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_respo
     )
 
 
-def build_lora(settings: LoraSettings | None) -> LoraSpec | None:
+def build_lora(settings: AdapterSettings | None) -> LoraSpec | None:
     """Turn the settings of LoRA into what `rlhf.models` takes; None trains all weights."""
     from rlhf.models.adapters import LoraSpec
 
     if settings is None:
         return None
-    return LoraSpec(settings.rank, settings.alpha, settings.dropout, settings.target_modules)
+    dropout: float = getattr(settings, "dropout", 0.0)  # PPO's settings have none
+    return LoraSpec(settings.rank, settings.alpha, dropout, settings.target_modules)
+
+
+def refuse_adapter_on_adapter(path: str, lora: AdapterSettings | None, setting: str) -> None:
+    """Refuse to save an adapter whose base would be another adapter's model, which is in no folder."""
+    from rlhf.models.adapters import is_adapter_folder
+
+    if lora is not None and not lora.merge and is_adapter_folder(path):
+        raise SettingsError(
+            f"{setting} {path!r} is an adapter itself, and an adapter on it could not be loaded again; "
+            "set lora.merge=true, or save that model merged first",
+            where="lora.merge",
+        )

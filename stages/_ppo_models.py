@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import ModelError
 from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
+from stages._ppo_one_base import build_learner, critic_start, say_memory, shares_base
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from rlhf.ppo.parts import Parts, Recipe
+    from rlhf.models import Critic
+    from rlhf.models.learner import Learner
+    from rlhf.models.one_base import OneBase
+    from rlhf.ppo.parts import Parts
+    from rlhf.ppo.recipe import Recipe
     from rlhf.scoring import Scorer
-    from rlhf.settings.ppo import ScoreSettings
+    from rlhf.settings.ppo_models import ScoreSettings
+
+TRUNK_VALUE_COEF = 0.1  # the critic's loss must not drown the policy's in the trunk that both pull at
 
 
 def build_recipe(settings: PpoSettings) -> Recipe:
     """Turn the settings into the numbers of the algorithm."""
-    from rlhf.ppo.parts import Recipe
+    from rlhf.ppo.recipe import Recipe
 
     numbers = settings.ppo.model_dump(exclude={"mixed_precision", "gradient_checkpointing"})
+    numbers["kl_loss"] = numbers["kl_loss"] or "k2"  # not read where KL is in the reward
+    if settings.critic is not None and settings.critic.init_from == "trunk":
+        numbers["value_coef"] = settings.critic.value_coef or TRUNK_VALUE_COEF
     return Recipe(
         seed=settings.run.seed,
         temperature=settings.sampling.temperature,
@@ -31,42 +42,69 @@ def build_recipe(settings: PpoSettings) -> Recipe:
     )
 
 
-def build_parts(settings: PpoSettings, accelerator: Accelerator, recipe: Recipe) -> Parts:
-    """Load policy, reference, critic and what scores, and make them ready to train."""
-    from rlhf.models import add_lora
+def build_parts(
+    settings: PpoSettings, accelerator: Accelerator, recipe: Recipe, base: OneBase | None = None
+) -> Parts:
+    """Load policy, reference, critic and what scores, and make them ready to train.
+
+    `base` is what they are adapters on, where they are.
+    """
     from rlhf.ppo.parts import build_parts as prepare_parts
     from rlhf.rollout import check_context
 
     tokenizer = _inputs.open_tokenizer(settings.policy, "policy.path")
-    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
-    reference = _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+    if base is None:
+        learner, reference = _build_learner(settings), _open_reference(settings)
+    else:
+        learner, reference = build_learner(settings, base), base.reference()
+    policy = learner.policy
     if reference.get_input_embeddings().num_embeddings != policy.get_input_embeddings().num_embeddings:
         raise ModelError(
             "has another vocabulary than the policy; their KL means nothing", where="reference.path"
         )
-    critic = _build_critic(settings)
-    for model, what in ((reference, "the reference"), (critic.model, "the critic")):
-        check_context(model, settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens, what)
-    lora = _inputs.build_lora(settings.lora)
-    renderer = _inputs.build_renderer(
-        tokenizer, policy, settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens
-    )
+    names = ("the policy", "the critic")
+    lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
+    for model, what in ((reference, "the reference"), *zip(learner.transformers(), names, strict=False)):
+        check_context(model, *lengths, what)
+    renderer = _inputs.build_renderer(tokenizer, policy, *lengths)
+    scorer = build_scorer(settings, settings.scores, "scores", accelerator, tokenizer, base)
+    if base is not None:
+        say_memory(base, learner, reference, scorer)
     return prepare_parts(
         accelerator,
         recipe,
-        policy=add_lora(policy, lora) if lora is not None else policy,
+        learner=learner,
         reference=reference,
-        critic=critic,
-        scorer=_build_scorer(settings, accelerator, tokenizer),
+        scorer=scorer,
         renderer=renderer,
         gradient_checkpointing=settings.ppo.gradient_checkpointing,
+        offload=settings.memory.offload,
+        reference_is_policy=settings.reference is None,
     )
 
 
-def _build_critic(settings: PpoSettings) -> Any:
+def _open_reference(settings: PpoSettings) -> Any:
+    return _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+
+
+def _build_learner(settings: PpoSettings) -> Learner:
+    """Load the policy and its critic and put them together."""
+    from rlhf.models import add_lora
+    from rlhf.models.learner import SeparateLearner, TrunkLearner
+
+    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
+    lora = _inputs.build_lora(settings.lora)
+    trained = add_lora(policy, lora, revision=settings.policy.revision) if lora is not None else policy
+    if settings.critic is not None and settings.critic.init_from == "trunk":
+        return TrunkLearner(trained)
+    return SeparateLearner(trained, _build_critic(settings) if settings.critic is not None else None)
+
+
+def _build_critic(settings: PpoSettings) -> Critic:
     """Load weights of the critic's own: it shares no tensor with the reward model or the policy."""
     from rlhf.models import Critic, build_reward_model, load_critic
 
+    assert settings.critic is not None
     if settings.critic.init_from == "policy":
         start = settings.policy
         model = build_reward_model(
@@ -77,46 +115,86 @@ def _build_critic(settings: PpoSettings) -> Any:
             setting="policy.path",
         )
         return Critic(model)
-    if settings.critic.path is not None:
-        return load_critic(settings.critic.path, setting="critic.path")
-    number, source = next((n, s) for n, s in enumerate(settings.scores) if s.model is not None)
-    return load_critic(
-        str(source.model),
-        revision=source.revision,
-        trust_remote_code=source.trust_remote_code,
-        setting=f"scores[{number}].model",
-    )
+    path, setting, source = critic_start(settings)
+    options: dict[str, Any] = {}
+    if source is not None:
+        options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    return load_critic(path, setting=setting, **options)
 
 
-def _build_scorer(settings: PpoSettings, accelerator: Accelerator, tokenizer: Any) -> Scorer:
-    from rlhf.functions import load_function
-    from rlhf.scoring import FunctionScorer, WeightedScorer
+def build_scorer(
+    settings: PpoSettings,
+    sources: Sequence[ScoreSettings],
+    setting: str,
+    accelerator: Accelerator,
+    tokenizer: Any,
+    base: OneBase | None = None,
+) -> Scorer:
+    """Load what scores: the weighted sum of `sources`, which stand under the dotted key `setting`."""
+    from rlhf.scoring import WeightedScorer
 
-    parts: list[tuple[Scorer, float]] = []
-    for number, source in enumerate(settings.scores):
-        if source.function is not None:
-            function = FunctionScorer(source.function, load_function(source.function))
-            parts.append((function, source.weight))
-        else:
-            model = _load_reward_model(settings, source, number, accelerator, tokenizer)
-            parts.append((model, source.weight))
+    parts = [
+        (_build_source(settings, source, f"{setting}[{number}]", accelerator, tokenizer, base), source.weight)
+        for number, source in enumerate(sources)
+    ]
     return WeightedScorer(tuple(parts))
 
 
+def _build_source(
+    settings: PpoSettings,
+    source: ScoreSettings,
+    setting: str,
+    accelerator: Accelerator,
+    tokenizer: Any,
+    base: OneBase | None,
+) -> Scorer:
+    from rlhf.functions import load_function
+    from rlhf.scoring import EnsembleScorer, FunctionScorer
+
+    if source.function is not None:
+        token_texts = _token_texts(tokenizer) if source.per_token else None
+        return FunctionScorer(source.function, load_function(source.function), token_texts)
+    if source.combine is None:
+        name = f"{setting}.model"
+        return _load_reward_model(settings, source, str(source.model), name, accelerator, tokenizer, base)
+    members = [
+        _load_reward_model(settings, source, path, f"{setting}.models[{place}]", accelerator, tokenizer, base)
+        for place, path in enumerate(source.models)
+    ]
+    return EnsembleScorer(
+        setting,
+        tuple(members),
+        source.combine,
+        1.0 if source.combine_std_coef is None else source.combine_std_coef,
+    )
+
+
+def _token_texts(tokenizer: Any) -> Callable[[Sequence[int]], list[str]]:
+    return lambda ids: [tokenizer.decode([token]) for token in ids]
+
+
 def _load_reward_model(
-    settings: PpoSettings, source: ScoreSettings, number: int, accelerator: Accelerator, tokenizer: Any
+    settings: PpoSettings,
+    source: ScoreSettings,
+    path: str,
+    setting: str,
+    accelerator: Accelerator,
+    tokenizer: Any,
+    base: OneBase | None,
 ) -> Scorer:
     """Load a frozen reward model; one with another tokenizer or template gets a renderer of its own."""
     from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
-    from rlhf.ppo.parts import freeze
     from rlhf.rendering import Renderer
+    from rlhf.rollout import check_context
     from rlhf.scoring import RewardModelScorer, same_rendering
 
-    path, setting = str(source.model), f"scores[{number}].model"
     options: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    model = load_reward_model(path, dtype=source.dtype, setting=setting, **options)
+    if base is not None and shares_base(settings, source, path, base, setting):
+        model = base.reward_model(path, setting=setting)
+    else:
+        model = load_reward_model(path, dtype=source.dtype, setting=setting, **options)
     disable_dropout(model)
-    freeze(model)
+    model.requires_grad_(False)
     model.eval().to(accelerator.device)
     own_tokenizer = load_tokenizer(path, setting=setting, **options)
     renderer = None
@@ -125,4 +203,8 @@ def _load_reward_model(
             f"{setting} has another tokenizer or chat template than the policy: it is given text, not ids"
         )
         renderer = Renderer(own_tokenizer)  # cuts nothing: too long for this model is an error of its scorer
+    else:
+        told = settings.sampling
+        what = f"the reward model {path!r}"
+        check_context(model, told.max_prompt_tokens, told.max_response_tokens, what)
     return RewardModelScorer(path, model, renderer, settings.ppo.microbatch_size)

@@ -5,23 +5,25 @@ python -m stages.ppo --config configs/ppo.yaml [--dry-run] [key=value ...]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rlhf.errors import DataError
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._ppo_evaluation import build_evaluation
 from stages._ppo_models import build_parts, build_recipe
+from stages._ppo_one_base import check_adapters, open_base
+from stages._texts import build_texts, check_ptx, check_texts
 
 if TYPE_CHECKING:
+    from rlhf.feedback.records import Prompt
     from rlhf.ppo.checkpoint import Progress
-    from rlhf.ppo.evaluation import Evaluation
-    from rlhf.ppo.parts import Parts, Recipe
-    from rlhf.rendering import RenderedPrompt, Renderer
-    from rlhf.settings.shared import SourceSettings
+    from rlhf.ppo.parts import Parts
+    from rlhf.settings.ppo_models import ScoreSettings
 
 
 def check(settings: PpoSettings) -> None:
@@ -35,21 +37,38 @@ def check(settings: PpoSettings) -> None:
     check_model_path(settings.policy.path, setting="policy.path")
     if settings.reference is not None:
         check_model_path(settings.reference.path, setting="reference.path")
-    for number, source in enumerate(settings.scores):
-        if source.model is not None:
-            check_model_path(source.model, setting=f"scores[{number}].model")
-        if source.function is not None:
-            load_function(source.function)
-    if settings.critic.path is not None:
+    _check_scores(settings.scores, "scores")
+    _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
+    if settings.critic is not None and settings.critic.path is not None:
         check_model_path(settings.critic.path, setting="critic.path")
-    if settings.evaluation.judge is not None:
-        load_function(settings.evaluation.judge)
+    check_adapters(settings)
+    for name in (settings.evaluation.judge, *settings.callbacks):
+        if name is not None:
+            load_function(name)
+    readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
-        reading = read_prompts(sources)
-        _inputs.say_reading(f"data.{name}", reading)
-        if name == "train":
-            _inputs.check_enough(reading, settings.ppo.rollout_batch_size, "ppo.rollout_batch_size")
+        readings[name] = read_prompts(sources)
+        _inputs.say_reading(f"data.{name}", readings[name])
+    num_prompts = settings.ppo.rollout_batch_size // settings.ppo.samples_per_prompt
+    _inputs.check_enough(readings["train"], num_prompts, "ppo.rollout_batch_size")
+    _inputs.check_held_out(readings)
+    if settings.ptx is not None:
+        check_ptx(settings.ptx)
+    if settings.evaluation.text is not None:
+        check_texts("evaluation.text", settings.evaluation.text.text, settings.evaluation.text.generator)
+
+
+def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:
+    from rlhf.functions import load_function
+    from rlhf.models.folders import check_model_path
+
+    for number, source in enumerate(sources):
+        for place, path in enumerate(source.paths):
+            name = f"models[{place}]" if source.models else "model"
+            check_model_path(path, setting=f"{setting}[{number}].{name}")
+        if source.function is not None:
+            load_function(source.function)
 
 
 def train(settings: PpoSettings, run: RunFolder) -> None:
@@ -58,6 +77,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     from rlhf.ppo.loop import Habits
     from rlhf.ppo.loop import train as train_ppo
+    from rlhf.rendering import render_prompts
     from rlhf.runs.tracking import flat_config
 
     accelerator = Accelerator(
@@ -72,24 +92,38 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     # 1. The policy, its frozen copy, the critic and what scores.
     recipe = build_recipe(settings)
-    parts = build_parts(settings, accelerator, recipe)
+    base = open_base(settings)
+    parts = build_parts(settings, accelerator, recipe, base)
 
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
-    prompts = _render(settings.data.train, parts.renderer)
-    held_out = _render(settings.data.validation, parts.renderer)
+    train_records, held_out_records = _read(settings)
+    prompts = render_prompts(train_records, parts.renderer)
+    held_out = render_prompts(held_out_records, parts.renderer)
     _inputs.say_counts("rendering", parts.renderer)
-    held_out = _held_out(held_out, settings.evaluation.num_prompts)
+    text, held_out_text = build_texts(
+        settings.ptx,
+        settings.evaluation.text,
+        parts.renderer,
+        accelerator,
+        microbatch_size=settings.ppo.microbatch_size,
+        seed=settings.run.seed,
+    )
+    parts = replace(parts, ptx=text)
 
     # 3. Training, with a look at the held-out prompts now and then.
-    evaluate = _evaluation(settings, parts, recipe, held_out)
+    evaluate = build_evaluation(settings, parts, recipe, held_out, held_out_text, base)
+    callbacks = [_make(name) for name in settings.callbacks]
     habits = Habits(
         evaluate_every=settings.evaluation.every_updates,
         checkpoint_every=settings.checkpoint.every_updates,
         keep_checkpoints=settings.checkpoint.keep,
         num_samples=settings.evaluation.num_samples,
+        evaluate_average=settings.checkpoint.weights == "average",
     )
-    progress = train_ppo(parts, recipe, prompts, run=run, evaluate=evaluate, habits=habits)
+    progress = train_ppo(
+        parts, recipe, prompts, run=run, evaluate=evaluate, habits=habits, callbacks=callbacks
+    )
 
     # 4. A plain Hugging Face folder.
     numbers = _export(settings, run, parts, progress)
@@ -98,48 +132,29 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
         accelerator.end_training()
 
 
-def _render(sources: Sequence[SourceSettings], renderer: Renderer) -> list[RenderedPrompt]:
+def _read(settings: PpoSettings) -> tuple[list[Prompt], list[Prompt]]:
     from rlhf.feedback.reading import read_prompts
-    from rlhf.rendering import render_prompts
+    from rlhf.feedback.splits import leave_out_known
 
-    return render_prompts(read_prompts(_inputs.build_sources(sources)).records, renderer)
-
-
-def _held_out(prompts: list[RenderedPrompt], wanted: int) -> list[RenderedPrompt]:
-    if not prompts:
-        raise DataError("there are no held-out prompts to evaluate on", where="data.validation")
-    if len(prompts) < wanted:
-        console.say(
-            f"evaluation.num_prompts is {wanted}, but there are {len(prompts)} held-out prompts: all are used"
-        )
-    return prompts[:wanted]
+    train, held_out = (
+        read_prompts(_inputs.build_sources(sources)).records
+        for sources in (settings.data.train, settings.data.validation)
+    )
+    return train, leave_out_known(held_out, train)
 
 
-def _evaluation(
-    settings: PpoSettings, parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]
-) -> Callable[[], Evaluation]:
-    from rlhf.functions import load_function
-    from rlhf.ppo.evaluation import evaluate
+def _make(name: str) -> Any:
+    """Make an object of the user's class `file.py:name`."""
+    from rlhf.functions import failures_named, load_function
 
-    name = settings.evaluation.judge
-    judge = load_function(name) if name is not None else None
-
-    def evaluate_now() -> Evaluation:
-        return evaluate(
-            parts,
-            recipe,
-            prompts,
-            temperature=settings.evaluation.temperature,
-            judge=judge,
-            judge_name=name or "judge",
-        )
-
-    return evaluate_now
+    with failures_named(f"callback {name}"):
+        return load_function(name)()
 
 
 def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progress) -> dict[str, Any]:
     """Save the chosen weights and return the run's numbers."""
     from rlhf.models import save_model
+    from rlhf.ppo.averaged import using_average
     from rlhf.ppo.checkpoint import load_best
 
     best = settings.checkpoint.export == "best"
@@ -148,7 +163,8 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
     assert update is not None
     assert chosen is not None
     assert progress.first_evaluation is not None
-    if best and update != progress.update:
+    average = settings.checkpoint.weights == "average"
+    if best and (update != progress.update or average):
         load_best(run, parts, update)
     console.say(
         f"saving the weights of update {update} of {progress.update} "
@@ -159,19 +175,20 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
         **_named(progress.first_evaluation, "_before"),
         "exported_update": update,
         "num_updates": progress.update,
-        "num_episodes": progress.num_prompts,
+        "num_episodes": progress.num_episodes,
         "num_optimizer_steps": progress.num_optimizer_steps,
         "num_parameters": sum(parameter.numel() for parameter in parts.policy.parameters()),
     }
-    if run.is_main:
-        save_model(
-            parts.policy,
-            parts.renderer.tokenizer,
-            run.path,
-            card=_card(settings, numbers),
-            stop_token_ids=parts.renderer.stop_token_ids,
-            keep_adapter=settings.lora is not None and not settings.lora.merge,
-        )
+    with using_average(parts, average and not best):
+        if run.is_main:
+            save_model(
+                parts.policy,
+                parts.renderer.tokenizer,
+                run.path,
+                card=_card(settings, numbers),
+                stop_token_ids=parts.renderer.stop_token_ids,
+                keep_adapter=settings.lora is not None and not settings.lora.merge,
+            )
     parts.accelerator.wait_for_everyone()
     return numbers
 
@@ -183,7 +200,8 @@ def _named(metrics: dict[str, float], suffix: str) -> dict[str, float]:
 def _card(settings: PpoSettings, numbers: dict[str, Any]) -> str:
     from rlhf.models.card import build_card
 
-    scores = ", ".join(f"`{source.model or source.function}`" for source in settings.scores)
+    names = [name for source in settings.scores for name in source.paths or (source.function,)]
+    scores = ", ".join(f"`{name}`" for name in names)
     text = f"`{settings.policy.path}` trained by PPO against {scores}, with a KL penalty. "
     text += "The numbers are means over held-out prompts; `_before` is where it started, KL is in nats."
     return build_card(

@@ -27,12 +27,14 @@ def check(settings: SftSettings) -> None:
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
+    _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
+    readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
-        reading = read_demonstrations(sources)
-        _inputs.say_reading(f"data.{name}", reading)
-        if name == "train":
-            _inputs.check_enough(reading, settings.sft.batch_size, "sft.batch_size")
+        readings[name] = read_demonstrations(sources)
+        _inputs.say_reading(f"data.{name}", readings[name])
+    _inputs.check_enough(readings["train"], settings.sft.batch_size, "sft.batch_size")
+    _inputs.check_held_out(readings)
 
 
 def train(settings: SftSettings, run: RunFolder) -> None:
@@ -84,7 +86,9 @@ def _place(settings: SftSettings, model: Any) -> Any:
     from rlhf.models import add_lora
 
     lora = _inputs.build_lora(settings.lora)
-    return (add_lora(model, lora) if lora is not None else model).to(PartialState().device)
+    if lora is not None:
+        model = add_lora(model, lora, revision=settings.model.revision)
+    return model.to(PartialState().device)
 
 
 def _fit(
@@ -122,10 +126,12 @@ def _render(
     settings: SftSettings, renderer: Renderer
 ) -> tuple[list[Rendered], list[Rendered], list[Demonstration]]:
     from rlhf.feedback.reading import read_demonstrations
+    from rlhf.feedback.splits import leave_out_known
     from rlhf.rendering import render_demonstrations
 
     train_records = read_demonstrations(_inputs.build_sources(settings.data.train)).records
-    validation_records = read_demonstrations(_inputs.build_sources(settings.data.validation)).records
+    held_out = read_demonstrations(_inputs.build_sources(settings.data.validation)).records
+    validation_records = leave_out_known(held_out, train_records)
     train_set = render_demonstrations(train_records, renderer)
     validation_set = render_demonstrations(validation_records, renderer)
     _inputs.say_counts("rendering", renderer)

@@ -20,6 +20,7 @@ from hypothesis import settings as hypothesis_settings
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from tests.helpers import tiny_gpt2, tiny_tokenizer
+from tests.ppo_stage import words  # noqa: F401  # a fixture for all
 
 torch.set_num_threads(1)
 # A slow shared machine must not fail a property; the same examples each time keep failures repeatable.

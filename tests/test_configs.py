@@ -20,13 +20,17 @@ CONFIGS = REPOSITORY / "configs"
 
 
 def stage_of(path: Path) -> str:
-    """The stage of a file: its stem, or the one word of its stem that is a stage's name."""
+    """The stage of a file: its stem, or the one word of its stem that is a stage's name; recipes are PPO's."""
+    if path.parent.name == "recipes":
+        return "ppo"
     words = [word for word in re.split(r"[._-]", path.stem) if word in STAGES]
     assert len(words) == 1, f"{path.name}: the name has to hold one of {', '.join(STAGES)}"
     return words[0]
 
 
-FILES = sorted(path for path in CONFIGS.rglob("*.y*ml") if path.parent.name != "accelerate")
+ALL = sorted(path for path in CONFIGS.rglob("*.y*ml") if path.parent.name != "accelerate")
+RECIPES = [path for path in ALL if path.parent.name == "recipes"]
+FILES = [path for path in ALL if path not in RECIPES]
 BY_NAME = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
 
 
@@ -37,6 +41,7 @@ def test_how_many_files_are_visited() -> None:
     # A new file is counted here by hand, so that one that the search misses is noticed.
     assert len(names) == 14
     assert len(list((CONFIGS / "accelerate").glob("*.yaml"))) == 4
+    assert len(RECIPES) == 5
 
 
 def missing_keys(
@@ -69,6 +74,17 @@ def test_the_order_is_that_of_the_schema(path: Path) -> None:
         section = schema.section_in(field.annotation)
         if section is not None and isinstance(values[name], dict):
             assert list(values[name]) == list(schema.fields_of(section)), name
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_holds_what_differs_with_its_place_in_the_paper(path: Path) -> None:
+    resolved = resolve_settings(load_schema("ppo"), path)
+    main = resolve_settings(load_schema("ppo"), CONFIGS / "ppo.yaml").settings
+    assert resolved.settings.run.output != main.run.output  # type: ignore[attr-defined]
+    text = path.read_text(encoding="utf-8")
+    assert re.search(r"arXiv:\d{4}\.\d{5}", text)
+    bare = [line for line in text.splitlines() if re.match(r" +[a-z_]+: ", line) and "  # " not in line]
+    assert bare == []
 
 
 @BY_NAME

@@ -25,6 +25,7 @@ TARGETS = [
     "lint",
     "format",
     "test",
+    "invariants",
     "mutants",
     "clean",
 ]
@@ -174,6 +175,12 @@ def test_one_file_is_no_config_for_all(environment: Environment) -> None:
 def test_tests_take_args(environment: Environment) -> None:
     assert environment.make("test", "ARGS=-k ppo").returncode == 0
     assert environment.calls == [["-m", "pytest", "-k", "ppo"]]
+
+
+def test_invariants(environment: Environment) -> None:
+    assert environment.make("invariants").returncode == 0
+    assert environment.make("invariants", "ARGS=--write", fail_on="tests.invariants").returncode != 0
+    assert environment.calls == [["-m", "tests.invariants", "--write"]]
 
 
 def test_a_failing_test_fails_make(environment: Environment) -> None:

@@ -17,13 +17,9 @@ from rlhf.models.saving import save_model
 from rlhf.rendering import Renderer
 from rlhf.rollout import generate
 from rlhf.runs.jsonl import read_jsonl
-from rlhf.settings.ppo import PpoSettings
-from stages import ppo
-from stages._command import run_stage
 from tests.helpers import tiny_reward_model, tiny_tokenizer
+from tests.ppo_stage import lay_over, main, prompts
 from tests.stage_data import (
-    JUDGE,
-    demonstrations,
     files_of,
     run_main,
     summary_of,
@@ -34,51 +30,6 @@ from tests.stage_data import (
 
 ROOT = Path(__file__).parents[1]
 REWARD = "def score(prompts, responses):\n    return [text.count('e') / 4 for text in responses]\n"
-
-
-def main(argv: list[str]) -> None:
-    run_stage("ppo", PpoSettings, ppo.train, check=ppo.check, argv=argv)
-
-
-def lay_over(words: list[str], *more: str) -> list[str]:
-    """The same command line with other values: a key may be given once only."""
-    keys = {word.split("=")[0] for word in more}
-    return [*(word for word in words if word.split("=")[0] not in keys), *more]
-
-
-def prompts(count: int, seed: int = 0) -> list[dict]:
-    return [{**row, "response": None} for row in demonstrations(count, seed)]
-
-
-def write_reward(folder: Path) -> str:
-    tokenizer = tiny_tokenizer()
-    save_model(tiny_reward_model(tokenizer, seed=3), tokenizer, folder)
-    return str(folder)
-
-
-@pytest.fixture
-def words(tmp_path: Path) -> list[str]:
-    """A command line for a tiny run in `tmp_path`."""
-    (tmp_path / "judge.py").write_text(JUDGE)
-    write_base(tmp_path / "sft")
-    write_reward(tmp_path / "reward")
-    return [
-        "--config=configs/ppo.yaml",
-        f"run.root={tmp_path}",
-        f"data.train=[{{path: {write_jsonl(tmp_path / 'train.jsonl', prompts(24))}}}]",
-        f"data.validation=[{{path: {write_jsonl(tmp_path / 'validation.jsonl', prompts(8, seed=1))}}}]",
-        f"evaluation.judge={tmp_path}/judge.py:judge",
-        "evaluation.every_updates=2",
-        "evaluation.num_prompts=8",
-        "checkpoint.every_updates=1",
-        "sampling.max_prompt_tokens=48",
-        "sampling.max_response_tokens=8",
-        "ppo.num_updates=4",
-        "ppo.rollout_batch_size=8",
-        "ppo.minibatch_size=4",
-        "ppo.microbatch_size=2",
-        "ppo.learning_rate=3e-3",
-    ]
 
 
 def test_inv74_stage_trains_and_leaves_a_plain_model_that_generates_as_ours(tmp_path, words):
@@ -204,7 +155,7 @@ def test_trackers_get_the_metrics(tmp_path, words):
         (["scores=[{model: runs/reward-none}]"], r"scores\[0\].model: 'runs/reward-none' does not exist"),
         (["scores=[{function: nowhere.py:score}]", "critic.init_from=policy"], "nowhere.py' does not exist"),
         (["scores=[{function: f.py:score}]"], "set critic.path or init_from=policy"),
-        (["scores=[{}]"], "either a model or a function"),
+        (["scores=[{}]"], "set one of model, models and function"),
         (["ppo.kl_controller=adaptive"], "needs kl_target"),
         (["ppo.minibatch_size=3"], "rollout_batch_size 8 is not a multiple of minibatch_size 3"),
         (["ppo.rollout_batch_size=32"], "data.train has 24 records, fewer than one batch of 32"),
@@ -265,6 +216,44 @@ def test_inv39_the_reward_model_on_disk_and_in_the_run_is_untouched(tmp_path, wo
     assert run_main(main, lay_over(words, "ppo.num_updates=2")) == 0
     after = load_reward_model(str(tmp_path / "reward")).state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+@pytest.mark.parametrize(
+    ("more", "what"),
+    [
+        (["reference={{path: {root}/short}}"], "the reference"),
+        (["critic.path={root}/short_reward"], "the critic"),
+        (
+            ["scores=[{{model: {root}/short_reward}}]", "critic.init_from=policy"],
+            "the reward model '.*short_reward'",
+        ),
+        (["policy.path={root}/short", "reference={{path: {root}/sft}}"], "the policy"),
+    ],
+)
+def test_inv26_a_context_of_any_model_that_is_too_short_is_found_before_training(
+    tmp_path, words, capsys, more, what
+):
+    """48 tokens of prompt and 8 of response do not fit into 55."""
+    write_base(tmp_path / "short", n_positions=55)
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_reward_model(tokenizer, n_positions=55), tokenizer, tmp_path / "short_reward")
+    told = [word.format(root=tmp_path) for word in more]
+    assert run_main(main, lay_over(words, *told)) == 2
+    error = capsys.readouterr().err
+    assert re.search(what + r".* reads at most 55 tokens", error), error
+    assert "Traceback" not in error
+    write_base(tmp_path / "short", n_positions=56)
+    save_model(tiny_reward_model(tokenizer, n_positions=56), tokenizer, tmp_path / "short_reward")
+    assert run_main(main, lay_over(words, *told, "ppo.num_updates=1")) == 0
+
+
+def test_inv81_prompts_that_are_trained_on_are_not_evaluated(tmp_path, words, capsys):
+    write_jsonl(tmp_path / "validation.jsonl", [*prompts(3), *prompts(8, seed=1)])
+    more = ["evaluation.num_prompts=11", "evaluation.num_samples=11", "ppo.num_updates=1"]
+    assert run_main(main, lay_over(words, *more)) == 0
+    assert "data.validation: 3 of 11 records have prompts of data.train: left out" in capsys.readouterr().out
+    rows = [row for row in read_jsonl(tmp_path / "ppo" / "samples.jsonl") if row["kind"] == "evaluation"]
+    assert {row["prompt_id"] for row in rows} == {f"d1-{number}" for number in range(8)}
 
 
 def test_fewer_records_than_a_batch_are_refused_before_a_finished_run_is_moved_away(

@@ -16,10 +16,10 @@ from rlhf.settings.reward import RewardSettings
 from stages import reward
 from stages._command import run_stage
 from tests.stage_data import (
-    JUDGE,
     ends_with_too_few_records,
     files_of,
     rankings,
+    reward_words,
     run_main,
     summary_of,
     weights_of,
@@ -36,30 +36,10 @@ def main(argv: list[str]) -> None:
 def words(tmp_path: Path) -> list[str]:
     """A command line for a tiny run in `tmp_path`."""
     write_base(tmp_path / "sft")
-    (tmp_path / "judge.py").write_text(JUDGE)
-    sources = []
-    for seed, (name, count) in enumerate({"train": 48, "validation": 8, "test": 16}.items()):
-        path = write_jsonl(tmp_path / f"{name}.jsonl", rankings(count, seed))
-        sources.append(f"data.{name}=[{{path: {path}}}]")
-    return [
-        "--config=configs/reward.yaml",
-        f"run.root={tmp_path}",
-        *sources,
-        "reward.batch_size=8",
-        "reward.microbatch_size=4",
-        "reward.learning_rate=3e-3",
-        "reward.epochs=3",
-        "reward.max_prompt_tokens=48",
-        "reward.max_response_tokens=24",
-        "centring.num_prompts=24",
-        "centring.max_response_tokens=16",
-        f"evaluation.judge={tmp_path}/judge.py:judge",
-        "evaluation.every_updates=8",
-        "checkpoint.every_updates=6",
-    ]
+    return reward_words(tmp_path)
 
 
-def test_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
+def test_inv43_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
     assert run_main(main, words) == 0
     folder = tmp_path / "reward"
     assert files_of(folder) >= {
@@ -79,6 +59,7 @@ def test_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> 
     ):
         assert 0.0 <= numbers[f"{name}_low"] <= numbers[name] <= numbers[f"{name}_high"] <= 1.0
     assert numbers["pair_accuracy_labels"] > 0.8
+    assert 0.0 < abs(numbers["score_length_correlation"]) <= 1.0
     assert numbers["num_rankings"] == 48
     assert numbers["seconds"] > 0
     rows = read_jsonl(folder / "metrics.jsonl")
@@ -144,7 +125,6 @@ def test_lora_is_saved_merged(tmp_path: Path, words: list[str]) -> None:
     ("pair", "message"),
     [
         ("model.path={root}/gone/sft", "does not exist; run `make sft`"),
-        ("lora={rank: 4, merge: false}", "lora.merge has to be true"),
         ("evaluation.judge={root}/judge.py:nothing", "has no function 'nothing'"),
         ("reward.batch_size=128", "data.train has 48 records, fewer than one batch of 128"),
     ],
@@ -189,3 +169,16 @@ def test_several_labelers_of_the_same_responses_are_one_element(
     numbers = summary_of(tmp_path / "reward")
     assert (numbers["num_rankings"], numbers["num_ranked_sets"]) == (48, 24)
     assert "48 rankings are opinions on 24 sets of responses" in capsys.readouterr().out
+
+
+def test_inv81_prompts_that_are_trained_on_are_not_evaluated(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, seed in (("validation", 1), ("test", 2)):
+        write_jsonl(tmp_path / f"{name}.jsonl", [*rankings(3), *rankings(8, seed)])
+    assert run_main(main, words) == 0
+    found = capsys.readouterr().out
+    assert "data.validation: 3 of 11 records have prompts of data.train: left out" in found
+    assert "data.test: 3 of 11 records have prompts of data.train: left out" in found
+    rows = read_jsonl(tmp_path / "reward" / "samples.jsonl")
+    assert {row["id"] for row in rows} == {f"d2-{number}" for number in range(8)}

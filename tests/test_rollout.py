@@ -219,6 +219,17 @@ def test_inv20_the_end_token_counts(policy):
     assert generation.response_mask.tolist() == [[True]] * 3
 
 
+def test_inv20_mask_reaches_to_the_first_stop_token_or_over_all_of_a_response_that_was_cut(policy):
+    stops, limit = set(range(1, 30)), 24
+    generation = sample(policy, [[200 + i] for i in range(24)], stop_token_ids=stops, max_new_tokens=limit)
+    lengths = generation.response_mask.sum(1).tolist()
+    assert {limit} < set(lengths), "some are cut and some are not"
+    for ids, length, ended in zip(generation.responses(), lengths, generation.ended.tolist(), strict=True):
+        places = [place for place, token in enumerate(ids) if token in stops]
+        assert ended == bool(places)
+        assert length == (places[0] + 1 if ended else limit)
+
+
 def test_inv21_any_of_several_stop_tokens_ends_a_response(policy):
     generation = sample(prefer(policy, token=33), stop_token_ids=[STOP, 33])
     assert generation.responses() == [[33]] * 3
@@ -281,7 +292,7 @@ def test_logits_are_the_same_without_logits_to_keep(tokenizer, monkeypatch):
     model = tiny_gpt2(tokenizer)
     generation = sample(model)
     expected = response_logprobs(model, generation, 1.0)
-    monkeypatch.setattr(rollout, "accepts_logits_to_keep", lambda model: False)
+    monkeypatch.setattr("rlhf.models.learner.accepts_logits_to_keep", lambda model: False)
     torch.testing.assert_close(response_logprobs(model, generation, 1.0), expected)
 
 

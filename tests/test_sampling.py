@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from rlhf.ppo.parts import enable_gradient_checkpointing
+from rlhf.rollout import generate, response_logprobs
 from rlhf.sampling import NoiseSampler, derive_seed, sampling_noise
 
 
@@ -16,6 +18,23 @@ def test_inv02_samples_follow_softmax_of_logits_over_temperature():
     found = torch.bincount(chosen, minlength=4) / count
     assert ((found - expected).abs() <= 4 * (expected * (1 - expected) / count).sqrt()).all()
     assert found[3] == 0
+
+
+def test_inv71_the_cache_is_on_while_sampling_and_off_in_the_training_forward(policy):
+    """Also with gradient checkpointing in train mode, for which transformers would turn the cache off."""
+    seen = []
+    enable_gradient_checkpointing(policy)
+    policy.train()
+    policy.transformer.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append((kwargs["use_cache"], args[0].shape[1])),
+        with_kwargs=True,
+    )
+    options = {"stop_token_ids": [99_999], "pad_token_id": 0, "max_new_tokens": 20, "temperature": 1.0}
+    generation = generate(policy, [[10, 11, 12, 13]], **options)
+    assert seen == [(True, 4)] + [(True, 1)] * 19, "the prompt once, then each token alone"
+    seen.clear()
+    response_logprobs(policy, generation, 1.0)
+    assert seen == [(False, 24)]
 
 
 def test_seeds_differ_by_every_part():

@@ -183,3 +183,14 @@ def test_a_tracker_that_is_not_installed_is_named_at_once(
     assert importlib.util.find_spec("swanlab") is None
     assert run_main(main, [*words, "run.trackers=[swanlab]"]) == 2
     assert "run.trackers: the package of 'swanlab' is not installed" in capsys.readouterr().err
+
+
+def test_inv81_prompts_that_are_trained_on_are_not_evaluated(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_jsonl(tmp_path / "validation.jsonl", [*demonstrations(3), *demonstrations(8, seed=1)])
+    kept = [word for word in words if not word.startswith("evaluation.num_samples")]
+    assert run_main(main, [*kept, "evaluation.num_samples=11"]) == 0
+    assert "data.validation: 3 of 11 records have prompts of data.train: left out" in capsys.readouterr().out
+    rows = read_jsonl(tmp_path / "sft" / "samples.jsonl")
+    assert {row["id"] for row in rows} == {f"d1-{number}" for number in range(8)}

@@ -6,7 +6,7 @@ from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.reading import read_demonstrations, read_prompts, read_rankings, read_texts
 from rlhf.feedback.records import BadRow, Demonstration, Message, Note, Prompt, Ranking, Reading, Text
 from rlhf.feedback.rows import Row, read_rows
-from rlhf.feedback.splits import check_no_leak, split_by_group
+from rlhf.feedback.splits import check_no_leak, leave_out_known, split_by_group
 
 __all__ = [
     "BadRow",
@@ -24,6 +24,7 @@ __all__ = [
     "check_no_leak",
     "count_rankings",
     "fingerprint_files",
+    "leave_out_known",
     "read_demonstrations",
     "read_prompts",
     "read_rankings",

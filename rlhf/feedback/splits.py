@@ -10,7 +10,7 @@ from typing import TypeVar
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Prompt, Ranking, Text
 
-__all__ = ["check_no_leak", "split_by_group", "split_of"]
+__all__ = ["check_no_leak", "leave_out_known", "split_by_group", "split_of"]
 
 Record = TypeVar("Record", Prompt, Demonstration, Ranking, Text)
 
@@ -68,6 +68,18 @@ def split_by_group(
 def group_of(record: Prompt | Demonstration | Ranking | Text) -> str:
     """Return the group of a record of any kind."""
     return record.prompt.group if isinstance(record, (Demonstration, Ranking)) else record.group
+
+
+def leave_out_known(
+    held_out: Sequence[Record], known: Iterable[Prompt | Demonstration | Ranking | Text]
+) -> list[Record]:
+    """Return the held-out records of groups that have no record among `known` ones, which were trained on.
+
+    Public sets hold prompts of the training part in their test part again (hh-rlhf does); numbers on those
+    would be too good.
+    """
+    groups = {group_of(record) for record in known}
+    return [record for record in held_out if group_of(record) not in groups]
 
 
 def _where(record: Prompt | Demonstration | Ranking | Text) -> str:

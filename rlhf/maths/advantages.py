@@ -6,6 +6,10 @@ import torch
 
 from rlhf.maths.masked import check_mask, masked_moments, zero_masked
 
+_GROUP_EPSILON = 1e-6
+# how many steps of the last digit two totals may be apart and still count as equal
+_ROUNDING_STEPS = 16
+
 
 @torch.no_grad()
 def gae(
@@ -63,6 +67,123 @@ def gae(
         next_advantage = torch.where(counts, advantage, next_advantage)
         next_value = torch.where(counts, values[:, t], next_value)
     return advantages, advantages + values
+
+
+@torch.no_grad()
+def leave_one_out(totals: torch.Tensor, samples_per_prompt: int) -> torch.Tensor:
+    """Compare each response with the mean of the *other* samples of its prompt; needs no critic.
+
+    The others know nothing of this response, so the baseline does not bias the gradient. (The mean of the
+    whole group does: it holds the response itself and shrinks the gradient by (n - 1) / n.)
+
+    Args:
+        totals: (N,) the whole reward of each response. Rows i * samples_per_prompt + j are the samples of
+            prompt i, all on this process.
+        samples_per_prompt: At least 2; divides N.
+
+    Returns:
+        (N,) advantages, one a response (see :func:`spread`), without gradient. Equal totals give 0 exactly.
+
+    Raises:
+        ValueError: ``samples_per_prompt`` is below 2 or does not divide N.
+
+    Source:
+        Kool et al. 2019 ("Buy 4 REINFORCE samples, get a baseline for free!"); Ahmadian et al. 2024 (RLOO,
+        arXiv:2402.14740).
+
+    >>> leave_one_out(torch.tensor([1.0, 2.0, 6.0]), 3)  # 1 - 4, 2 - 3.5, 6 - 1.5
+    tensor([-3.0000, -1.5000,  4.5000])
+    """
+    _, differences = _compared_within_prompts(totals, samples_per_prompt)
+    return (differences.sum(dim=2) / (samples_per_prompt - 1)).flatten()
+
+
+@torch.no_grad()
+def group_normalised(totals: torch.Tensor, samples_per_prompt: int) -> torch.Tensor:
+    """Measure each response in standard deviations from the mean of its prompt's samples; needs no critic.
+
+    The paper says "standard deviation" and no more. Ours is that of the population (divided by n), as in
+    :func:`rlhf.maths.masked.whiten`: the advantages of a prompt then have variance 1 for every n, also for 2.
+    Implementations that divide by n - 1 (torch's default) have advantages smaller by sqrt((n - 1) / n). As
+    everywhere, 1e-6 is added to the deviation: differences of less than a millionth of a score unit count
+    for little.
+
+    Args:
+        totals: (N,) the whole reward of each response. Rows i * samples_per_prompt + j are the samples of
+            prompt i, all on this process.
+        samples_per_prompt: At least 2; divides N.
+
+    Returns:
+        (N,) advantages, one a response (see :func:`spread`), without gradient. Totals of a prompt that are
+        equal, or differ by rounding alone, give 0: the division would blow the rounding up to size 1.
+
+    Raises:
+        ValueError: ``samples_per_prompt`` is below 2 or does not divide N.
+
+    Source:
+        Shao et al. 2024 (DeepSeekMath, arXiv:2402.03300), section 4.1.2.
+
+    >>> group_normalised(torch.tensor([1.0, 3.0, 0.1, 0.1]), 2)  # mean 2, deviation 1; nothing to compare
+    tensor([-1.0000,  1.0000,  0.0000,  0.0000])
+    """
+    groups, differences = _compared_within_prompts(totals, samples_per_prompt)
+    from_mean = differences.mean(dim=2)
+    deviation = from_mean.square().mean(dim=1, keepdim=True).sqrt()
+    rounding = _ROUNDING_STEPS * torch.finfo(groups.dtype).eps * groups.abs().amax(dim=1, keepdim=True)
+    width = groups.amax(dim=1, keepdim=True) - groups.amin(dim=1, keepdim=True)
+    # in this order a nan stays one: it is not <= anything
+    return torch.where(width <= rounding, 0.0, from_mean / (deviation + _GROUP_EPSILON)).flatten()
+
+
+def _compared_within_prompts(
+    totals: torch.Tensor, samples_per_prompt: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return totals (prompts, n) and their differences (prompts, n, n), sample j minus sample k.
+
+    Means of differences instead of differences of means: between equal totals they are 0, not rounding.
+    """
+    if samples_per_prompt < 2:
+        raise ValueError(
+            "a response is compared with the other samples of its prompt, but samples_per_prompt is "
+            f"{samples_per_prompt}: set it to 2 or more, or estimate advantages by gae"
+        )
+    if totals.ndim != 1 or totals.shape[0] % samples_per_prompt:
+        raise ValueError(
+            f"totals must be (N,) with N divisible by samples_per_prompt {samples_per_prompt}, "
+            f"not {tuple(totals.shape)}"
+        )
+    totals = totals.to(torch.promote_types(totals.dtype, torch.float32))
+    groups = totals.reshape(-1, samples_per_prompt)
+    return groups, groups[:, :, None] - groups[:, None, :]
+
+
+@torch.no_grad()
+def spread(advantages: torch.Tensor, response_mask: torch.Tensor) -> torch.Tensor:
+    """Give every token of a response the response's advantage.
+
+    Args:
+        advantages: (B,) one a response.
+        response_mask: (B, R) boolean, True counts.
+
+    Returns:
+        (B, R) without gradient, 0 where masked.
+
+    Raises:
+        ValueError: The shapes do not fit.
+
+    Source:
+        Shao et al. 2024 (DeepSeekMath, arXiv:2402.03300), section 4.1.2, outcome supervision. It is the
+        gradient of the whole response as one action, Ahmadian et al. 2024 (arXiv:2402.14740).
+
+    >>> spread(torch.tensor([2.0, -1.0]), torch.tensor([[True, True, False], [True, False, False]]))
+    tensor([[ 2.,  2.,  0.],
+            [-1.,  0.,  0.]])
+    """
+    if advantages.shape != response_mask.shape[:1]:
+        raise ValueError(
+            f"advantages are one a response, {tuple(response_mask.shape[:1])}, not {tuple(advantages.shape)}"
+        )
+    return zero_masked(advantages[:, None].expand(response_mask.shape), response_mask)
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
-"""From one score a response to one reward a token."""
+"""From the scores of one or several judges to one reward a token."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 
@@ -24,18 +26,25 @@ def last_token_index(response_mask: torch.Tensor) -> torch.Tensor:
 
 
 def token_rewards(
-    scores: torch.Tensor, kl: torch.Tensor, response_mask: torch.Tensor, kl_coef: float
+    scores: torch.Tensor,
+    kl: torch.Tensor,
+    response_mask: torch.Tensor,
+    kl_coef: float,
+    token_scores: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Penalise the divergence on every token and put the score on the last one.
 
     r_t = -kl_coef * kl_t, plus the score at the last token that counts: the end token, or the last token
-    sampled where the response was cut. The rewards of a response add up to ``score - kl_coef * sum(kl)``.
+    sampled where the response was cut; plus the token's own score where a judge gives one a token. The
+    rewards of a response add up to ``score + sum(token_scores) - kl_coef * sum(kl)``.
 
     Args:
         scores: (B,) one number a response, after clipping and normalising.
         kl: (B, R) nats, the estimate k1 of each token.
         response_mask: (B, R) boolean, True counts; includes the end token.
         kl_coef: Weight of the penalty, score units per nat, not negative.
+        token_scores: (B, R) score units, one a token; whatever is masked does not matter. ``None``: there are
+            none.
 
     Returns:
         (B, R) in score units, 0 where masked. A response without a counted token has no place for its score.
@@ -57,7 +66,81 @@ def token_rewards(
     positions = torch.arange(kl.shape[1], device=kl.device)
     is_last = response_mask & (positions == last_token_index(response_mask)[:, None])
     penalty = zero_masked(-kl_coef * kl, response_mask)
-    return penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)
+    rewards = penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)
+    return rewards if token_scores is None else rewards + zero_masked(token_scores, response_mask)
+
+
+def combine_scores(
+    scores: torch.Tensor, how: Literal["mean", "min", "mean_minus_std"], std_coef: float
+) -> torch.Tensor:
+    """Make one score of those of an ensemble of reward models, in doubt the lower one.
+
+    A policy finds the responses that one model overrates; the others seldom agree on those. ``min`` believes
+    the strictest model, ``mean_minus_std`` takes off what they disagree by, ``mean`` only averages.
+
+    Args:
+        scores: (K, B) score units, a row a model.
+        how: ``"mean"``, ``"min"`` or ``"mean_minus_std"``.
+        std_coef: Standard deviations to take off, not negative; used by ``"mean_minus_std"`` alone.
+
+    Returns:
+        (B,) in score units; of a single model its own scores. The standard deviation is that of the
+        population (divided by K): these K models are all there are, and one model has none instead of nan.
+
+    Raises:
+        ValueError: ``how`` is none of these, ``std_coef`` is negative, or there is no model.
+
+    Source:
+        Coste et al. 2023 (arXiv:2310.02743): mean, worst-case and uncertainty-weighted optimisation. There
+        the *variance* is taken off; the deviation is in score units, so that the coefficient keeps its
+        meaning where the scores are rescaled.
+
+    >>> scores = torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    >>> combine_scores(scores, "min", 0.0), combine_scores(scores, "mean_minus_std", 0.5)  # 2 - 0.5 * 1
+    (tensor([1., 0.]), tensor([1.5000, 0.0000]))
+    """
+    if scores.ndim != 2 or scores.shape[0] == 0:
+        raise ValueError(f"scores of an ensemble must be (models, responses), not {tuple(scores.shape)}")
+    if not std_coef >= 0:
+        raise ValueError(f"std_coef must be at least 0, not {std_coef}")
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if how == "mean":
+        return scores.mean(dim=0)
+    if how == "min":
+        return scores.amin(dim=0)
+    if how == "mean_minus_std":
+        return scores.mean(dim=0) - std_coef * scores.std(dim=0, correction=0)
+    raise ValueError(f"scores are combined by mean, min or mean_minus_std, not {how!r}")
+
+
+def subtract_length_penalty(scores: torch.Tensor, num_tokens: torch.Tensor, coef: float) -> torch.Tensor:
+    """Lower the score of each response in proportion to its length.
+
+    Args:
+        scores: (B,) in score units.
+        num_tokens: (B,) integers, the tokens of each response that count, with the end token.
+        coef: Score units a token, not negative; 0 changes nothing.
+
+    Returns:
+        (B,) in score units.
+
+    Raises:
+        ValueError: ``coef`` is negative or the shapes differ.
+
+    Source:
+        Singhal et al. 2023 (arXiv:2310.03716), the "length penalty" among their interventions, up to a
+        constant.
+
+    >>> subtract_length_penalty(torch.tensor([2.0, 2.0]), torch.tensor([1, 10]), 0.1)
+    tensor([1.9000, 1.0000])
+    """
+    if not coef >= 0:
+        raise ValueError(f"the length penalty must be at least 0 score units a token, not {coef}")
+    if num_tokens.shape != scores.shape:
+        raise ValueError(
+            f"there are scores of shape {tuple(scores.shape)} and lengths of shape {tuple(num_tokens.shape)}"
+        )
+    return scores - coef * num_tokens
 
 
 def clip_scores(scores: torch.Tensor, limit: float | None) -> torch.Tensor:

@@ -7,8 +7,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 
-__all__ = ["disable_dropout", "forward_inputs", "position_ids_from_mask", "takes_position_ids"]
+__all__ = [
+    "accepts_logits_to_keep",
+    "disable_dropout",
+    "forward_inputs",
+    "position_ids_from_mask",
+    "takes_position_ids",
+]
 
 
 def position_ids_from_mask(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -74,16 +81,31 @@ def takes_position_ids(model: nn.Module) -> bool:
     return "position_ids" in inspect.signature(type(inner).forward).parameters
 
 
+def accepts_logits_to_keep(model: nn.Module) -> bool:
+    """Say whether the model's own forward can project the vocabulary on the last positions only."""
+    inner: Any = getattr(model, "module", model)
+    inner = inner.get_base_model() if hasattr(inner, "get_base_model") else inner
+    return "logits_to_keep" in inspect.signature(type(inner).forward).parameters
+
+
 def disable_dropout(model: nn.Module) -> None:
     """Set every dropout of the model to zero, in place, so that train mode computes what eval mode does.
 
     RLHF compares the policy with its own past: with dropout the ratio is not 1 before the first step, and the
-    KL against the reference is not 0 (Huang et al. 2024, arXiv:2403.17031, detail 7). Some attention modules
-    hold a plain number instead of a module; those are zeroed too.
+    KL against the reference is not 0 (Huang et al. 2024, arXiv:2403.17031, detail 7). Many architectures hold
+    plain numbers instead of modules (attention_dropout, hidden_dropout, layerdrop ...), and some read their
+    config at every forward (Falcon, GPT-Neo): all of these are zeroed too, so a saved model has none either.
     """
     for module in model.modules():
-        if isinstance(module, nn.Dropout):
+        if isinstance(module, _DropoutNd):
             module.p = 0.0
-        for name in ("attention_dropout", "attn_dropout", "dropout", "dropout_p", "activation_dropout"):
-            if isinstance(getattr(module, name, None), float):
-                setattr(module, name, 0.0)
+        _zero_dropout_numbers(module)
+        config = getattr(module, "config", None)
+        if hasattr(config, "to_dict"):
+            _zero_dropout_numbers(config)
+
+
+def _zero_dropout_numbers(holder: Any) -> None:
+    for name, value in list(vars(holder).items()):
+        if isinstance(value, float) and "drop" in name:
+            setattr(holder, name, 0.0)

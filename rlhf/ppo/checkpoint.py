@@ -1,8 +1,9 @@
 """Save all that decides how a run goes on; find, verify and restore it.
 
 A checkpoint holds the trained weights of policy and critic, both optimizers, every process's random states,
-the KL controller and the counters. What follows from seed and counters (order of the prompts, sampling noise,
-learning rates) is not in it. `RunFolder` adds a list of the files, by which it recognises damage.
+the KL controller, the moments of the scores, the averaged weights, what was warned of, and the counters. What
+follows from seed and counters (order of the prompts, sampling noise, learning rates) is not in it.
+`RunFolder` adds a list of the files, by which it recognises damage.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import nn
 
 from rlhf.errors import RunError
 from rlhf.models.saving import unwrap_model
+from rlhf.ppo.averaged import put_in_place
 from rlhf.ppo.parts import Parts
 from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.files import read_json, write_folder, write_json
@@ -35,7 +37,9 @@ class Progress:
 
     update: int = 0  # updates done
     num_prompts: int = 0  # prompts taken, over all processes: the position in the order of the data
+    num_episodes: int = 0  # responses sampled, over all processes
     num_optimizer_steps: int = 0
+    ended: bool = False  # a callback asked for the end before the last update
     best_update: int | None = None  # whose weights are kept as the best so far
     best_objective: float | None = None
     first_evaluation: dict[str, float] | None = None  # before the first update
@@ -52,15 +56,21 @@ def save_checkpoint(run: RunFolder, parts: Parts, progress: Progress, keep: int)
     with run.checkpoint(progress.update) as folder:
         torch.save(random_states(), folder / f"random_{accelerator.process_index}.pt")
         if run.is_main:
-            models = {"policy": trained_weights(parts.policy), "critic": trained_weights(parts.critic)}
+            models = {"learner": trained_weights(parts.learner), "average": parts.average}
             torch.save(models, folder / MODELS)
+            critic = parts.critic_optimizer
             optimizers = {
                 "policy": parts.policy_optimizer.state_dict(),
-                "critic": parts.critic_optimizer.state_dict(),
+                "critic": critic.state_dict() if critic is not None else None,
                 "scaler": accelerator.scaler.state_dict() if accelerator.scaler is not None else None,
             }
             torch.save(optimizers, folder / OPTIMIZERS)
-            counters = {"progress": asdict(progress), "kl_controller": parts.kl_controller.state_dict()}
+            counters = {
+                "progress": asdict(progress),
+                "kl_controller": parts.kl_controller.state_dict(),
+                "watch": parts.watch.state_dict(),
+                "moments": parts.moments.state_dict() if parts.moments is not None else None,
+            }
             write_json(folder / COUNTERS, counters)
     run.prune_checkpoints(keep)
     if run.is_main:
@@ -72,18 +82,23 @@ def restore_checkpoint(run: RunFolder, parts: Parts) -> Progress:
     folder = run.resume_from
     assert folder is not None
     models = torch.load(folder / MODELS, map_location="cpu", weights_only=True)
-    load_trained_weights(parts.policy, models["policy"])
-    load_trained_weights(parts.critic, models["critic"])
+    load_trained_weights(parts.learner, models["learner"])
+    if parts.average is not None:
+        put_in_place(parts.average, models["average"])
     optimizers = torch.load(folder / OPTIMIZERS, map_location="cpu", weights_only=True)
     parts.policy_optimizer.load_state_dict(optimizers["policy"])
-    parts.critic_optimizer.load_state_dict(optimizers["critic"])
+    if parts.critic_optimizer is not None:
+        parts.critic_optimizer.load_state_dict(optimizers["critic"])
     if parts.accelerator.scaler is not None and optimizers["scaler"] is not None:
         parts.accelerator.scaler.load_state_dict(optimizers["scaler"])
     _restore_random_states(folder / f"random_{parts.accelerator.process_index}.pt")
     counters = read_json(folder / COUNTERS)
     parts.kl_controller.load_state_dict(counters["kl_controller"])
+    parts.watch.load_state_dict(counters["watch"])
+    if parts.moments is not None:
+        parts.moments.load_state_dict(counters["moments"])
     progress = Progress(**counters["progress"])
-    for file in (run.metrics, run.samples):
+    for file in (run.metrics, run.samples, run.warnings):
         file.cut(lambda row: row["step"] <= progress.update)
     return progress
 
@@ -147,9 +162,10 @@ def best_folder(run_path: Path, update: int) -> Path:
 
 
 def save_best(run: RunFolder, parts: Parts, update: int) -> None:
-    """Keep the policy's trained weights as the best so far; call it on the main process."""
+    """Keep the policy's weights, as they are now, as the best so far; call it on the main process."""
+    weights = unwrap_model(parts.learner).policy_weights()
     with write_folder(best_folder(run.path, update)) as folder:
-        torch.save(trained_weights(parts.policy), folder / MODELS)
+        torch.save({name: value.detach() for name, value in weights.items()}, folder / MODELS)
         write_manifest(folder)
 
 
@@ -163,7 +179,7 @@ def load_best(run: RunFolder, parts: Parts, update: int) -> None:
             "run.resume=true checkpoint.export=last saves the last"
         )
     weights = torch.load(folder / MODELS, map_location="cpu", weights_only=True)
-    load_trained_weights(parts.policy, weights)
+    put_in_place(unwrap_model(parts.learner).policy_weights(), weights)
 
 
 def _prune_best(run_path: Path, progress: Progress) -> None:

@@ -12,13 +12,17 @@ from rlhf.functions import judge_responses
 from rlhf.maths.masked import masked_sum
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import own_rows
-from rlhf.ppo.parts import Parts, Recipe
+from rlhf.ppo.parts import Parts
+from rlhf.ppo.recipe import Recipe
 from rlhf.ppo.steps import final_scores
 from rlhf.rollout import Generation, generate, response_logprobs
 from rlhf.sampling import derive_seed
+from rlhf.scoring import as_scores, models_of
 
 if TYPE_CHECKING:
+    from rlhf.feedback.records import Prompt
     from rlhf.rendering import RenderedPrompt
+    from rlhf.scoring import Scorer
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,15 @@ def evaluate(
     temperature: float | None = None,
     judge: Callable[..., Any] | None = None,
     judge_name: str = "judge",
+    held_out_scorer: Scorer | None = None,
+    text_loss: Callable[[], float] | None = None,
 ) -> Evaluation:
     """Answer `prompts` and score the answers; prompts are shared out over the processes, all get the result.
 
     `temperature` None is the recipe's; at 0 (the likeliest tokens) the KL is the log-ratio of these answers
     at the recipe's temperature. `judge(prompts, responses, **columns)` gives a dictionary of numbers for each
-    response.
+    response, `held_out_scorer` a score that nothing is trained on, and `text_loss` what the policy has kept
+    of language: its loss on held-out text, nats a token.
     """
     from accelerate.utils import gather_object
 
@@ -58,11 +65,15 @@ def evaluate(
     rows: list[dict[str, Any]] = []
     if mine:
         temperature = recipe.temperature if temperature is None else temperature
-        rows = _answer(parts, recipe, [prompts[i] for i in mine], mine, temperature)
+        rows = _answer(parts, recipe, [prompts[i] for i in mine], mine, temperature, held_out_scorer)
         if judge is not None:
             _add_verdicts(rows, [prompts[i] for i in mine], judge, judge_name)
+    loss = None if text_loss is None else text_loss()
     gathered: list[dict[str, Any]] = sorted(gather_object(rows), key=lambda row: row["row"])
-    return summarise(gathered, recipe.kl_coef)
+    found = summarise(gathered, recipe.kl_coef)
+    if loss is not None:
+        found.metrics["evaluation/text_loss"] = loss
+    return found
 
 
 def summarise(rows: list[dict[str, Any]], kl_coef: float) -> Evaluation:
@@ -78,11 +89,15 @@ def summarise(rows: list[dict[str, Any]], kl_coef: float) -> Evaluation:
 
 
 def _answer(
-    parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt], numbers: list[int], temperature: float
+    parts: Parts,
+    recipe: Recipe,
+    prompts: Sequence[RenderedPrompt],
+    numbers: list[int],
+    temperature: float,
+    held_out_scorer: Scorer | None,
 ) -> list[dict[str, Any]]:
-    policy = unwrap_model(parts.policy)
     generation = generate(
-        policy,
+        unwrap_model(parts.learner),
         [prompt.prompt_ids for prompt in prompts],
         stop_token_ids=parts.renderer.stop_token_ids,
         pad_token_id=parts.renderer.pad_token_id,
@@ -94,30 +109,47 @@ def _answer(
     )
     texts = [parts.renderer.decode_response(ids) for ids in generation.responses()]
     records = [prompt.prompt for prompt in prompts]
-    scores = parts.scorer(records, generation, texts)
-    final = final_scores(
-        scores,
-        generation.ended.cpu(),
-        score_clip=recipe.score_clip,
-        missing_eos_penalty=recipe.missing_eos_penalty,
-        missing_eos_score=recipe.missing_eos_score,
-    )
-    kl = _response_kl(parts, recipe, generation, temperature or recipe.temperature)
-    tokens, ended = generation.response_mask.sum(1).tolist(), generation.ended.tolist()
+    columns = {
+        **_scores(parts, recipe, records, generation, texts),
+        "kl": _response_kl(parts, recipe, generation, temperature or recipe.temperature),
+        "response_tokens": generation.response_mask.sum(1).tolist(),
+        "ended": generation.ended.tolist(),
+    }
+    if held_out_scorer is not None:
+        with parts.at_hand(*models_of(held_out_scorer)):
+            columns["held_out_score"] = _totals(held_out_scorer, records, generation, texts)
     return [
         {
             "row": number,
             "prompt_id": record.id,
             "prompt": record.as_dicts(),
             "response": texts[i],
-            "score": float(scores[i]),
-            "final_score": float(final[i]),
-            "kl": kl[i],
-            "response_tokens": tokens[i],
-            "ended": ended[i],
+            **{name: values[i] for name, values in columns.items()},
         }
         for i, (number, record) in enumerate(zip(numbers, records, strict=True))
     ]
+
+
+def _scores(
+    parts: Parts, recipe: Recipe, records: list[Prompt], generation: Generation, texts: list[str]
+) -> dict[str, list[float]]:
+    """Return what the scorer gives, and what is left of it after the recipe's rules.
+
+    Scores are normalised only by moments that stay as they were at the start: with those that move, the
+    scores of two evaluations would not compare.
+    """
+    with parts.at_hand(*models_of(parts.scorer)):
+        given = as_scores(parts.scorer(records, generation, texts), generation)
+    on_tokens = given.tokens.sum(1)
+    moments = parts.moments if recipe.score_normalisation == "initial" else None
+    final = final_scores(given.responses, generation, recipe.score_rules, moments)
+    return {"score": (given.responses + on_tokens).tolist(), "final_score": (final + on_tokens).tolist()}
+
+
+def _totals(scorer: Scorer, records: list[Prompt], generation: Generation, texts: list[str]) -> list[float]:
+    given = as_scores(scorer(records, generation, texts), generation)
+    totals: list[float] = (given.responses + given.tokens.sum(1)).tolist()
+    return totals
 
 
 def _response_kl(parts: Parts, recipe: Recipe, generation: Generation, temperature: float) -> list[float]:
@@ -125,12 +157,12 @@ def _response_kl(parts: Parts, recipe: Recipe, generation: Generation, temperatu
     lengths = generation.prompt_mask.sum(1) + generation.response_mask.sum(1)
     order = lengths.argsort(stable=True)
     kl = torch.zeros(len(generation), dtype=torch.float64)
-    policy, reference = unwrap_model(parts.policy), parts.reference
-    for index in order.split(recipe.microbatch_size):
-        part = generation.rows(index)
-        ours = response_logprobs(policy, part, temperature)
-        theirs = response_logprobs(reference, part, temperature)
-        kl[index.cpu()] = masked_sum(ours - theirs, part.response_mask, dim=1).double().cpu()
+    with parts.at_hand(parts.reference):
+        for index in order.split(recipe.microbatch_size):
+            part = generation.rows(index)
+            ours = response_logprobs(unwrap_model(parts.learner), part, temperature)
+            theirs = response_logprobs(parts.reference, part, temperature)
+            kl[index.cpu()] = masked_sum(ours - theirs, part.response_mask, dim=1).double().cpu()
     found: list[float] = kl.tolist()
     return found
 

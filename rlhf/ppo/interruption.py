@@ -41,8 +41,8 @@ def stops_gracefully(run: RunFolder) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def any_requested(run: RunFolder, accelerator: Accelerator) -> bool:
-    """Return whether any process was asked to stop; all processes get the same answer."""
-    asked = torch.tensor(float(run.stop_requested), device=accelerator.device)
+def any_requested(wanted: bool, accelerator: Accelerator) -> bool:
+    """Return whether any process wants to stop; all processes get the same answer."""
+    asked = torch.tensor(float(wanted), device=accelerator.device)
     total: torch.Tensor = accelerator.reduce(asked, "sum")
     return bool(total > 0)

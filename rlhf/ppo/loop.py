@@ -1,27 +1,25 @@
-"""All of PPO: roll out, score, credit, update, and record, update after update."""
+"""All of PPO: update after update, and between them evaluations, checkpoints and people's wishes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlhf.maths.masked import Reduce
-from rlhf.ppo.batching import PromptOrder, check_sizes, own_rows
+from rlhf.ppo.averaged import using_average
+from rlhf.ppo.batching import PromptOrder
+from rlhf.ppo.callbacks import Event, State, call_all
 from rlhf.ppo.checkpoint import Progress, restore_checkpoint, save_best, save_checkpoint
+from rlhf.ppo.diagnostics import record_findings
 from rlhf.ppo.evaluation import Evaluation
 from rlhf.ppo.interruption import any_requested, stops_gracefully
-from rlhf.ppo.metrics import experience_metrics, progress_line, sample_rows, seconds_metrics, update_metrics
-from rlhf.ppo.parts import Parts, Recipe
-from rlhf.ppo.steps import compare, credit, reward, rollout, score
-from rlhf.ppo.types import Experience, UpdateStats
-from rlhf.ppo.update import update
+from rlhf.ppo.iteration import calibrate, one_update
+from rlhf.ppo.metrics import progress_line
+from rlhf.ppo.parts import Parts
+from rlhf.ppo.recipe import Recipe
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
-from rlhf.sampling import derive_seed
-from rlhf.training.plan import learning_rate_factor
 
 if TYPE_CHECKING:
     from rlhf.rendering import RenderedPrompt
@@ -35,6 +33,7 @@ class Habits:
     checkpoint_every: int | None = 20
     keep_checkpoints: int = 2
     num_samples: int = 16  # rows of each evaluation that go to samples.jsonl
+    evaluate_average: bool = False  # the averaged weights are evaluated, and kept where they are the best
 
 
 def train(
@@ -45,183 +44,113 @@ def train(
     run: RunFolder,
     evaluate: Callable[[], Evaluation] | None = None,
     habits: Habits | None = None,
+    callbacks: Sequence[Any] = (),
 ) -> Progress:
     """Train the policy for `recipe.num_updates` updates, or go on where `run` was left.
 
     Call it on every process with all `prompts`. `evaluate` measures the policy on held-out prompts; the
-    weights of the best evaluation are kept (`rlhf.ppo.checkpoint.load_best`). Returns how far the run has
-    come.
+    weights of the best evaluation are kept (`rlhf.ppo.checkpoint.load_best`). `callbacks`: see
+    `rlhf.ppo.callbacks`. Returns how far the run has come.
 
     Raises KeyboardInterrupt after a checkpoint when the run was asked to stop, RunError where a number that
     decides a step is not finite, DataError for fewer prompts than one rollout takes.
     """
-    habits = habits or Habits()
-    order = PromptOrder(len(prompts), recipe.seed, recipe.rollout_batch_size)
-    progress = restore_checkpoint(run, parts) if run.resume_from is not None else Progress()
+    session = Session(parts, recipe, run, evaluate, habits or Habits(), callbacks)
+    order = PromptOrder(len(prompts), recipe.seed, recipe.num_prompts)
+    if run.resume_from is not None:
+        session.progress = restore_checkpoint(run, parts)
+    elif recipe.score_normalisation == "initial":
+        calibrate(parts, recipe, [prompts[i] for i in order.take(0, recipe.num_prompts)])
+    progress = session.progress
     bar = console.progress(recipe.num_updates, "ppo", "updates", done=progress.update)
     with stops_gracefully(run), bar:
-        if evaluate is not None and progress.update == 0:
-            record_evaluation(run, parts, progress, evaluate(), habits.num_samples)
-        while progress.update < recipe.num_updates:
-            taken = order.take(progress.num_prompts, recipe.rollout_batch_size)
+        if progress.update == 0:
+            session.evaluate()
+        while progress.update < recipe.num_updates and not progress.ended:
+            taken = order.take(progress.num_prompts, recipe.num_prompts)
             metrics, samples = one_update(parts, recipe, [prompts[i] for i in taken], progress)
-            _record(run, parts, progress.update, metrics, samples)
+            session.record(metrics, samples)
             bar.update(1, **progress_line(metrics))
-            if evaluate is not None and _due(progress.update, habits.evaluate_every, last=recipe.num_updates):
-                record_evaluation(run, parts, progress, evaluate(), habits.num_samples)
-            stop = any_requested(run, parts.accelerator)
-            if stop or _due(progress.update, habits.checkpoint_every):
-                save_checkpoint(run, parts, progress, habits.keep_checkpoints)
-            if stop:
-                raise KeyboardInterrupt
+            session.call("on_update", metrics, run.path)
+            session.look_up(metrics)
     return progress
 
 
-def one_update(
-    parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt], progress: Progress
-) -> tuple[dict[str, float], list[dict[str, Any]]]:
-    """Roll out, score, credit and learn from `prompts` (of all processes); moves `progress` on.
+class Session:
+    """One stay in `train`: what happens between the updates."""
 
-    Returns the update's metrics and some of its responses as rows for samples.jsonl.
-    """
-    number = progress.update + 1
-    seconds: dict[str, float] = {}
-    reduce: Reduce = lambda tensor: parts.accelerator.reduce(tensor, "sum")  # noqa: E731
-    experience = collect(parts, recipe, prompts, number, reduce, seconds)
-    with _timed(seconds, "update"):
-        stats = learn(parts, recipe, experience, number, progress.num_optimizer_steps)
-    metrics = {**experience_metrics(experience, reduce), **update_metrics(stats), **seconds_metrics(seconds)}
-    parts.kl_controller.update(metrics["ppo/kl"], len(prompts))
-    progress.update = number
-    progress.num_prompts += len(prompts)
-    progress.num_optimizer_steps += stats.num_optimizer_steps
-    metrics["ppo/episodes"] = progress.num_prompts
-    return metrics, sample_rows(experience, recipe.num_samples)
+    def __init__(
+        self,
+        parts: Parts,
+        recipe: Recipe,
+        run: RunFolder,
+        evaluation: Callable[[], Evaluation] | None,
+        habits: Habits,
+        callbacks: Sequence[Any],
+    ) -> None:
+        self.parts, self.recipe, self.run = parts, recipe, run
+        self.evaluation, self.habits, self.callbacks = evaluation, habits, callbacks
+        self.progress = Progress()
 
+    def look_up(self, metrics: Mapping[str, float]) -> None:
+        """Evaluate and save where it is time, and stop where somebody asked for it."""
+        update, habits = self.progress.update, self.habits
+        self.progress.ended = any_requested(self.progress.ended, self.parts.accelerator)
+        last = self.progress.ended or update == self.recipe.num_updates
+        if last or _due(update, habits.evaluate_every):
+            self.evaluate()
+        stop = any_requested(self.run.stop_requested, self.parts.accelerator)
+        if stop or _due(update, habits.checkpoint_every):
+            save_checkpoint(self.run, self.parts, self.progress, habits.keep_checkpoints)
+            folder = self.run.path / "checkpoints" / f"step_{update:06d}"
+            self.call("on_save", metrics, folder)
+        if stop:
+            raise KeyboardInterrupt
 
-def collect(
-    parts: Parts,
-    recipe: Recipe,
-    prompts: Sequence[RenderedPrompt],
-    number: int,
-    reduce: Reduce,
-    seconds: dict[str, float],
-) -> Experience:
-    """Take the stations 5 to 9 for this process's share of `prompts`; notes the seconds of each."""
-    accelerator = parts.accelerator
-    rows = own_rows(len(prompts), accelerator.process_index, accelerator.num_processes)
-    _, own_minibatch, own_microbatch = check_sizes(
-        len(prompts), recipe.minibatch_size, recipe.microbatch_size, accelerator.num_processes
-    )
-    with _timed(seconds, "rollout"):
-        rolled = rollout(
-            parts.policy,
-            [prompts[row] for row in rows],
-            parts.renderer,
-            temperature=recipe.temperature,
-            max_response_tokens=recipe.max_response_tokens,
-            seed=derive_seed(recipe.seed, "rollout", number),
-            rows=rows,
-            minibatch_size=own_minibatch,
-            microbatch_size=own_microbatch,
-            generation_batch_size=recipe.generation_batch_size,
-        )
-    with _timed(seconds, "score"):
-        scored = score(
-            rolled,
-            parts.scorer,
-            score_clip=recipe.score_clip,
-            missing_eos_penalty=recipe.missing_eos_penalty,
-            missing_eos_score=recipe.missing_eos_score,
-        )
-    with _timed(seconds, "reference"):
-        rewarded = reward(compare(scored, parts.reference), kl_coef=parts.kl_controller.kl_coef)
-    with _timed(seconds, "critic"):
-        return credit(
-            rewarded,
-            parts.critic,
-            gamma=recipe.gamma,
-            gae_lambda=recipe.gae_lambda,
-            whiten_advantages=recipe.whiten_advantages,
-            reduce=reduce,
-        )
+    def evaluate(self) -> None:
+        """Measure the policy, write it down, and keep its weights if they are the best so far."""
+        if self.evaluation is None:
+            return
+        with using_average(self.parts, self.habits.evaluate_average):
+            found = self.evaluation()
+            samples = [{"kind": "evaluation", **row} for row in found.rows[: self.habits.num_samples]]
+            self.record(found.metrics, samples)
+            if note_evaluation(self.progress, found) and self.run.is_main:
+                save_best(self.run, self.parts, self.progress.update)
+        self.call("on_evaluate", found.metrics, self.run.path)
+
+    def record(self, metrics: Mapping[str, float], samples: Sequence[Mapping[str, Any]]) -> None:
+        """Write a row of metrics and some responses down, here and in trackers, and say what is wrong."""
+        step = self.progress.update
+        self.run.metrics.append({"step": step, **metrics})
+        record_findings(self.run, self.parts.watch.look(step, metrics))
+        for sample in samples:
+            self.run.samples.append({"step": step, **sample})
+        self.parts.accelerator.log(dict(metrics), step=step)
+
+    def call(self, event: Event, metrics: Mapping[str, float], folder: Path) -> None:
+        """Call the user's callbacks."""
+        state = State(self.progress.update, metrics, self.parts, self.recipe, folder)
+        self.progress.ended = call_all(self.callbacks, event, state) or self.progress.ended
 
 
-def learn(
-    parts: Parts, recipe: Recipe, experience: Experience, number: int, steps_before: int
-) -> UpdateStats:
-    """Update policy and critic at the learning rates of the run's schedule."""
-
-    def set_learning_rates(step: int) -> None:
-        factor = learning_rate_factor(
-            steps_before + step,
-            num_steps=recipe.num_optimizer_steps,
-            warmup_fraction=recipe.warmup_fraction,
-            schedule=recipe.schedule,
-            final_fraction=recipe.final_learning_rate_fraction,
-        )
-        for optimizer, base in (
-            (parts.policy_optimizer, recipe.learning_rate),
-            (parts.critic_optimizer, recipe.critic_learning_rate),
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = base * factor
-
-    return update(
-        parts.policy,
-        parts.critic,
-        parts.policy_optimizer,
-        parts.critic_optimizer,
-        experience,
-        accelerator=parts.accelerator,
-        ppo_epochs=recipe.ppo_epochs,
-        clip_range=recipe.clip_range,
-        value_clip_range=recipe.value_clip_range,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=recipe.seed,
-        number=number,
-        before_step=set_learning_rates,
-    )
-
-
-def record_evaluation(
-    run: RunFolder, parts: Parts, progress: Progress, evaluation: Evaluation, num_samples: int
-) -> None:
-    """Write an evaluation down, and keep the weights if it has the best objective so far."""
-    step = progress.update
-    samples = [{"kind": "evaluation", **row} for row in evaluation.rows[:num_samples]]
-    _record(run, parts, step, evaluation.metrics, samples)
+def note_evaluation(progress: Progress, evaluation: Evaluation) -> bool:
+    """Say what an evaluation found and note it; return whether it has the best objective so far."""
     shown = ", ".join(
         f"{name} {evaluation.metrics[f'evaluation/{name}']:.3f}"
         for name in ("score", "kl", "response_tokens", "judge_score", "objective")
         if f"evaluation/{name}" in evaluation.metrics
     )
-    console.say(f"ppo: held-out prompts after {step} updates: {shown}")
+    console.say(f"ppo: held-out prompts after {progress.update} updates: {shown}")
     if progress.first_evaluation is None:
         progress.first_evaluation = evaluation.metrics
     progress.last_evaluation = evaluation.metrics
-    if progress.best_objective is None or evaluation.objective > progress.best_objective:
-        progress.best_objective, progress.best_update = evaluation.objective, step
-        progress.best_evaluation = evaluation.metrics
-        if run.is_main:
-            save_best(run, parts, step)
+    if progress.best_objective is not None and evaluation.objective <= progress.best_objective:
+        return False
+    progress.best_objective, progress.best_update = evaluation.objective, progress.update
+    progress.best_evaluation = evaluation.metrics
+    return True
 
 
-def _record(
-    run: RunFolder, parts: Parts, step: int, metrics: dict[str, float], samples: Sequence[dict[str, Any]]
-) -> None:
-    run.metrics.append({"step": step, **metrics})
-    for sample in samples:
-        run.samples.append({"step": step, **sample})
-    parts.accelerator.log(metrics, step=step)
-
-
-def _due(step: int, every: int | None, *, last: int | None = None) -> bool:
-    return step == last or (every is not None and step % every == 0)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[name] = time.perf_counter() - start
+def _due(step: int, every: int | None) -> bool:
+    return every is not None and step % every == 0

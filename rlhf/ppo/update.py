@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from rlhf.errors import RunError
-from rlhf.maths.losses import PolicyStats, ValueStats, policy_loss, value_loss
+from rlhf.models.learner import Learner
+from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import minibatch_order
-from rlhf.ppo.steps import response_values
+from rlhf.ppo.objective import STEP_STATS, TERMS, Objective, microbatch_terms
 from rlhf.ppo.types import Experience, UpdateStats
-from rlhf.rollout import logprobs_with_gradient
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-STEP_STATS = (
-    "policy_loss",
-    "value_loss",
-    *PolicyStats._fields,
-    *(f"value_{name}" for name in ValueStats._fields),
-)
-"""What a microbatch contributes to; each adds up over the microbatches and processes of an optimizer step."""
+
+class PtxSource(Protocol):
+    """Text that is learned beside the experience (PPO-ptx), see `rlhf.ppo.ptx`."""
+
+    coef: float
+
+    def losses(self, learner: nn.Module, step: int) -> Iterator[Tensor]:
+        """Yield the loss with gradient of each microbatch of optimizer step `step` of the run.
+
+        They add up, over microbatches and processes, to the mean over the step's tokens.
+        """
+        ...
+
 
 MEAN_STATS = (
-    "policy_loss",
-    "value_loss",
+    *TERMS,
+    "ptx_loss",
     "clip_fraction",
     "approx_kl",
     "ratio_mean",
@@ -42,145 +48,158 @@ MEAN_STATS = (
 
 
 def update(
-    policy: nn.Module,
-    critic: nn.Module,
+    learner: nn.Module,
     policy_optimizer: Any,
-    critic_optimizer: Any,
+    critic_optimizer: Any | None,
     experience: Experience,
     *,
     accelerator: Accelerator,
-    ppo_epochs: int,
-    clip_range: float,
-    value_clip_range: float | None,
-    max_grad_norm: float | None,
+    objective: Objective,
+    ppo_epochs: int = 1,
+    max_grad_norm: float | None = 1.0,
+    early_stop_kl: float | None = None,
+    train_policy: bool = True,
+    ptx: PtxSource | None = None,
     seed: int = 0,
     number: int = 0,
+    first_step: int = 0,
     before_step: Callable[[int], None] | None = None,
 ) -> UpdateStats:
     """Take every minibatch `ppo_epochs` times; one optimizer step of policy and critic each.
 
-    Policy and critic have gradients and optimizers of their own, so no coefficient weighs one loss against
-    the other. `max_grad_norm` limits the norm of each (None: measure only). `seed` and `number` (of the
-    update) decide the order of the minibatches after the first epoch; `before_step` is called with the number
-    of the optimizer step within this update (the loop sets learning rates there).
+    Args:
+        learner: the policy and its critic as one module (`rlhf.models.learner`).
+        policy_optimizer: over `learner.policy_parameters()`.
+        critic_optimizer: over `learner.critic_parameters()`; None where there is no critic.
+        experience: what `advantages` gave.
+        accelerator: does the backward pass and adds up over processes.
+        objective: the terms of the loss.
+        ppo_epochs: times that each response is learned from.
+        max_grad_norm: limits the norms of the policy's and of the critic's gradient, each for itself; None
+            measures only.
+        early_stop_kl: no further step once the KL from the policy that sampled (nats a token, mean over the
+            minibatch of all processes) is above this; None never stops.
+        train_policy: False moves the critic alone.
+        ptx: text whose loss joins the policy's gradient.
+        seed: with `number`, decides the order of the minibatches after the first epoch.
+        number: of this update.
+        first_step: optimizer steps of the run before this update; with it `ptx` finds its place.
+        before_step: called with the number of the step within this update (the loop sets learning rates).
 
-    Raises RunError with the numbers that explain it where a loss or gradient is not finite; no step is taken
-    then.
+    Raises:
+        RunError: a loss or gradient is not finite, with the numbers that explain it; no step is taken then.
+
     """
-    tokens = minibatch_tokens(experience, accelerator)
+    divisors = minibatch_divisors(experience, accelerator, objective)
     totals: dict[str, float] = {}
-    first_ratio_error, num_steps = 0.0, 0
+    first_ratio_error, num_steps, stop = 0.0, 0, False
     for epoch in range(ppo_epochs):
         for place in minibatch_order(len(experience.minibatches), seed, number, epoch):
             if before_step is not None:
                 before_step(num_steps)
-            stats, ratio_error = _accumulate_gradients(
-                policy, critic, experience, place, tokens[place], clip_range, value_clip_range, accelerator
-            )
-            first_ratio_error = ratio_error if num_steps == 0 else first_ratio_error
-            accelerator.unscale_gradients()
-            stats["policy_grad_norm"] = clip_gradients(policy, max_grad_norm)
-            stats["critic_grad_norm"] = clip_gradients(critic, max_grad_norm)
+            gradients = _Gradients(learner, accelerator, train_policy)
+            gradients.add_ptx(ptx if train_policy else None, first_step + num_steps)
+            gradients.add_experience(experience, place, divisors[place], objective)
+            first_ratio_error = gradients.ratio_error if num_steps == 0 else first_ratio_error
+            stats = gradients.finish(max_grad_norm)
             _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)
-            for optimizer in (policy_optimizer, critic_optimizer):
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+            for optimizer, moves in ((policy_optimizer, train_policy), (critic_optimizer, True)):
+                _step(optimizer, moves)
             num_steps += 1
             for name, value in stats.items():
                 totals[name] = totals.get(name, 0.0) + value
+            stop = early_stop_kl is not None and stats["approx_kl"] > early_stop_kl
+            if stop:
+                break
+        if stop:
+            break
     return UpdateStats(
         **{name: totals[name] / num_steps for name in MEAN_STATS},
         first_ratio_error=first_ratio_error,
         num_optimizer_steps=num_steps,
+        stopped_early=float(stop),
         policy_learning_rate=policy_optimizer.param_groups[0]["lr"],
-        critic_learning_rate=critic_optimizer.param_groups[0]["lr"],
+        critic_learning_rate=0.0 if critic_optimizer is None else critic_optimizer.param_groups[0]["lr"],
     )
 
 
-def minibatch_tokens(experience: Experience, accelerator: Accelerator) -> list[int]:
-    """Return how many response tokens each minibatch holds over all processes: its losses' divisor."""
+def _step(optimizer: Any | None, moves: bool) -> None:
+    if optimizer is None:
+        return
+    if moves:
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def minibatch_divisors(experience: Experience, accelerator: Accelerator, objective: Objective) -> list[int]:
+    """Return what each minibatch's losses are divided by: its tokens, or responses, over all processes."""
     mask = experience.generation.response_mask
-    lengths = mask.sum(1)
+    counted = mask.sum(1) if objective.loss_average == "tokens" else mask.any(1).long()
     own = [
-        sum(int(lengths[rows.to(mask.device)].sum()) for rows in parts) for parts in experience.minibatches
+        sum(int(counted[rows.to(mask.device)].sum()) for rows in parts) for parts in experience.minibatches
     ]
     counts: Any = accelerator.reduce(torch.tensor(own, device=mask.device), "sum")
     return [int(count) for count in counts.tolist()]
 
 
-def _accumulate_gradients(
-    policy: nn.Module,
-    critic: nn.Module,
-    experience: Experience,
-    place: int,
-    num_tokens: int,
-    clip_range: float,
-    value_clip_range: float | None,
-    accelerator: Accelerator,
-) -> tuple[dict[str, float], float]:
-    """Run minibatch `place` forward and backward, microbatch by microbatch.
+class _Gradients:
+    """The gradients and statistics of one optimizer step, added up microbatch by microbatch.
 
-    Returns the step's statistics (over all processes) and this process's largest |ratio - 1|.
+    Data-parallel wrappers average gradients over processes, with the last microbatch of experience; each loss
+    is this process's part of a global mean, so it is multiplied by their number.
     """
-    microbatches = experience.minibatches[place]
-    device = experience.old_logprobs.device
-    sums = torch.zeros(len(STEP_STATS), device=device)
-    ratio_error = 0.0
-    for number, rows in enumerate(microbatches):
-        with ExitStack() as stack:
-            if number + 1 < len(
-                microbatches
-            ):  # gradients are averaged over processes once, with the last one
-                stack.enter_context(accelerator.no_sync(policy))
-                stack.enter_context(accelerator.no_sync(critic))
-            loss, stats, error = _microbatch_loss(
-                policy, critic, experience, rows.to(device), num_tokens, clip_range, value_clip_range
-            )
-            # data-parallel wrappers average over processes; the loss is this process's part of a global mean
-            accelerator.backward(loss * accelerator.num_processes)
-        sums += stats
-        ratio_error = max(ratio_error, error)
-    reduced: Any = accelerator.reduce(sums, "sum")
-    return dict(zip(STEP_STATS, reduced.tolist(), strict=True)), ratio_error
+
+    def __init__(self, learner: nn.Module, accelerator: Accelerator, train_policy: bool) -> None:
+        self.learner = learner
+        self.accelerator = accelerator
+        self.train_policy = train_policy
+        self.sums = torch.zeros(len(STEP_STATS) + 1, device=accelerator.device)
+        self.ratio_error = 0.0
+
+    def add_ptx(self, ptx: PtxSource | None, step: int) -> None:
+        """Add the gradient of the text that optimizer step `step` learns from."""
+        if ptx is None:
+            return
+        with self.accelerator.no_sync(self.learner):
+            for loss in ptx.losses(self.learner, step):
+                self.accelerator.backward(ptx.coef * loss * self.accelerator.num_processes)
+                self.sums[-1] += loss.detach()
+
+    def add_experience(self, experience: Experience, place: int, divisor: int, objective: Objective) -> None:
+        """Run minibatch `place` forward and backward."""
+        microbatches = experience.minibatches[place]
+        for number, rows in enumerate(microbatches):
+            with ExitStack() as stack:
+                if number + 1 < len(microbatches):
+                    stack.enter_context(self.accelerator.no_sync(self.learner))
+                terms = microbatch_terms(
+                    self.learner,
+                    experience,
+                    rows.to(experience.old_logprobs.device),
+                    divisor,
+                    objective,
+                    policy_counts=self.train_policy,
+                )
+                self.accelerator.backward(terms.loss * self.accelerator.num_processes)
+            self.sums[:-1] += terms.stats
+            self.ratio_error = max(self.ratio_error, terms.ratio_error)
+
+    def finish(self, max_grad_norm: float | None) -> dict[str, float]:
+        """Clip, and return the step's statistics over all processes."""
+        reduced: Any = self.accelerator.reduce(self.sums, "sum")
+        stats = dict(zip((*STEP_STATS, "ptx_loss"), reduced.tolist(), strict=True))
+        self.accelerator.unscale_gradients()
+        inner: Learner = unwrap_model(self.learner)
+        for name, trained in (
+            ("policy_grad_norm", inner.policy_parameters()),
+            ("critic_grad_norm", inner.critic_parameters()),
+        ):
+            stats[name] = clip_gradients(trained, max_grad_norm)
+        return stats
 
 
-def _microbatch_loss(
-    policy: nn.Module,
-    critic: nn.Module,
-    experience: Experience,
-    rows: Tensor,
-    num_tokens: int,
-    clip_range: float,
-    value_clip_range: float | None,
-) -> tuple[Tensor, Tensor, float]:
-    """Return both losses' sum with gradient, the statistics in the order of STEP_STATS, and |ratio - 1|."""
-    part = experience.generation.rows(rows)
-    mask = part.response_mask
-    old_logprobs, credited, old_values, returns = (
-        tensor[rows, : mask.shape[1]]
-        for tensor in (
-            experience.old_logprobs,
-            experience.advantages,
-            experience.old_values,
-            experience.returns,
-        )
-    )
-    logprobs = logprobs_with_gradient(policy, part, experience.temperature)
-    values = response_values(critic, part)
-    loss, policy_stats = policy_loss(
-        logprobs, old_logprobs, credited, mask, clip_range, num_tokens=num_tokens
-    )
-    critic_loss, value_stats = value_loss(
-        values, old_values, returns, mask, value_clip_range, num_tokens=num_tokens
-    )
-    stats = torch.stack([loss.detach(), critic_loss.detach(), *policy_stats, *value_stats])
-    error = float((logprobs.detach() - old_logprobs)[mask].expm1().abs().max()) if bool(mask.any()) else 0.0
-    return loss + critic_loss, stats, error
-
-
-def clip_gradients(model: nn.Module, max_norm: float | None) -> float:
-    """Scale the gradients of `model` down to a norm of `max_norm`, in place; return the norm before."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def clip_gradients(trained: Sequence[nn.Parameter], max_norm: float | None) -> float:
+    """Scale the gradients down to a norm of `max_norm`, in place; return the norm before (0 without any)."""
     limit = math.inf if max_norm is None else max_norm
     return float(torch.nn.utils.clip_grad_norm_(trained, limit))
 
@@ -193,7 +212,7 @@ def _check_finite(
     With loss scaling (float16) an infinite gradient is normal: the scaler skips that step and lowers its
     scale.
     """
-    names = ["policy_loss", "value_loss"] + ([] if scaled else ["policy_grad_norm", "critic_grad_norm"])
+    names = [*TERMS, "ptx_loss"] + ([] if scaled else ["policy_grad_norm", "critic_grad_norm"])
     bad = [name for name in names if not math.isfinite(stats[name])]
     if not bad:
         return

@@ -54,7 +54,8 @@ def assess_scores(
     """Measure scores against the labels, and against the judge where there is one.
 
     Accuracies count pairs, prediction ties half, and come with a 95 % interval over prompts (`_low`,
-    `_high`); pairs labelled as ties are left out. The judge's pairs are those it scores differently.
+    `_high`); pairs labelled as ties and pairs of equal responses are left out. The judge's pairs are those it
+    scores differently.
 
     Returns:
         pair_accuracy_labels, pair_accuracy_judge, judge_accuracy_labels (the ceiling: what the judge itself
@@ -62,7 +63,7 @@ def assess_scores(
         score_length_correlation, num_pairs, num_prompts. What needs a judge is missing without one.
 
     """
-    labels = [ranking.comparisons for ranking in rankings]
+    labels = [_ordered(ranking) for ranking in rankings]
     lengths = [len(ids) for ranking in rankings for ids in ranking.response_ids]
     flat = [score for of_prompt in scores for score in of_prompt]
     labelled = pair_accuracy(*_by_prompt(rankings, scores, labels))
@@ -86,7 +87,7 @@ def assess_scores(
 
 def assess_baselines(rankings: Sequence[RenderedRanking]) -> dict[str, float]:
     """Measure "the longer response wins" and "the response listed first wins" on the labels."""
-    labels = [ranking.comparisons for ranking in rankings]
+    labels = [_ordered(ranking) for ranking in rankings]
     lengths = [[float(len(ids)) for ids in ranking.response_ids] for ranking in rankings]
     pooled_lengths, pooled_labels = _by_prompt(rankings, lengths, labels)
     return {
@@ -125,6 +126,12 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> float:
     together = sum((a - mean_first) * (b - mean_second) for a, b in zip(first, second, strict=True))
     apart = math.sqrt(sum((a - mean_first) ** 2 for a in first) * sum((b - mean_second) ** 2 for b in second))
     return together / apart if apart > 0 else 0.0
+
+
+def _ordered(ranking: RenderedRanking) -> list[Comparison]:
+    """Return the comparisons of responses that differ: no order of equal ones could be right."""
+    ids = ranking.response_ids
+    return [(i, j, p) for i, j, p in ranking.comparisons if ids[i] != ids[j]]
 
 
 def _strict_pairs(scores: Sequence[float]) -> list[Comparison]:

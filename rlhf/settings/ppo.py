@@ -7,15 +7,16 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
+from rlhf.settings.ppo_models import CriticSettings, MemorySettings, ScoreSettings
+from rlhf.settings.ptx import HeldOutTextSettings, PtxSettings, check_held_out
 from rlhf.settings.shared import (
+    AdapterSettings,
     CheckpointSettings,
-    Dtype,
-    LoraSettings,
     ModelSettings,
-    PathText,
     RunSettings,
     SamplingSettings,
     SourceSettings,
+    WeightsSettings,
     check_divides,
 )
 
@@ -31,44 +32,6 @@ class PromptDataSettings(Settings):
     """Sources of the prompts that responses are sampled for."""
     validation: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/prompts.validation.jsonl"),)
     """Sources of the held-out prompts; never trained on."""
-
-
-class ScoreSettings(Settings):
-    """One source of scores: a reward model or a Python function."""
-
-    model: PathText | None = None
-    """Folder or hub id of a reward model with one output; with another tokenizer it is given text."""
-    function: str | None = None
-    """Function ``file.py:name`` as f(prompts, responses, **columns) -> one number a response."""
-    weight: float = 1.0
-    """What the score is multiplied by before all sources are added."""
-    revision: str | None = None
-    """Branch, tag or commit of the model on the hub; null is the newest."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model."""
-    dtype: Dtype = "float32"
-    """Precision of the model's weights in memory."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> ScoreSettings:
-        if (self.model is None) == (self.function is None):
-            raise ValueError("a source of scores is either a model or a function: set one of the two")
-        return self
-
-
-class CriticSettings(Settings):
-    """Where the value function starts."""
-
-    init_from: Literal["reward", "policy"] = "reward"
-    """reward: the reward model, head included; policy: the policy's transformer with a new head."""
-    path: PathText | None = None
-    """Reward model that the critic starts from; null: the first model of `scores`."""
-
-    @model_validator(mode="after")
-    def _path_is_used(self) -> CriticSettings:
-        if self.init_from == "policy" and self.path is not None:
-            raise ValueError("critic.path is only read where critic.init_from is reward")
-        return self
 
 
 class PpoSamplingSettings(SamplingSettings):
@@ -91,8 +54,12 @@ class PpoTrainingSettings(Settings):
     """Responses of one optimizer step."""
     microbatch_size: int = Field(16, ge=1)
     """Responses in one forward pass of one process."""
+    samples_per_prompt: int = Field(1, ge=1)
+    """Responses sampled for each prompt; divides rollout_batch_size."""
     ppo_epochs: int = Field(1, ge=1)
     """Times that each response is learned from."""
+    early_stop_kl: float | None = Field(None, gt=0)
+    """An update takes no further step once its KL to the policy that sampled is above this, nats a token."""
     learning_rate: float = Field(3e-4, gt=0)
     """Highest step size of the policy's AdamW."""
     critic_learning_rate: float = Field(5e-4, gt=0)
@@ -103,12 +70,16 @@ class PpoTrainingSettings(Settings):
     """Share of all optimizer steps in which the learning rates rise."""
     final_learning_rate_fraction: float = Field(0.0, ge=0, le=1)
     """What is left of the learning rates at the end, as a share of their highest value."""
+    critic_warmup_updates: int = Field(0, ge=0)
+    """First updates that move the critic alone."""
     adam_epsilon: float = Field(1e-5, gt=0)
     """AdamW's epsilon."""
     weight_decay: float = Field(0.0, ge=0)
     """AdamW's pull of the weights towards zero."""
     max_grad_norm: float | None = Field(1.0, gt=0)
     """The gradients of policy and critic are each scaled down to this norm; null only measures it."""
+    ema_decay: float | None = Field(None, gt=0, lt=1)
+    """Share of the averaged weights that an update leaves; null: no average is kept."""
     kl_controller: Literal["fixed", "adaptive"] = "fixed"
     """fixed keeps kl_coef; adaptive steers it towards kl_target."""
     kl_coef: float = Field(0.02, ge=0)
@@ -117,22 +88,42 @@ class PpoTrainingSettings(Settings):
     """KL that the adaptive controller aims at, nats a response."""
     kl_horizon: int | None = Field(None, ge=1)
     """Responses over which the adaptive controller may change kl_coef by about a fifth."""
+    kl_in: Literal["reward", "loss"] = "reward"
+    """Where the KL penalty is: in each token's reward, or a term of the loss."""
+    kl_loss: Literal["k2", "k3"] | None = None
+    """Estimator of the KL in the loss; null where it is in the reward."""
+    advantages: Literal["gae", "leave_one_out", "group_normalised"] = "gae"
+    """gae: by the critic; the others compare the responses of a prompt and use no critic (RLOO, GRPO)."""
     gamma: float = Field(1.0, ge=0, le=1)
     """Discount a token."""
     gae_lambda: float = Field(0.95, ge=0, le=1)
     """1 trusts the sampled rewards alone, 0 the critic alone."""
+    whiten_rewards: bool = False
+    """Scale the rewards of a rollout's tokens to variance 1; their mean stays."""
     whiten_advantages: bool = True
     """Shift and scale the advantages of a rollout to mean 0 and variance 1."""
+    loss_average: Literal["tokens", "responses"] = "tokens"
+    """What weighs the same in the loss: every token of a minibatch, or every response."""
     clip_range: float = Field(0.2, gt=0, lt=1)
     """The probability ratio pulls no further than 1 -/+ this."""
+    clip_range_high: float | None = Field(None, gt=0)
+    """Upper clip range where it is another than the lower one; null: clip_range."""
+    dual_clip: float | None = Field(None, gt=1)
+    """Bound of the loss of a bad token, as a multiple of its advantage; null: none."""
     value_clip_range: float | None = Field(None, gt=0)
     """The critic's value pulls no further than this from the rollout's, score units; null is no limit."""
+    entropy_coef: float = Field(0.0, ge=0)
+    """Weight of the entropy bonus."""
+    score_normalisation: Literal["none", "initial", "running"] = "none"
+    """initial: shift and scale scores by those of the policy at the start; running: of all so far."""
     score_clip: float | None = Field(None, gt=0)
-    """Scores are limited to -/+ this before anything else; null leaves them."""
+    """Scores are limited to -/+ this, after normalising and before anything else; null leaves them."""
     missing_eos_penalty: float = Field(0.0, ge=0)
     """Subtracted from the score of a response that was cut before it ended."""
     missing_eos_score: float | None = None
     """Replaces the score of a response that was cut before it ended; null leaves it."""
+    length_penalty: float = Field(0.0, ge=0)
+    """Subtracted from a response's score for each of its tokens."""
     num_samples: int = Field(2, ge=0)
     """Responses of each rollout that go to samples.jsonl."""
     mixed_precision: Literal["no", "bf16", "fp16"] | None = "bf16"
@@ -151,6 +142,27 @@ class PpoTrainingSettings(Settings):
             raise ValueError("kl_target and kl_horizon are only read where kl_controller is adaptive")
         if self.missing_eos_penalty > 0 and self.missing_eos_score is not None:
             raise ValueError("set at most one of missing_eos_penalty and missing_eos_score")
+        if (self.kl_loss is not None) != (self.kl_in == "loss"):
+            raise ValueError("kl_loss (k2 or k3) is set where kl_in is loss, and only there")
+        return self
+
+    @model_validator(mode="after")
+    def _samples_fit(self) -> PpoTrainingSettings:
+        check_divides(
+            self.rollout_batch_size, "rollout_batch_size", self.samples_per_prompt, "samples_per_prompt"
+        )
+        if self.advantages == "gae":
+            return self
+        if self.samples_per_prompt < 2:
+            raise ValueError(
+                f"advantages {self.advantages} compares the responses of a prompt: "
+                "set samples_per_prompt to 2 or more"
+            )
+        if self.value_clip_range is not None or self.critic_warmup_updates:
+            raise ValueError(
+                f"value_clip_range and critic_warmup_updates are for a critic; advantages {self.advantages} "
+                "uses none"
+            )
         return self
 
 
@@ -167,6 +179,10 @@ class PpoEvaluationSettings(Settings):
     """Sampling temperature of evaluations; 0 takes the likeliest token, null is sampling.temperature."""
     num_samples: int = Field(16, ge=0)
     """Responses of each evaluation that go to samples.jsonl."""
+    text: HeldOutTextSettings | None = None
+    """Raw text that the policy's loss is measured on: what it unlearns of language; null: none."""
+    held_out_scores: Items[ScoreSettings] = ()
+    """Sources of scores that nothing is trained on: a fall while the score rises is over-optimisation."""
 
 
 class PpoCheckpointSettings(CheckpointSettings):
@@ -178,6 +194,8 @@ class PpoCheckpointSettings(CheckpointSettings):
     """Newest checkpoints that are kept: should the newest be damaged, the one before is used."""
     export: Literal["best", "last"] = "best"
     """Which weights the stage leaves: of the evaluation with the best objective, or of the last update."""
+    weights: Literal["trained", "average"] = "trained"
+    """What is measured and left: the trained weights, or their running average (ppo.ema_decay)."""
 
 
 class PpoSettings(Settings):
@@ -185,21 +203,59 @@ class PpoSettings(Settings):
 
     run: RunSettings = RunSettings(output="{run.root}/ppo")
     policy: ModelSettings = ModelSettings(path="{run.root}/sft")
-    reference: ModelSettings | None = None
-    lora: LoraSettings | None = None
+    reference: WeightsSettings | None = None
+    lora: AdapterSettings | None = None
     data: PromptDataSettings = PromptDataSettings()
     scores: Items[ScoreSettings] = Field((ScoreSettings(model="{run.root}/reward"),), min_length=1)
-    critic: CriticSettings = CriticSettings()
+    critic: CriticSettings | None = CriticSettings()
+    memory: MemorySettings = MemorySettings()
     sampling: PpoSamplingSettings = PpoSamplingSettings()
     ppo: PpoTrainingSettings = PpoTrainingSettings()
+    ptx: PtxSettings | None = None
     evaluation: PpoEvaluationSettings = PpoEvaluationSettings(judge=f"{WORLD}/judge.py:judge")
     checkpoint: PpoCheckpointSettings = PpoCheckpointSettings()
+    callbacks: Items[str] = ()
+    """Classes ``file.py:name`` that the run calls after updates, evaluations and checkpoints."""
 
     @model_validator(mode="after")
     def _critic_has_a_start(self) -> PpoSettings:
-        has_model = any(source.model is not None for source in self.scores)
-        if self.critic.init_from == "reward" and self.critic.path is None and not has_model:
+        if (self.critic is None) != (self.ppo.advantages != "gae"):
+            raise ValueError(
+                f"ppo.advantages {self.ppo.advantages} "
+                + ("needs a critic" if self.critic is None else "uses no critic: set critic=null")
+            )
+        if self.critic is None or self.critic.init_from != "reward" or self.critic.path is not None:
+            return self
+        if not any(source.paths for source in self.scores):
             raise ValueError(
                 "critic.init_from is reward, but scores hold no model: set critic.path or init_from=policy"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _text_is_held_out(self) -> PpoSettings:
+        check_held_out(self.ptx, self.evaluation.text)
+        return self
+
+    @model_validator(mode="after")
+    def _average_is_kept_and_read(self) -> PpoSettings:
+        if (self.ppo.ema_decay is None) != (self.checkpoint.weights == "trained"):
+            raise ValueError(
+                "checkpoint.weights=average reads the average that ppo.ema_decay keeps: set both or none"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_base_is_possible(self) -> PpoSettings:
+        obstacles = (
+            (self.lora is None, "trains adapters: set lora={rank: 16, alpha: 32}"),
+            (self.reference is not None, "has the policy as it starts for its reference: set reference=null"),
+            (
+                self.memory.offload,
+                "leaves nothing to move but what the policy needs: set memory.offload=false",
+            ),
+        )
+        found = [reason for applies, reason in obstacles if applies]
+        if self.memory.one_base and found:
+            raise ValueError("memory.one_base " + "; it ".join(found))
         return self

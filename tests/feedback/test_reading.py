@@ -17,6 +17,7 @@ from rlhf.feedback import (
     build_sources,
     check_no_leak,
     count_rankings,
+    leave_out_known,
     read_demonstrations,
     read_prompts,
     read_rankings,
@@ -100,7 +101,7 @@ def test_limit_and_empty_readings(tmp_path: Path) -> None:
         read_demonstrations([{"path": path, "format": "text"}])
 
 
-def test_split_of_a_source_is_by_group_and_complete(tmp_path: Path) -> None:
+def test_inv81_split_of_a_source_is_by_group_and_complete(tmp_path: Path) -> None:
     rows = [row | {"group": f"g{count % 50}"} for count, row in enumerate(demonstrations(400))]
     source = {
         "path": write_rows(tmp_path / "x.jsonl", rows),
@@ -121,13 +122,23 @@ def test_split_of_a_source_is_by_group_and_complete(tmp_path: Path) -> None:
     assert again == parts
 
 
-def test_leak_is_an_error_with_places(tmp_path: Path) -> None:
+def test_inv81_leak_is_an_error_with_places(tmp_path: Path) -> None:
     rows = [{"prompt": "Why  is it SO?", "response": "a"}, {"prompt": "why is it so?", "response": "b"}]
     one, two = read_demonstrations([{"path": write_rows(tmp_path / "x.jsonl", rows)}]).records
     with pytest.raises(
         DataError, match=r"1 group of prompts in more than one split.*:1 \(train\) and .*:2 \(test\)"
     ):
         check_no_leak({"train": [one], "test": [two]})
+
+
+def test_inv81_what_was_trained_on_is_left_out_of_what_is_held_out(tmp_path: Path) -> None:
+    """Other spaces and capitals are no other prompt, and another response to it is none either."""
+    texts = ["Why is it so?", "What is new?", "why  IS it so?"]
+    rows = [{"prompt": text, "response": f"r{number}"} for number, text in enumerate(texts)]
+    first, new, again = read_demonstrations([{"path": write_rows(tmp_path / "x.jsonl", rows)}]).records
+    assert leave_out_known([again, new], [first]) == [new]
+    assert leave_out_known([first, again], [first]) == []
+    assert leave_out_known([first, again], []) == [first, again], "twice among held-out ones is no leak"
 
 
 @given(st.lists(st.text(max_size=5), unique=True, max_size=30), st.integers(0, 100))

@@ -10,7 +10,18 @@ import pytest
 MODULES = [
     *(
         f"rlhf.maths.{name}"
-        for name in ("masked", "logprobs", "kl", "rewards", "advantages", "losses", "controllers", "ranking")
+        for name in (
+            "masked",
+            "logprobs",
+            "kl",
+            "rewards",
+            "advantages",
+            "losses",
+            "controllers",
+            "ranking",
+            "moments",
+            "averaging",
+        )
     ),
     *(f"rlhf.evaluation.{name}" for name in ("intervals", "pairs", "calibration", "winrate", "best_of_n")),
 ]

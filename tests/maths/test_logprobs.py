@@ -94,7 +94,7 @@ def test_gradients_equal_numerical_ones(chunk: int | None) -> None:
     assert torch.autograd.gradcheck(lambda z: entropy(z, 0.7, chunk_tokens=chunk), double)
 
 
-def test_inv8_softmax_in_float32_from_bfloat16_logits() -> None:
+def test_inv08_softmax_in_float32_from_bfloat16_logits() -> None:
     logits, ids = random_logits(3, 50)
     half = logits.to(torch.bfloat16)
     found = token_logprobs(half, ids)
@@ -105,14 +105,14 @@ def test_inv8_softmax_in_float32_from_bfloat16_logits() -> None:
     assert (in_half.float() - found).abs().max() > 1e-3  # what would be lost
 
 
-def test_inv8_gradient_goes_back_in_the_dtype_of_the_logits() -> None:
+def test_inv08_gradient_goes_back_in_the_dtype_of_the_logits() -> None:
     logits = random_logits(3)[0].to(torch.bfloat16).requires_grad_()
     token_logprobs(logits, random_logits(3)[1]).sum().backward()
     assert logits.grad is not None
     assert logits.grad.dtype == torch.bfloat16
 
 
-def test_inv3_over_a_truncated_support_probabilities_sum_to_one() -> None:
+def test_inv03_over_a_truncated_support_probabilities_sum_to_one() -> None:
     logits, _ = random_logits(4, 6)
     allowed = torch.tensor([True, False, True, True, False, False])
     truncated = logits.masked_fill(~allowed, -torch.inf)

@@ -74,7 +74,7 @@ def test_inv51_gradient_is_zero_only_where_the_clip_says_so(seed: int, clip_rang
     assert stats.clip_fraction.item() == (stopped & batch.mask).sum().item()
 
 
-def test_inv1_on_the_first_minibatch_the_ratio_is_one() -> None:
+def test_inv01_on_the_first_minibatch_the_ratio_is_one() -> None:
     batch = random_batch(2)
     loss, stats = policy_loss(
         batch.logprobs, batch.logprobs, batch.advantages, batch.mask, 0.2, num_tokens=int(batch.mask.sum())
@@ -252,7 +252,7 @@ def test_inv20_the_end_token_is_trained() -> None:
     torch.testing.assert_close(logprobs.grad, torch.tensor([[-1 / 3, -1 / 3, -1 / 3, 0.0, 0.0]]))
 
 
-def test_inv8_the_ratio_is_taken_in_float32() -> None:
+def test_inv08_the_ratio_is_taken_in_float32() -> None:
     old = torch.full((1, 1), -2.0, dtype=torch.bfloat16)
     loss, _ = policy_loss(old, old, torch.ones(1, 1), ONE, 0.2, num_tokens=1)
     assert loss.dtype == torch.float32

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import pytest
 import torch
@@ -11,6 +10,7 @@ from hypothesis import given
 
 from rlhf.maths.masked import masked_mean, masked_moments, masked_sum, rescale, whiten, zero_masked
 from tests.maths.batches import SEEDS, poisoned, random_batch
+from tests.maths.ranks import Ranks
 
 NAN = float("nan")
 X = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
@@ -96,52 +96,21 @@ def test_inv49_one_valid_token_stays_finite() -> None:
     assert rescale(x, mask).tolist() == [[5.0, 0.0]]
 
 
-class TwoRanks:
-    """Two threads that stand for two processes: `reduce` gives both the sum of what both bring."""
-
-    def __init__(self) -> None:
-        self.barrier = threading.Barrier(2, timeout=10)
-        self.brought: dict[int, torch.Tensor] = {}
-
-    def reduce(self, rank: int, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the sum over both ranks."""
-        self.brought[rank] = tensor
-        self.barrier.wait()
-        total = self.brought[0] + self.brought[1]
-        self.barrier.wait()
-        return total
-
-    def run(self, function, parts, masks):
-        """Call `function` once per rank at the same time and return both results."""
-        results: dict[int, torch.Tensor] = {}
-
-        def work(rank: int) -> None:
-            results[rank] = function(
-                parts[rank], masks[rank], reduce=lambda tensor: self.reduce(rank, tensor)
-            )
-
-        threads = [threading.Thread(target=work, args=(rank,)) for rank in (0, 1)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return results[0], results[1]
-
-
 @pytest.mark.parametrize("function", [whiten, rescale])
 @pytest.mark.parametrize("cut", [1, 2, 4])
 def test_inv49_two_ranks_equal_one(function, cut: int) -> None:
     batch = random_batch(3, rows=5)
     x = 2.0 + 3.0 * batch.advantages
     whole = function(x, batch.mask)
-    parts = TwoRanks().run(function, x.split([cut, 5 - cut]), batch.mask.split([cut, 5 - cut]))
+    of_rank, masks = x.split([cut, 5 - cut]), batch.mask.split([cut, 5 - cut])
+    parts = Ranks().run(lambda rank, reduce: function(of_rank[rank], masks[rank], reduce=reduce))
     torch.testing.assert_close(torch.cat(parts), whole)
 
 
 def test_inv49_a_rank_with_nothing_to_count_takes_part() -> None:
     x, mask = random_batch(3).advantages, random_batch(3).mask
-    nothing = torch.zeros_like(mask)
-    full, empty = TwoRanks().run(whiten, (x, x), (mask, nothing))
+    masks = (mask, torch.zeros_like(mask))
+    full, empty = Ranks().run(lambda rank, reduce: whiten(x, masks[rank], reduce=reduce))
     torch.testing.assert_close(full, whiten(x, mask))
     assert (empty == 0).all()
 

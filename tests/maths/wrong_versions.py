@@ -6,6 +6,8 @@ test files that are to catch a mutant where they are not the ones that mirror it
 
 from __future__ import annotations
 
+from tests.maths.wrong_recipes import WRONG_RECIPES
+
 Entry = tuple[str, str, str] | tuple[str, str, str, tuple[str, ...]]
 
 # fmt: off
@@ -85,11 +87,11 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("zero_masked(-kl_coef * kl, response_mask)", "-kl_coef * kl", "KL of padding counted"),
         ("zero_masked(-kl_coef * kl, response_mask)", "zero_masked(-kl_coef * kl, response_mask & ~is_last)",
          "the end token's KL forgotten"),
-        ("return penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)",
-         "return torch.where(is_last, scores[:, None].to(penalty.dtype), penalty)",
+        ("rewards = penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)",
+         "rewards = torch.where(is_last, scores[:, None].to(penalty.dtype), penalty)",
          "score written over the last KL"),
-        ("return penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)",
-         "return (penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)).clamp(-5, 5)",
+        ("rewards = penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)",
+         "rewards = (penalty + torch.where(is_last, scores[:, None].to(penalty.dtype), 0.0)).clamp(-5, 5)",
          "KL + score clipped (align-anything)"),
         ("scores.clamp(-limit, limit)", "scores.clamp(max=limit)", "clipped above only"),
         ("torch.where(ended, scores, scores - penalty)", "torch.where(ended, scores - penalty, scores)",
@@ -130,14 +132,13 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/maths/losses.py": [
         ("ratio = log_ratio.exp()", "ratio = (-log_ratio).exp()", "ratio turned round"),
         ("plain = -advantages * ratio", "plain = advantages * ratio", "sign of the policy loss"),
-        ("return mean(torch.maximum(plain, clipped)), stats",
-         "return mean(torch.minimum(plain, clipped)), stats", "minimum of two losses"),
-        ("return mean(torch.maximum(plain, clipped)), stats", "return mean(clipped), stats",
+        ("losses, stopped = torch.maximum(plain, clipped), ", "losses, stopped = torch.minimum(plain, clipped), ",
+         "minimum of two losses"),
+        ("losses, stopped = torch.maximum(plain, clipped), ", "losses, stopped = clipped, ",
          "clipped term alone: bad tokens never corrected"),
-        ("return mean(torch.maximum(plain, clipped)), stats", "return mean(plain), stats", "never clipped"),
-        ("ratio.clamp(1.0 - clip_range, 1.0 + clip_range)", "ratio.clamp(max=1.0 + clip_range)",
-         "clipped above only"),
-        ("ratio.clamp(1.0 - clip_range, 1.0 + clip_range)", "log_ratio.clamp(-clip_range, clip_range).exp()",
+        ("losses, stopped = torch.maximum(plain, clipped), ", "losses, stopped = plain, ", "never clipped"),
+        ("ratio.clamp(1.0 - clip_range, 1.0 + above)", "ratio.clamp(max=1.0 + above)", "clipped above only"),
+        ("ratio.clamp(1.0 - clip_range, 1.0 + above)", "log_ratio.clamp(-clip_range, above).exp()",
          "clip in log space"),
         ("log_ratio = zero_masked(logprobs - old_logprobs.detach(), response_mask)",
          "log_ratio = logprobs - old_logprobs.detach()", "masked after exp: nan in the gradient"),
@@ -147,8 +148,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "gradient into the advantages"),
         ("zero_masked(returns.detach(), response_mask)", "zero_masked(returns, response_mask)",
          "gradient into the returns"),
-        ("clip_fraction=mean(clipped > plain),\n            approx_kl",
-         "clip_fraction=mean((ratio - 1).abs() > clip_range),\n            approx_kl",
+        ("clip_fraction=mean(stopped)", "clip_fraction=mean((ratio - 1).abs() > clip_range)",
          "fraction outside the range, clipped or not"),
         ("kl_k3(torch.zeros_like(log_ratio), log_ratio)", "kl_k3(log_ratio, torch.zeros_like(log_ratio))",
          "KL of the wrong direction"),
@@ -166,9 +166,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "mean of micro-batch means (TRL, OpenRLHF)"),
         ("masked_sum(x, self.mask) / self.num_tokens", "masked_sum(x, self.mask) / self.mask.numel()",
          "padding counted in the mean"),
-        (".clamp(min=1)", "", "a step in which nothing counts is 0 / 0"),
-        ("return -_Mean(response_mask, num_tokens)(entropy)",
-         "return _Mean(response_mask, num_tokens)(entropy)", "entropy punished"),
+        ("device=mask.device).clamp(min=1)", "device=mask.device)", "a step in which nothing counts is 0 / 0"),
+        ("return -_Mean(response_mask, num_tokens, weights)(entropy)",
+         "return _Mean(response_mask, num_tokens, weights)(entropy)", "entropy punished"),
     ],
     "rlhf/maths/controllers.py": [
         ("kl / self.target - 1.0", "1.0 - kl / self.target", "coefficient moved the wrong way"),
@@ -258,3 +258,6 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     ],
 }
 # fmt: on
+
+for _file, _entries in WRONG_RECIPES.items():
+    WRONG_VERSIONS.setdefault(_file, []).extend(_entries)

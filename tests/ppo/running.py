@@ -7,6 +7,7 @@ import random
 import numpy
 import torch
 
+from rlhf.models.saving import unwrap_model
 from rlhf.ppo.evaluation import evaluate
 from rlhf.ppo.loop import Habits, train
 from rlhf.runs.jsonl import read_jsonl
@@ -30,25 +31,39 @@ def noisy_scorer():
     return function_scorer(score)
 
 
-def run_training(path, recipe, *, scorer=None, habits=HABITS, resume="auto", held_out=True):
+def run_training(
+    path,
+    recipe,
+    *,
+    scorer=None,
+    habits=HABITS,
+    resume="auto",
+    held_out=True,
+    callbacks=(),
+    finish=True,
+    **options,
+):
+    """Train the tiny run in `path`; `finish` False leaves it as a killed one; `options` go to `tiny_parts`."""
     random.seed(0)
     numpy.random.seed(0)
     torch.manual_seed(0)
-    parts = tiny_parts(recipe, scorer)
+    parts = tiny_parts(recipe, scorer, **options)
     prompts = tiny_prompts(parts.renderer)
     run = open_run(path, resume)
     measure = (lambda: evaluate(parts, recipe, prompts[:6])) if held_out else None
     try:
-        progress = train(parts, recipe, prompts, run=run, evaluate=measure, habits=habits)
+        progress = train(
+            parts, recipe, prompts, run=run, evaluate=measure, habits=habits, callbacks=callbacks
+        )
     except BaseException:
         run.finish("interrupted")
         raise
-    run.finish()
+    run.finish("finished" if finish else "running")
     return parts, progress, run
 
 
 def all_weights(parts):
-    return weights(parts.policy) | {f"critic.{name}": value for name, value in weights(parts.critic).items()}
+    return weights(unwrap_model(parts.learner))
 
 
 def losses(path):

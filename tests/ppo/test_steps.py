@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from rlhf.models.values import sequence_scores
-from rlhf.ppo.steps import advantages, compare, credit, response_values, reward, rollout, score
+from rlhf.ppo.credit import advantages, compare, credit, response_values, reward
+from rlhf.ppo.steps import ScoreRules, rollout, score
 from rlhf.ppo.types import Experience, Rollout, ScoredRollout
 from rlhf.rollout import build_generation, join
 from tests.ppo.tiny import function_scorer, tiny_parts, tiny_prompts, tiny_recipe
@@ -27,7 +28,7 @@ def parts(recipe):
 def roll(parts, recipe, temperature=1.0, count=8):
     prompts = tiny_prompts(parts.renderer, count)
     return rollout(
-        parts.policy,
+        parts.learner,
         prompts,
         parts.renderer,
         temperature=temperature,
@@ -41,7 +42,7 @@ def roll(parts, recipe, temperature=1.0, count=8):
 def experience_of(parts, rolled, kl_coef=0.1, **options) -> Experience:
     scored = score(rolled, parts.scorer)
     return advantages(
-        scored, parts.reference, parts.critic, kl_coef=kl_coef, gamma=1.0, gae_lambda=0.95, **options
+        scored, parts.reference, parts.learner, kl_coef=kl_coef, gamma=1.0, gae_lambda=0.95, **options
     )
 
 
@@ -99,9 +100,9 @@ def test_inv22_rules_for_missing_ends_touch_the_score_only(parts, recipe):
     rolled = roll(parts, recipe)
     ended = torch.tensor([True, False] * 4)
     rolled = dataclasses.replace(rolled, generation=dataclasses.replace(rolled.generation, ended=ended))
-    assert score(rolled, scorer, missing_eos_penalty=0.5).scores.tolist() == [2.0, 1.5] * 4
-    assert score(rolled, scorer, missing_eos_score=-1.0).scores.tolist() == [2.0, -1.0] * 4
-    clipped = score(rolled, scorer, score_clip=1.0, missing_eos_penalty=0.5)
+    assert score(rolled, scorer, rules=ScoreRules(missing_eos_penalty=0.5)).scores.tolist() == [2.0, 1.5] * 4
+    assert score(rolled, scorer, rules=ScoreRules(missing_eos_score=-1.0)).scores.tolist() == [2.0, -1.0] * 4
+    clipped = score(rolled, scorer, rules=ScoreRules(score_clip=1.0, missing_eos_penalty=0.5))
     assert clipped.scores.tolist() == [1.0, 0.5] * 4, "the penalty comes after the clip"
     assert clipped.raw_scores.tolist() == [2.0] * 8
 
@@ -109,7 +110,7 @@ def test_inv22_rules_for_missing_ends_touch_the_score_only(parts, recipe):
 def test_inv37_the_clip_limits_the_score_and_not_the_penalty(parts, recipe):
     rolled = roll(parts, recipe)
     scorer = function_scorer(lambda prompts, responses: [9.0] * len(responses))
-    compared = compare(score(rolled, scorer, score_clip=1.0), parts.reference)
+    compared = compare(score(rolled, scorer, rules=ScoreRules(score_clip=1.0)), parts.reference)
     rewarded = reward(dataclasses.replace(compared, ref_logprobs=compared.ref_logprobs - 5.0), kl_coef=1.0)
     assert (rewarded.rewards.sum(1) < -1.0 + 1e-5).all()
 
@@ -128,16 +129,16 @@ def test_inv48_inv49_returns_come_from_raw_advantages_and_whitening_is_over_the_
 
 def test_inv45_values_at_padding_leave_credit_unchanged(parts, recipe):
     rewarded = reward(compare(score(roll(parts, recipe), parts.scorer), parts.reference), kl_coef=0.1)
-    first = credit(rewarded, parts.critic, gamma=1.0, gae_lambda=0.9)
+    first = credit(rewarded, parts.learner, gamma=1.0, gae_lambda=0.9)
     junk = torch.where(rewarded.generation.response_mask, rewarded.rewards, 1e6)
-    second = credit(dataclasses.replace(rewarded, rewards=junk), parts.critic, gamma=1.0, gae_lambda=0.9)
+    second = credit(dataclasses.replace(rewarded, rewards=junk), parts.learner, gamma=1.0, gae_lambda=0.9)
     assert torch.equal(first.advantages, second.advantages)
 
 
 def test_inv67_a_critic_from_the_reward_model_values_the_last_token_at_its_score(parts):
     generation = build_generation([[5, 6, 7], [8]], [[9, 1], [9, 9, 9, 1]], [1], 0)
     ids, mask = join(generation)
-    values = parts.critic(ids, mask)
+    values = parts.learner.critic(ids, mask)
     torch.testing.assert_close(values[:, -1], sequence_scores(parts.scorer.model, ids, mask))
 
 
@@ -145,11 +146,14 @@ def test_values_stand_before_the_token_that_they_judge(parts):
     """V_t is read where token t is predicted: it must not know token t."""
     one = build_generation([[5, 6, 7]], [[9, 10, 1]], [1], 0)
     other = build_generation([[5, 6, 7]], [[9, 11, 1]], [1], 0)
-    first, second = response_values(parts.critic, one)[0], response_values(parts.critic, other)[0]
+    first, second = (
+        response_values(parts.learner.critic, one)[0],
+        response_values(parts.learner.critic, other)[0],
+    )
     torch.testing.assert_close(first[:2], second[:2])
     assert (first[2] - second[2]).abs() > 1e-6
     ids, mask = join(one)
-    torch.testing.assert_close(first, parts.critic(ids, mask)[0, 2:5])
+    torch.testing.assert_close(first, parts.learner.critic(ids, mask)[0, 2:5])
 
 
 def test_inv50_nothing_in_experience_has_a_gradient(parts, recipe):
@@ -176,7 +180,7 @@ def test_inv19_padding_is_0_at_every_station(parts, recipe):
 
 
 def test_inv39_reward_model_and_critic_share_no_tensor(parts):
-    own = {value.data_ptr() for value in parts.critic.parameters()}
+    own = {value.data_ptr() for value in parts.learner.critic.parameters()}
     assert own.isdisjoint(value.data_ptr() for value in parts.scorer.model.parameters())
     assert not any(value.requires_grad for value in parts.scorer.model.parameters())
     assert not any(value.requires_grad for value in parts.reference.parameters())

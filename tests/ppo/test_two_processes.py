@@ -14,25 +14,29 @@ pytestmark = pytest.mark.slow
 MODULE = "tests.ppo.two_processes"
 
 
+@pytest.fixture(scope="module", params=["full", "one_base"])
+def mode(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def one(tmp_path_factory):
+def one(tmp_path_factory, mode):
     folder = tmp_path_factory.mktemp("one")
-    main(folder, None)
+    main(folder, None, mode)
     return torch.load(folder / "left_0.pt", weights_only=True), folder
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory):
+def two(tmp_path_factory, mode):
     folder = tmp_path_factory.mktemp("two")
-    return launch(MODULE, folder, 2), folder
+    return launch(MODULE, folder, 2, "none", mode), folder
 
 
 def test_inv68_weights_are_equal_on_all_processes_and_the_forward_goes_through_the_wrapper(two):
     (first, second), _ = two
     assert first["wrapper"] == "DistributedDataParallel"
-    for part in ("policy", "critic"):
-        for name, value in first[part].items():
-            assert torch.equal(value, second[part][name]), name
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
 
 
 def test_inv36_the_kl_coefficient_is_equal_on_all_processes(two):
@@ -42,9 +46,8 @@ def test_inv36_the_kl_coefficient_is_equal_on_all_processes(two):
 
 def test_inv49_inv54_inv69_two_processes_end_with_the_weights_of_one(one, two):
     """Unequal lengths, two epochs, adaptive KL, three updates: within 1e-5 (sums in another order)."""
-    for part in ("policy", "critic"):
-        for name, value in one[0][part].items():
-            torch.testing.assert_close(two[0][0][part][name], value, atol=1e-5, rtol=0)
+    for name, value in one[0]["weights"].items():
+        torch.testing.assert_close(two[0][0]["weights"][name], value, atol=1e-5, rtol=0)
 
 
 def test_metrics_and_evaluation_of_two_processes_are_those_of_one(one, two):
@@ -56,11 +59,11 @@ def test_metrics_and_evaluation_of_two_processes_are_those_of_one(one, two):
                 assert double[name] == pytest.approx(value, abs=1e-4), name
 
 
-def test_inv59_inv75_all_processes_stop_where_one_is_asked_to_and_go_on_bitwise(tmp_path, two):
-    stopped = launch(MODULE, tmp_path, 2, "1")
+def test_inv59_inv75_all_processes_stop_where_one_is_asked_to_and_go_on_bitwise(tmp_path, two, mode):
+    stopped = launch(MODULE, tmp_path, 2, "1", mode)
     assert [left["stopped"] for left in stopped] == [True, True]
     assert find_checkpoints(tmp_path / "ppo")[-1].name == "step_000001"
-    resumed = launch(MODULE, tmp_path, 2)
+    resumed = launch(MODULE, tmp_path, 2, "none", mode)
     for left, expected in zip(resumed, two[0], strict=True):
-        for name, value in expected["policy"].items():
-            assert torch.equal(left["policy"][name], value), name
+        for name, value in expected["weights"].items():
+            assert torch.equal(left["weights"][name], value), name

@@ -10,8 +10,10 @@ import torch
 from accelerate import Accelerator
 
 from rlhf.feedback.records import Message, Prompt
+from rlhf.models.learner import SeparateLearner, TrunkLearner
 from rlhf.models.values import Critic
-from rlhf.ppo.parts import Parts, Recipe, build_parts
+from rlhf.ppo.parts import Parts, build_parts
+from rlhf.ppo.recipe import Recipe
 from rlhf.rendering import RenderedPrompt, Renderer, render_prompts
 from rlhf.runs.folder import RunFolder
 from rlhf.scoring import FunctionScorer, RewardModelScorer, Scorer
@@ -61,18 +63,26 @@ def function_scorer(function: Any) -> FunctionScorer:
 
 
 def tiny_parts(recipe: Recipe, scorer: Scorer | None = None, **options: Any) -> Parts:
-    """Policy and reference with equal weights, the critic from the reward model; `options` go to `build_parts`."""
+    """Policy and reference with equal weights; `options` go to `build_parts`.
+
+    `critic`: "reward" (from the reward model), "trunk" (a head on the policy) or None; `learner` and
+    `reference` are taken as they are.
+    """
     tokenizer = tiny_tokenizer()
     policy = options.pop("policy", None) or tiny_gpt2(tokenizer, seed=0)
     renderer = Renderer(tokenizer, max_prompt_tokens=64, max_response_tokens=recipe.max_response_tokens)
     # an untrained policy ends once in 400 tokens: with sixty more stop tokens responses differ in length
     renderer.stop_token_ids = (*renderer.stop_token_ids, *range(100, 160))
+    reference = options.pop("reference", None) or copy.deepcopy(policy)
+    critic = options.pop("critic", "reward")
+    if critic == "reward":
+        critic = Critic(tiny_reward_model(tokenizer, seed=3))
+    made = TrunkLearner(policy) if critic == "trunk" else SeparateLearner(policy, critic)
     return build_parts(
         options.pop("accelerator", None) or Accelerator(cpu=True),
         recipe,
-        policy=policy,
-        reference=options.pop("reference", None) or copy.deepcopy(policy),
-        critic=Critic(tiny_reward_model(tokenizer, seed=3)),
+        learner=options.pop("learner", made),
+        reference=reference,
         scorer=scorer or reward_scorer(tokenizer),
         renderer=renderer,
         **options,

@@ -1,6 +1,9 @@
 """Run under torchrun: train the tiny run and leave each process's weights, gradients' norms and metrics.
 
-python -m torch.distributed.run --nproc_per_node 2 -m tests.ppo.two_processes FOLDER [stop]
+python -m torch.distributed.run --nproc_per_node 2 -m tests.ppo.two_processes FOLDER [stop [mode]]
+
+`stop` is the number of the process that is asked to stop, "none" for no one; `mode` is "full", where all weights
+are trained, or "one_base", where all models are adapters on one frozen base.
 """
 
 from __future__ import annotations
@@ -11,9 +14,16 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
+from rlhf.models.learner import SeparateLearner
+from rlhf.models.one_base import load_one_base
+from rlhf.models.saving import unwrap_model
 from rlhf.ppo.evaluation import evaluate
 from rlhf.ppo.loop import Habits, train
+from rlhf.ppo.parts import Parts
+from rlhf.ppo.recipe import Recipe
 from rlhf.runs.folder import RunFolder
+from rlhf.scoring import RewardModelScorer
+from tests.models.adapters import SPEC, write_reward_adapter, write_sft, write_sft_adapter
 from tests.ppo.tiny import tiny_parts, tiny_prompts, tiny_recipe, weights
 
 RECIPE = {
@@ -31,11 +41,33 @@ RECIPE = {
 }
 
 
-def main(folder: Path, stop_on: int | None) -> None:
+def parts_on_one_base(folder: Path, recipe: Recipe, accelerator: Accelerator) -> Parts:
+    """The tiny run with adapters, from an SFT adapter and a reward adapter."""
+    sft, reward = str(folder / "sft"), str(folder / "reward")
+    if accelerator.is_main_process:
+        torch.manual_seed(0)
+        write_sft(folder / "base")
+        write_sft_adapter(folder / "sft", str(folder / "base"))
+        write_reward_adapter(folder / "reward", str(folder / "base"))
+    accelerator.wait_for_everyone()
+    base = load_one_base(sft)
+    return tiny_parts(
+        recipe,
+        RewardModelScorer("reward", base.reward_model(reward), None, 4),
+        learner=SeparateLearner(base.policy(SPEC), base.critic(reward)),
+        reference=base.reference(),
+        accelerator=accelerator,
+    )
+
+
+def main(folder: Path, stop_on: int | None, mode: str = "full") -> None:
     torch.set_num_threads(1)
     accelerator = Accelerator(cpu=True)
     recipe = tiny_recipe(**RECIPE)
-    parts = tiny_parts(recipe, accelerator=accelerator)
+    if mode == "one_base":
+        parts = parts_on_one_base(folder / "models", recipe, accelerator)
+    else:
+        parts = tiny_parts(recipe, accelerator=accelerator)
     prompts = tiny_prompts(parts.renderer)
     run = RunFolder.open(
         folder / "ppo",
@@ -56,10 +88,9 @@ def main(folder: Path, stop_on: int | None) -> None:
         stopped = True
     run.finish("interrupted" if stopped else "finished")
     left = {
-        "policy": weights(accelerator.unwrap_model(parts.policy)),
-        "critic": weights(accelerator.unwrap_model(parts.critic)),
+        "weights": weights(unwrap_model(parts.learner)),
         "kl_coef": parts.kl_controller.kl_coef,
-        "wrapper": type(parts.policy).__name__,
+        "wrapper": type(parts.learner).__name__,
         "stopped": stopped,
     }
     torch.save(left, folder / f"left_{accelerator.process_index}.pt")
@@ -67,4 +98,5 @@ def main(folder: Path, stop_on: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
+    place, stop, mode, *_ = [*sys.argv[1:], *("none", "full")[len(sys.argv) - 2 :]]
+    main(Path(place), None if stop == "none" else int(stop), mode)

@@ -63,6 +63,25 @@ def test_agreement_finds_the_same_responses_in_another_order() -> None:
     assert labeler_agreement([labelled("a", ("x", "y"), (1, 2))]) == {}
 
 
+def test_inv81_equal_responses_have_no_right_order_and_are_left_out() -> None:
+    """The second and third response are one text; whoever was called the better of them is not asked."""
+    item = ranking([1, 2, 3])
+    item.response_ids[2] = item.response_ids[1]
+    found = assess_scores([[2.0, 1.0, 1.0]], [item])
+    assert (found["pair_accuracy_labels"], found["num_pairs"]) == (1.0, 2)
+    assert assess_baselines([item])["first_wins"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [((2, 3, 5, 6), 1.0), ((6, 5, 3, 2), -1.0), ((2, 5, 3, 6), 0.6)]
+)
+def test_inv43_correlation_of_score_and_length_is_reported(lengths: tuple[int, ...], expected: float) -> None:
+    """About their mean 2, 3, 5, 6 are -2, -1, 1, 2, squares 10; with 3 and 5 turned round 4 - 1 - 1 + 4 = 6."""
+    items = [ranking([1, 2], list(lengths[:2])), ranking([1, 2], list(lengths[2:]), first=70)]
+    found = assess_scores([[2.0, 3.0], [5.0, 6.0]], items)
+    assert found["score_length_correlation"] == pytest.approx(expected)
+
+
 def test_inv43_correlation() -> None:
     assert correlation([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
     assert correlation([1.0, 1.0], [1.0, 2.0]) == 0.0

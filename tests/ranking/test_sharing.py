@@ -65,7 +65,7 @@ def batch() -> list[RenderedRanking]:
     return made
 
 
-def test_rows_by_hand() -> None:
+def test_inv14_rows_by_hand() -> None:
     rows = shared_rows(batch(), pad_token_id=0)
     assert rows["input_ids"].tolist() == [
         [5, 6, 7, 8, 20, 21, 1, 22, 1, 23, 24, 25, 26, 1],
@@ -89,7 +89,7 @@ def test_saved_work_by_hand() -> None:
     assert saved_work([long], width=16) < 1
 
 
-def test_mask_against_its_definition() -> None:
+def test_inv14_mask_against_its_definition() -> None:
     segments = shared_rows(batch(), 0)["segments"]
     mask = sharing_mask(segments)
     for b, row in enumerate(segments.tolist()):
@@ -102,7 +102,7 @@ def test_mask_against_its_definition() -> None:
 @pytest.mark.parametrize("loss", ["pairwise", "plackett_luce"])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("config", [None, LlamaConfig(**SMALL), Qwen2Config(**SMALL)])
-def test_scores_and_gradients_are_those_of_each_response_alone(
+def test_inv14_inv40_scores_and_gradients_are_those_of_each_response_alone(
     config: PreTrainedConfig | None, attention: str, loss: Loss
 ) -> None:
     """Invariant 40: what stands beside a response in its batch does not change its score."""
@@ -128,7 +128,7 @@ def test_scores_and_gradients_are_those_of_each_response_alone(
         assert torch.allclose(gradient, of_together[name], atol=1e-5, rtol=1e-4), name
 
 
-def test_a_response_does_not_see_its_neighbours() -> None:
+def test_inv14_a_response_does_not_see_its_neighbours() -> None:
     critic = Critic(tiny_reward_model(tiny_tokenizer()))
     before = shared_scores(critic, shared_rows(batch(), 0))
     changed = batch()

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.errors import ModelError
+from rlhf.errors import DataError, ModelError
+from rlhf.feedback.records import Message, Prompt, Reading
 from rlhf.settings.shared import ModelSettings
-from stages._inputs import build_renderer, open_tokenizer
+from stages._inputs import build_renderer, check_held_out, open_tokenizer
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 from tests.stage_data import write_base
 
@@ -27,6 +28,22 @@ def test_template_that_cannot_be_read(tmp_path: Path, content: bytes | None, mes
     settings = ModelSettings(path=write_base(tmp_path / "base"), chat_template=str(file))
     with pytest.raises(ModelError, match=message):
         open_tokenizer(settings, "policy.path")
+
+
+def reading_of(*groups: str) -> Reading[Prompt]:
+    return Reading([Prompt(group, (Message("user", group),), group, "x.jsonl:1") for group in groups])
+
+
+def test_inv81_held_out_records_that_are_trained_on_are_counted_and_a_split_of_them_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train = reading_of("a", "b")
+    check_held_out({"train": train, "validation": reading_of("c")})
+    assert capsys.readouterr().out == ""
+    check_held_out({"train": train, "validation": reading_of("c"), "test": reading_of("a", "d", "a")})
+    assert "data.test: 2 of 3 records have prompts of data.train: left out" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"data\.validation: 2 of 2 records have .* nothing is held out"):
+        check_held_out({"train": train, "validation": reading_of("a", "b")})
 
 
 def test_tokenizer_of_another_model() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlhf.functions import judge_responses
 from rlhf.maths.masked import masked_sum
 from rlhf.rollout import Generation, respond, response_logprobs
-from rlhf.scoring import Scorer
+from rlhf.scoring import Scorer, as_scores
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
@@ -118,7 +118,8 @@ def score_answers(
     answers: Sequence[Answer], prompts: Sequence[Prompt], generation: Generation, scorer: Scorer
 ) -> list[Answer]:
     """Add the reward model's score."""
-    scores = scorer(prompts, generation, [answer.response for answer in answers]).tolist()
+    given = as_scores(scorer(prompts, generation, [answer.response for answer in answers]), generation)
+    scores = given.responses.tolist()
     return [replace(answer, reward_score=score) for answer, score in zip(answers, scores, strict=True)]
 
 

@@ -34,7 +34,7 @@ def test_answers_do_not_depend_on_how_prompts_are_shared_out(policy, tokenizer) 
     assert [one.row for one in together] == [0, 1, 2, 3, 4]
 
 
-def test_inv31_kl_of_a_policy_to_itself_is_zero_and_to_another_the_log_ratio(policy, tokenizer) -> None:
+def test_inv33_kl_of_a_policy_to_itself_is_zero_and_to_another_the_log_ratio(policy, tokenizer) -> None:
     _, generation = draw(policy, tokenizer, [0, 1, 2, 3, 4])
     assert response_kl(policy, policy, generation, 1.0, 2) == [0.0] * 5
     other = tiny_gpt2(tokenizer, seed=1)

@@ -1,0 +1,68 @@
+"""Code of the user's that a run calls at its turning points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rlhf.functions import failures_named
+
+if TYPE_CHECKING:
+    from rlhf.ppo.parts import Parts
+    from rlhf.ppo.recipe import Recipe
+
+Event = Literal["on_update", "on_evaluate", "on_save"]
+
+
+@dataclass
+class State:
+    """What a callback is shown, and the one thing that it may change.
+
+    Attributes:
+        update: updates done.
+        metrics: of the update or the evaluation, as in metrics.jsonl; after a save the last update's.
+        parts: models, optimizers, the accelerator.
+        recipe: the numbers of the algorithm.
+        folder: the run's folder; after a save the checkpoint's.
+        stop: set it to True, on any process, to end the training after this update: the run then goes on to
+            its last evaluation and its export, as if it had been that long.
+
+    """
+
+    update: int
+    metrics: Mapping[str, float]
+    parts: Parts
+    recipe: Recipe
+    folder: Path
+    stop: bool = False
+
+
+class Callback:
+    """Does nothing at every turning point; derive from it, or write a class with some of its methods.
+
+    Every process calls every method (`state.parts.accelerator.is_main_process` tells the first one).
+    """
+
+    def on_update(self, state: State) -> None:
+        """Look at an update that is done and recorded."""
+
+    def on_evaluate(self, state: State) -> None:
+        """Look at an evaluation that is done and recorded."""
+
+    def on_save(self, state: State) -> None:
+        """Look at a checkpoint that is complete."""
+
+
+def call_all(callbacks: Sequence[Any], event: Event, state: State) -> bool:
+    """Call what each callback has for `event`; return whether one of them asks to stop.
+
+    Raises RunError, with the file and line, where one fails.
+    """
+    for callback in callbacks:
+        method = getattr(callback, event, None)
+        if method is not None:
+            with failures_named(f"callback {type(callback).__name__}.{event}"):
+                method(state)
+    return state.stop

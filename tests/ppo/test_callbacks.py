@@ -1,0 +1,72 @@
+"""The user's own code at a run's turning points."""
+
+from __future__ import annotations
+
+import pytest
+
+from rlhf.errors import RunError
+from rlhf.ppo.callbacks import Callback
+from rlhf.runs.existing import find_checkpoints
+from tests.ppo.running import all_weights, run_training
+from tests.ppo.tiny import same_weights, tiny_recipe
+
+
+class Diary(Callback):
+    def __init__(self):
+        self.pages = []
+
+    def on_update(self, state):
+        self.pages.append(("update", state.update, state.metrics["ppo/score"]))
+
+    def on_evaluate(self, state):
+        self.pages.append(("evaluate", state.update, state.metrics["evaluation/score"]))
+
+    def on_save(self, state):
+        assert (state.folder / "manifest.json").is_file(), "it is called when the checkpoint is complete"
+        self.pages.append(("save", state.update, state.folder.name))
+
+
+def test_inv75_callbacks_are_called_after_updates_evaluations_and_saves(tmp_path):
+    diary = Diary()
+    run_training(tmp_path / "ppo", tiny_recipe(num_updates=2), callbacks=[diary])
+    assert [page[:2] for page in diary.pages] == [
+        ("evaluate", 0), ("update", 1), ("save", 1), ("update", 2), ("evaluate", 2), ("save", 2),
+    ]  # fmt: skip
+    assert diary.pages[2][2] == "step_000001"
+
+
+def test_inv75_a_callback_ends_the_run_early_with_an_evaluation_and_it_stays_ended(tmp_path):
+    class Enough:
+        def on_update(self, state):
+            state.stop = state.update == 2
+
+    short, progress, _ = run_training(
+        tmp_path / "ppo", tiny_recipe(num_updates=6), callbacks=[Enough()], finish=False
+    )
+    assert (progress.update, progress.ended) == (2, True)
+    assert progress.last_evaluation is not None
+    assert find_checkpoints(tmp_path / "ppo")[-1].name == "step_000002"
+    two, _, _ = run_training(tmp_path / "two", tiny_recipe(num_updates=2))
+    assert same_weights(all_weights(short), all_weights(two))
+    _, progress, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6))
+    assert progress.update == 2, "resumed without the callback, the run knows that it has ended"
+
+
+def test_a_callback_that_fails_is_named_with_its_line(tmp_path):
+    class Broken:
+        def on_evaluate(self, state):
+            raise KeyError("mine")
+
+    with pytest.raises(
+        RunError,
+        match=r"callback Broken.on_evaluate failed with KeyError: 'mine' \(.*test_callbacks.py:\d+\)",
+    ):
+        run_training(tmp_path / "ppo", tiny_recipe(num_updates=1), callbacks=[Broken()])
+
+
+def test_looking_changes_nothing(tmp_path):
+    plain, _, _ = run_training(tmp_path / "plain", tiny_recipe(num_updates=2))
+    watched, _, _ = run_training(
+        tmp_path / "watched", tiny_recipe(num_updates=2), callbacks=[Callback(), Diary()]
+    )
+    assert same_weights(all_weights(plain), all_weights(watched))

@@ -1,0 +1,287 @@
+"""Every control of a run has the effect that it is named for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from rlhf.models.saving import unwrap_model
+from rlhf.ppo.averaged import using_average
+from rlhf.ppo.checkpoint import load_best
+from rlhf.ppo.credit import advantages
+from rlhf.ppo.evaluation import evaluate
+from rlhf.ppo.iteration import calibrate, learn, roll_out
+from rlhf.ppo.loop import Habits
+from rlhf.ppo.steps import ScoreRules, score
+from rlhf.runs.jsonl import read_jsonl
+from tests.ppo.running import HABITS, all_weights, run_training
+from tests.ppo.tiny import function_scorer, same_weights, tiny_parts, tiny_prompts, tiny_recipe, weights
+
+
+def experience_of(parts, recipe, **options):
+    rolled = roll_out(parts, recipe, tiny_prompts(parts.renderer, 8), seed=4)
+    return advantages(score(rolled, parts.scorer), parts.reference, parts.learner, kl_coef=0.5, **options)
+
+
+def learnt(recipe, nudge=0.0, **options):
+    """The statistics and the policy's weights after one update; `nudge` moves the policy off the reference."""
+    parts = tiny_parts(recipe)
+    with torch.no_grad():
+        parts.policy.lm_head.weight.mul_(1.0 + nudge)
+    stats = learn(parts, recipe, experience_of(parts, recipe, **options), 1)
+    return stats, weights(parts.policy)
+
+
+# ---- terms of the loss
+
+
+def test_an_entropy_bonus_raises_the_entropy(tmp_path):
+    found = []
+    for entropy_coef in (0.0, 5.0):
+        recipe = tiny_recipe(num_updates=6, entropy_coef=entropy_coef, learning_rate=1e-2, kl_coef=0.0)
+        run_training(tmp_path / str(entropy_coef), recipe, held_out=False)
+        found.append(read_jsonl(tmp_path / str(entropy_coef) / "metrics.jsonl")[-1])
+    assert found[1]["ppo/entropy"] > found[0]["ppo/entropy"]
+    assert found[0]["ppo/entropy_loss"] == 0.0
+    assert found[1]["ppo/entropy_loss"] == pytest.approx(-found[1]["ppo/entropy"], rel=0.05)
+
+
+@pytest.mark.parametrize("estimator", ["k2", "k3"])
+def test_inv34_kl_in_the_loss_pulls_back_to_the_reference(tmp_path, estimator):
+    def letters(prompts, responses):
+        return [float(sum(letter in "e " for letter in text)) / 4 for text in responses]
+
+    found = {}
+    for kl_coef in (0.0, 2.0):
+        recipe = tiny_recipe(
+            num_updates=8, rollout_batch_size=16, microbatch_size=4, learning_rate=2e-2, kl_in="loss",
+            kl_loss=estimator, kl_coef=kl_coef,
+        )  # fmt: skip
+        folder = tmp_path / str(kl_coef)
+        run_training(folder, recipe, scorer=function_scorer(letters), held_out=False)
+        rows = read_jsonl(folder / "metrics.jsonl")
+        assert all(row["ppo/reward"] == pytest.approx(row["ppo/score"], abs=1e-5) for row in rows)
+        assert rows[-1]["ppo/kl_loss"] > 0
+        found[kl_coef] = rows[-1]["ppo/kl_k3"]
+    assert found[2.0] < 0.5 * found[0.0]
+
+
+def test_inv52_a_higher_upper_clip_lets_good_tokens_grow_further():
+    options = {"ppo_epochs": 6, "learning_rate": 1e-2}
+    plain, _ = learnt(tiny_recipe(**options))
+    high, _ = learnt(tiny_recipe(clip_range_high=5.0, **options))
+    assert high.clip_fraction < plain.clip_fraction
+
+
+def test_inv52_a_dual_clip_bounds_the_loss_of_bad_tokens():
+    recipe = tiny_recipe(minibatch_size=8, learning_rate=1e-9)
+    parts = tiny_parts(recipe)
+    experience = experience_of(parts, recipe)
+    # as if every sampled token had become e^3 = 20 times likelier since
+    late = dataclasses.replace(experience, old_logprobs=experience.old_logprobs - 3.0)
+    free, bound = (
+        learn(tiny_parts(recipe), changed, late, 1).policy_loss
+        for changed in (recipe, dataclasses.replace(recipe, dual_clip=3.0))
+    )
+    credited = late.advantages[late.generation.response_mask]
+    expected = float((-3.0 * credited.clamp(max=0) - 1.2 * credited.clamp(min=0)).mean())
+    assert bound == pytest.approx(expected, rel=1e-4)
+    assert free > 3 * bound
+
+
+def test_a_mean_over_responses_weighs_short_and_long_ones_alike():
+    tokens, one = learnt(tiny_recipe(max_response_tokens=12))
+    responses, other = learnt(tiny_recipe(max_response_tokens=12, loss_average="responses"))
+    assert tokens.policy_loss != responses.policy_loss
+    assert not same_weights(one, other)
+
+
+def test_inv54_a_mean_over_responses_does_not_depend_on_the_cut_into_microbatches():
+    found = []
+    for size in (4, 1):
+        recipe = tiny_recipe(max_response_tokens=12, loss_average="responses", microbatch_size=size)
+        found.append(learnt(recipe, whiten_advantages=False)[1])
+    for name, value in found[0].items():
+        torch.testing.assert_close(value, found[1][name], atol=1e-5, rtol=1e-3)
+
+
+# ---- steps
+
+
+def test_inv59_an_update_stops_once_its_kl_is_too_large():
+    options = {"ppo_epochs": 8, "learning_rate": 3e-2}
+    full, _ = learnt(tiny_recipe(**options))
+    early, _ = learnt(tiny_recipe(early_stop_kl=0.02, **options))
+    assert (full.num_optimizer_steps, full.stopped_early) == (16, 0.0)
+    assert 1 <= early.num_optimizer_steps < 16
+    assert early.stopped_early == 1.0
+
+
+def test_inv58_an_early_stop_does_not_shift_the_schedule(tmp_path):
+    recipe = tiny_recipe(
+        num_updates=4, ppo_epochs=4, learning_rate=3e-2, schedule="linear", early_stop_kl=1e-4
+    )
+    _, progress, _ = run_training(tmp_path / "ppo", recipe, held_out=False)
+    rows = read_jsonl(tmp_path / "ppo" / "metrics.jsonl")
+    assert progress.num_optimizer_steps < recipe.num_optimizer_steps
+    first_of_last = recipe.learning_rate * (1 - 3 / 4)
+    assert rows[-1]["ppo/policy_learning_rate"] <= first_of_last + 1e-9
+
+
+# ---- scores
+
+
+def noisy(prompts, responses, number):
+    return [50.0 + 3.0 * (n % 4) for n in number]
+
+
+def test_inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_is(tmp_path):
+    recipe = tiny_recipe(num_updates=2, score_normalisation="initial")
+    parts = tiny_parts(recipe, function_scorer(noisy))
+    prompts = tiny_prompts(parts.renderer, 8)
+    calibrate(parts, recipe, prompts)
+    rolled = roll_out(parts, recipe, prompts, seed=4)
+    scored = score(rolled, parts.scorer, moments=parts.moments)
+    assert scored.scores.mean().abs() < 1e-3
+    torch.testing.assert_close(scored.scores.std(correction=0), torch.tensor(1.0), atol=1e-3, rtol=0)
+    assert scored.raw_scores.tolist() == noisy(None, None, range(8)), "raw scores are kept to look at"
+    before = parts.moments.state_dict()
+    learn(parts, recipe, experience_of(parts, recipe), 1)
+    assert parts.moments.state_dict() == before
+
+
+def test_inv37_running_normalisation_takes_in_every_rollout_and_survives_a_resume(tmp_path):
+    recipe = tiny_recipe(num_updates=4, score_normalisation="running")
+    whole, _, _ = run_training(tmp_path / "whole", recipe, scorer=function_scorer(noisy))
+    run_training(
+        tmp_path / "half",
+        tiny_recipe(num_updates=2, score_normalisation="running"),
+        scorer=function_scorer(noisy),
+        finish=False,
+    )
+    resumed, _, _ = run_training(tmp_path / "half", recipe, scorer=function_scorer(noisy))
+    assert whole.moments.state_dict() == resumed.moments.state_dict()
+    assert whole.moments.count == 32
+    assert same_weights(all_weights(whole), all_weights(resumed))
+    rows = [row for row in read_jsonl(tmp_path / "whole" / "metrics.jsonl") if "ppo/score" in row]
+    assert all(abs(row["ppo/score"]) < 1 and row["ppo/raw_score"] > 50 for row in rows)
+
+
+def test_inv37_normalising_touches_the_score_and_not_the_kl():
+    recipe = tiny_recipe(score_normalisation="running")
+    parts = tiny_parts(recipe, function_scorer(noisy))
+    with torch.no_grad():
+        parts.policy.lm_head.weight.mul_(1.5)
+    rolled = roll_out(parts, recipe, tiny_prompts(parts.renderer, 8), seed=4)
+    scored = score(rolled, parts.scorer, moments=parts.moments, moving=True)
+    found = advantages(scored, parts.reference, parts.learner, kl_coef=0.5)
+    torch.testing.assert_close(found.rewards.sum(1), scored.scores - 0.5 * found.kl.sum(1))
+
+
+def test_each_token_costs_the_length_penalty():
+    recipe = tiny_recipe(max_response_tokens=12)
+    parts = tiny_parts(recipe, function_scorer(lambda prompts, responses: [2.0] * len(responses)))
+    rolled = roll_out(parts, recipe, tiny_prompts(parts.renderer, 8), seed=4)
+    scored = score(rolled, parts.scorer, rules=ScoreRules(length_penalty=0.1))
+    lengths = rolled.generation.response_mask.sum(1)
+    torch.testing.assert_close(scored.scores, 2.0 - 0.1 * lengths)
+
+
+def test_inv49_whitened_rewards_have_variance_1_and_keep_their_mean():
+    recipe = tiny_recipe()
+    parts = tiny_parts(recipe)
+    plain, white = experience_of(parts, recipe), experience_of(parts, recipe, whiten_rewards=True)
+    mask = plain.generation.response_mask
+    before, after = plain.rewards[mask], white.rewards[mask]
+    torch.testing.assert_close(after.var(correction=0), torch.tensor(1.0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(after.mean(), before.mean(), atol=1e-4, rtol=1e-3)
+    assert torch.equal(plain.kl, white.kl)
+
+
+# ---- the average of the weights
+
+
+def test_inv77_the_average_is_the_recursion_over_the_updates_and_is_what_is_evaluated(tmp_path, monkeypatch):
+    seen = []
+    original = run_training.__globals__["evaluate"]
+
+    def spy(parts, recipe, prompts):
+        seen.append(weights(parts.policy))
+        return original(parts, recipe, prompts)
+
+    monkeypatch.setitem(run_training.__globals__, "evaluate", spy)
+    trained = []
+
+    class Keep:
+        def on_update(self, state):
+            trained.append(weights(state.parts.policy))
+
+    recipe = tiny_recipe(num_updates=3, ema_decay=0.9)
+    habits = Habits(evaluate_every=1, checkpoint_every=None, evaluate_average=True)
+    parts, _, _ = run_training(tmp_path / "ppo", recipe, habits=habits, callbacks=[Keep()])
+    expected = weights(tiny_parts(recipe).policy)
+    assert same_weights(seen[0], expected), "before the first update the average is the policy"
+    for number, after in enumerate(trained, start=1):
+        expected = {name: 0.9 * expected[name] + 0.1 * value for name, value in after.items()}
+        for name, value in expected.items():
+            torch.testing.assert_close(seen[number][name], value, atol=1e-6, rtol=1e-5)
+    assert same_weights(weights(parts.policy), trained[-1]), "training goes on with the trained weights"
+
+
+def test_inv77_inv73_the_average_is_saved_and_restored(tmp_path):
+    recipe = tiny_recipe(num_updates=4, ema_decay=0.9)
+    whole, _, _ = run_training(tmp_path / "whole", recipe)
+    run_training(tmp_path / "half", tiny_recipe(num_updates=2, ema_decay=0.9), finish=False)
+    resumed, _, _ = run_training(tmp_path / "half", recipe)
+    assert same_weights(whole.average, resumed.average)
+    assert not same_weights(whole.average, weights(whole.policy))
+
+
+def test_inv77_the_best_weights_are_the_averaged_ones_where_those_are_evaluated(tmp_path):
+    recipe = tiny_recipe(num_updates=2, ema_decay=0.5, learning_rate=3e-2)
+    habits = dataclasses.replace(HABITS, evaluate_average=True)
+    parts, progress, run = run_training(tmp_path / "ppo", recipe, habits=habits)
+    objective = progress.best_objective
+    load_best(run, parts, progress.best_update)
+    assert evaluate(parts, recipe, tiny_prompts(parts.renderer)[:6]).objective == objective
+
+
+def test_the_policy_is_bitwise_its_own_again_after_its_average_stood_in(tmp_path):
+    recipe = tiny_recipe(num_updates=2, ema_decay=0.9)
+    parts, _, _ = run_training(tmp_path / "ppo", recipe, held_out=False)
+    before = weights(parts.policy)
+    with pytest.raises(KeyError), using_average(parts, True):
+        assert not same_weights(before, weights(parts.policy))
+        raise KeyError
+    assert same_weights(before, weights(parts.policy))
+
+
+# ---- where frozen models are
+
+
+def test_frozen_models_are_on_the_device_only_while_they_are_used(monkeypatch, tmp_path):
+    recipe = tiny_recipe(num_updates=1)
+    moves = []
+    original = torch.nn.Module.to
+
+    def spy(self, *args, **kwargs):
+        moves.append((id(self), str(args[0])))
+        return original(self, *args, **kwargs)
+
+    parts = tiny_parts(recipe, offload=True)
+    frozen = {id(parts.reference), id(parts.scorer.model)}
+    monkeypatch.setattr(torch.nn.Module, "to", spy)
+    with parts.at_hand(parts.reference, parts.scorer.model):
+        inside = list(moves)
+    assert {who for who, _ in inside} == frozen
+    assert {where for _, where in inside} == {str(parts.accelerator.device)}
+    assert [where for _, where in moves[len(inside) :]] == ["cpu", "cpu"]
+    assert unwrap_model(parts.learner).policy is parts.policy
+
+
+def test_a_run_with_offloading_ends_with_the_same_weights(tmp_path):
+    plain, _, _ = run_training(tmp_path / "plain", tiny_recipe(num_updates=2))
+    moved, _, _ = run_training(tmp_path / "moved", tiny_recipe(num_updates=2), offload=True)
+    assert same_weights(all_weights(plain), all_weights(moved))

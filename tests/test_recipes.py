@@ -1,0 +1,94 @@
+"""The published recipes run, scaled down, and do what sets them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rlhf.runs.jsonl import read_jsonl
+from rlhf.settings.layers import resolve_settings
+from rlhf.settings.ppo import PpoSettings
+from tests.ppo_stage import lay_over, main
+from tests.stage_data import run_main, summary_of
+
+RECIPES = sorted((Path(__file__).parents[1] / "configs/recipes").glob("*.yaml"))
+SMALL = [
+    "ppo.num_updates=2",
+    "ppo.rollout_batch_size=8",
+    "ppo.minibatch_size=4",
+    "ppo.microbatch_size=2",
+    "ppo.learning_rate=3e-3",
+    "evaluation.every_updates=null",
+    "checkpoint.every_updates=null",
+    "run.output={run.root}/ppo",
+]
+
+
+def scaled_down(words: list[str], path: Path, *more: str) -> list[str]:
+    """The recipe on the tiny models and files of `words`; what a recipe says stays wherever it can."""
+    kept = [word for word in words if not word.startswith(("ppo.", "--config"))]
+    settings = resolve_settings(PpoSettings, path).settings
+    small = [*SMALL, *(["ppo.samples_per_prompt=4"] if settings.ppo.samples_per_prompt > 1 else [])]
+    if settings.ptx is not None:
+        small += ["ptx.num_documents=40", "ptx.max_tokens=32", "ptx.batch_size=32", "ptx.coef=1.0"]
+    return lay_over([f"--config={path}", *lay_over(kept, *small)], *more)
+
+
+def rows_of(folder: Path) -> list[dict]:
+    return [row for row in read_jsonl(folder / "metrics.jsonl") if "ppo/kl" in row]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_runs_and_leaves_a_model(tmp_path, words, path):
+    assert run_main(main, scaled_down(words, path)) == 0
+    assert (tmp_path / "ppo" / "model.safetensors").is_file()
+    rows = rows_of(tmp_path / "ppo")
+    assert rows[0]["ppo/kl"] == rows[0]["ppo/first_ratio_error"] == 0.0
+    settings = resolve_settings(PpoSettings, path).settings.ppo
+    steps = settings.ppo_epochs * 2 * 2
+    assert summary_of(tmp_path / "ppo")["num_optimizer_steps"] == steps
+    assert all(row["ppo/value_loss"] > 0 for row in rows) is (settings.advantages == "gae")
+
+
+def recipe(name: str) -> Path:
+    return next(path for path in RECIPES if path.stem == name)
+
+
+def test_ziegler_steers_the_kl_and_normalises_scores(tmp_path, words, capsys):
+    assert run_main(main, scaled_down(words, recipe("ziegler"), "ppo.kl_horizon=40")) == 0
+    assert "scores are normalised by mean" in capsys.readouterr().out
+    rows = rows_of(tmp_path / "ppo")
+    assert rows[1]["ppo/kl_coef"] == pytest.approx(0.15 * (1 - 0.2 * 8 / 40)), "KL 0 is far below the target"
+    assert rows[0]["ppo/value_mean"] == 0.0, "a head on the trunk that starts at zero"
+
+
+def test_tldr_gives_cut_responses_a_fixed_score(tmp_path, words):
+    assert run_main(main, scaled_down(words, recipe("tldr"), "sampling.max_response_tokens=2")) == 0
+    rows = rows_of(tmp_path / "ppo")
+    for row in rows:
+        if row["ppo/ended_fraction"] == 0:
+            assert row["ppo/score"] == -1.0
+    assert any(row["ppo/ended_fraction"] < 1 for row in rows)
+
+
+def test_grpo_has_its_kl_in_the_loss_and_rloo_in_the_reward(tmp_path, words):
+    found = {}
+    for name in ("grpo", "rloo"):
+        assert run_main(main, scaled_down(words, recipe(name), f"run.output={tmp_path}/{name}")) == 0
+        found[name] = rows_of(tmp_path / name)[-1]
+    assert found["grpo"]["ppo/kl_loss"] > 0
+    assert found["grpo"]["ppo/reward"] == pytest.approx(found["grpo"]["ppo/score"])
+    assert found["rloo"]["ppo/kl_loss"] == 0
+    assert found["rloo"]["ppo/reward"] == pytest.approx(
+        found["rloo"]["ppo/score"] - 0.03 * found["rloo"]["ppo/kl"], abs=1e-6
+    )
+
+
+def test_instructgpt_leaves_the_averaged_weights(tmp_path, words):
+    assert run_main(main, scaled_down(words, recipe("instructgpt"), "run.output={run.root}/average")) == 0
+    plain = ["ppo.ema_decay=null", "checkpoint.weights=trained", "run.output={run.root}/trained"]
+    assert run_main(main, scaled_down(words, recipe("instructgpt"), *plain)) == 0
+    average, trained = (summary_of(tmp_path / name) for name in ("average", "trained"))
+    assert all(row["ppo/ptx_loss"] > 1 for row in rows_of(tmp_path / "average")), "text is learned beside it"
+    assert 0 < abs(average["kl"]) < abs(trained["kl"]), "an average over two updates has hardly moved"
