@@ -32,7 +32,7 @@ pairs = $(if $(RUNS),"run.root=$(RUNS)") $(ARGS)
 # $(call stage,<stage>,<options>): `accelerate launch`, ending with the stage's own exit status.
 stage = $(BIN)/python -m stages._launch --config_file $(ACCELERATE_CONFIG) -m stages.$(1) --config $(call config,$(1)) $(2) $(pairs)
 
-.PHONY: help install all smoke base $(STAGES) check lint format test invariants clean
+.PHONY: help install all smoke base $(STAGES) check lint format test invariants mutants clean
 
 help:  ## print this
 	@echo "make <target> [CONFIG=file.yaml or folder] [ARGS=\"key=value ...\"] [RUNS=folder] [ACCELERATE_CONFIG=file.yaml]"
@@ -100,6 +100,9 @@ test: $(INSTALLED)  ## the tests; make test ARGS="-k ppo" for some of them
 
 invariants: $(INSTALLED)  ## the 82 traps of RLHF, each with the tests that hold it -> tests/INVARIANTS.md
 	@$(BIN)/python -m tests.invariants $(ARGS)
+
+mutants: $(INSTALLED)  ## put each of our wrong versions into a copy: a test must fail; ARGS="kl" for some of them
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 clean:  ## delete caches and .venv; runs/ stays
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,11 +1,12 @@
 """`ChatEncoder`: conversations and texts to token ids by a tokenizer and its template, without any limits.
 
-Only `rlhf.renderer` uses it; the rest of the library goes through `rlhf.rendering`.
+`encode_documents` does the same for raw text. The rest of the library goes through `rlhf.rendering`.
 """
 
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 from rlhf.errors import DataError
 from rlhf.templates import Conversation, special_ids, write_conversations
 
-__all__ = ["ChatEncoder"]
+__all__ = ["ChatEncoder", "encode_documents"]
+
+_DOCUMENTS_AT_ONCE = 2000  # encodings are large
 
 
 class ChatEncoder:
@@ -33,16 +36,7 @@ class ChatEncoder:
 
     def encode(self, texts: Sequence[str], *, literal: bool = False) -> list[list[int]]:
         """Return the ids of each text; `literal` reads special tokens' text as text."""
-        if not texts:
-            return []
-        ids: list[list[int]] = self.tokenizer(
-            list(texts),
-            add_special_tokens=False,
-            split_special_tokens=literal,
-            return_attention_mask=False,
-            verbose=False,
-        )["input_ids"]
-        return ids
+        return _encode(self.tokenizer, texts, literal=literal)
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of ids as it is, without tidying of spaces."""
@@ -122,6 +116,35 @@ class ChatEncoder:
         """Count a rendered conversation that holds a special token's text."""
         if self._has_special_text(messages):
             self.counts["special_text"] += 1
+
+
+def encode_documents(texts: Sequence[str], tokenizer: Any) -> array[int]:
+    """Return the ids of documents as one stream, an end (eos) token after each.
+
+    Markers such as "<|user|>" inside a text are read as text, never as special tokens. A tokenizer that opens
+    every text with its bos token opens every document with it.
+    """
+    opening = [index for index in tokenizer("")["input_ids"] if index == tokenizer.bos_token_id]
+    stream = array("i")
+    for start in range(0, len(texts), _DOCUMENTS_AT_ONCE):
+        for ids in _encode(tokenizer, texts[start : start + _DOCUMENTS_AT_ONCE], literal=True):
+            stream.extend(opening)
+            stream.extend(ids)
+            stream.append(tokenizer.eos_token_id)
+    return stream
+
+
+def _encode(tokenizer: Any, texts: Sequence[str], *, literal: bool) -> list[list[int]]:
+    if not texts:
+        return []
+    ids: list[list[int]] = tokenizer(
+        list(texts),
+        add_special_tokens=False,
+        split_special_tokens=literal,
+        return_attention_mask=False,
+        verbose=False,
+    )["input_ids"]
+    return ids
 
 
 def _join_speakers(messages: Conversation) -> list[dict[str, str]]:

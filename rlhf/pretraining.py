@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -13,13 +12,12 @@ from transformers import Trainer, TrainingArguments
 
 from rlhf.errors import DataError, ModelError
 from rlhf.models.attention import choose_attention
+from rlhf.rendering import encode_documents
 from rlhf.runs.folder import RunFolder
 from rlhf.training.loop import Evaluate, PlannedTrainer
 from rlhf.training.plan import TrainingPlan, trainer_arguments
 
 __all__ = ["SPECIAL_TOKENS", "Packed", "block_loss", "build_gpt2", "pack", "pretrain", "train_tokenizer"]
-
-_ENCODED_AT_ONCE = 2000
 
 PAD, END = "<|pad|>", "<|end|>"
 ROLES = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
@@ -127,7 +125,7 @@ def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:
         DataError: all texts together do not fill one block.
 
     """
-    stream = _token_stream(texts, tokenizer)
+    stream = encode_documents(texts, tokenizer)
     num_blocks = len(stream) // context_tokens
     if num_blocks == 0:
         raise DataError(
@@ -137,22 +135,6 @@ def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:
     blocks = torch.frombuffer(stream, dtype=torch.int32)[: num_blocks * context_tokens]
     blocks = blocks.long().view(num_blocks, context_tokens)
     return Packed(blocks, len(texts), len(stream), len(stream) - blocks.numel())
-
-
-def _token_stream(texts: Sequence[str], tokenizer: Any) -> array[int]:
-    """Encode documents, each with an end token after it; some at a time, as encodings are large."""
-    backend = tokenizer.backend_tokenizer
-    stream = array("i")
-    backend.encode_special_tokens = True
-    try:
-        for start in range(0, len(texts), _ENCODED_AT_ONCE):
-            chunk = list(texts[start : start + _ENCODED_AT_ONCE])
-            for encoding in backend.encode_batch_fast(chunk, add_special_tokens=False):
-                stream.extend(encoding.ids)
-                stream.append(tokenizer.eos_token_id)
-    finally:
-        backend.encode_special_tokens = False
-    return stream
 
 
 class _Blocks(torch.utils.data.Dataset):

@@ -18,6 +18,7 @@ from typing import get_args
 
 import torch
 
+from rlhf.encoding import encode_documents
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Prompt, Ranking
 from rlhf.renderer import Rendered, Renderer, TooLong
@@ -28,6 +29,7 @@ __all__ = [
     "RenderedPrompt",
     "RenderedRanking",
     "Renderer",
+    "encode_documents",
     "pad_left",
     "pad_right",
     "render_demonstrations",

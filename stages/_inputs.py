@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlhf.models.adapters import LoraSpec
     from rlhf.rendering import Renderer
     from rlhf.runs.folder import RunFolder
-    from rlhf.settings.shared import LoraSettings, ModelSettings, SourceSettings
+    from rlhf.settings.shared import AdapterSettings, ModelSettings, SourceSettings, WeightsSettings
 
 __all__ = [
     "build_lora",
@@ -26,6 +26,7 @@ __all__ = [
     "fingerprint_sources",
     "open_causal_lm",
     "open_tokenizer",
+    "refuse_adapter_on_adapter",
     "say_counts",
     "say_reading",
 ]
@@ -106,7 +107,7 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
     )
 
 
-def open_causal_lm(model: ModelSettings, setting: str = "model.path") -> Any:
+def open_causal_lm(model: WeightsSettings, setting: str = "model.path") -> Any:
     """Load the language model that the setting `setting` names, without dropout."""
     from rlhf.models import disable_dropout, load_causal_lm
 
@@ -147,10 +148,23 @@ def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_respo
     )
 
 
-def build_lora(settings: LoraSettings | None) -> LoraSpec | None:
+def build_lora(settings: AdapterSettings | None) -> LoraSpec | None:
     """Turn the settings of LoRA into what `rlhf.models` takes; None trains all weights."""
     from rlhf.models.adapters import LoraSpec
 
     if settings is None:
         return None
-    return LoraSpec(settings.rank, settings.alpha, settings.dropout, settings.target_modules)
+    dropout: float = getattr(settings, "dropout", 0.0)  # PPO's settings have none
+    return LoraSpec(settings.rank, settings.alpha, dropout, settings.target_modules)
+
+
+def refuse_adapter_on_adapter(path: str, lora: AdapterSettings | None, setting: str) -> None:
+    """Refuse to save an adapter whose base would be another adapter's model, which is in no folder."""
+    from rlhf.models.adapters import is_adapter_folder
+
+    if lora is not None and not lora.merge and is_adapter_folder(path):
+        raise SettingsError(
+            f"{setting} {path!r} is an adapter itself, and an adapter on it could not be loaded again; "
+            "set lora.merge=true, or save that model merged first",
+            where="lora.merge",
+        )

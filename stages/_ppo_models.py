@@ -9,12 +9,14 @@ from rlhf.errors import ModelError
 from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
+from stages._ppo_one_base import build_learner, critic_start, say_memory, shares_base
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from rlhf.models import Critic
     from rlhf.models.learner import Learner
+    from rlhf.models.one_base import OneBase
     from rlhf.ppo.parts import Parts
     from rlhf.ppo.recipe import Recipe
     from rlhf.scoring import Scorer
@@ -40,43 +42,59 @@ def build_recipe(settings: PpoSettings) -> Recipe:
     )
 
 
-def build_parts(settings: PpoSettings, accelerator: Accelerator, recipe: Recipe) -> Parts:
-    """Load policy, reference, critic and what scores, and make them ready to train."""
+def build_parts(
+    settings: PpoSettings, accelerator: Accelerator, recipe: Recipe, base: OneBase | None = None
+) -> Parts:
+    """Load policy, reference, critic and what scores, and make them ready to train.
+
+    `base` is what they are adapters on, where they are.
+    """
     from rlhf.ppo.parts import build_parts as prepare_parts
     from rlhf.rollout import check_context
 
     tokenizer = _inputs.open_tokenizer(settings.policy, "policy.path")
-    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
-    reference = _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+    if base is None:
+        learner, reference = _build_learner(settings), _open_reference(settings)
+    else:
+        learner, reference = build_learner(settings, base), base.reference()
+    policy = learner.policy
     if reference.get_input_embeddings().num_embeddings != policy.get_input_embeddings().num_embeddings:
         raise ModelError(
             "has another vocabulary than the policy; their KL means nothing", where="reference.path"
         )
-    learner = _build_learner(settings, policy)
     names = ("the policy", "the critic")
     lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
     for model, what in ((reference, "the reference"), *zip(learner.transformers(), names, strict=False)):
         check_context(model, *lengths, what)
     renderer = _inputs.build_renderer(tokenizer, policy, *lengths)
+    scorer = build_scorer(settings, settings.scores, "scores", accelerator, tokenizer, base)
+    if base is not None:
+        say_memory(base, learner, reference, scorer)
     return prepare_parts(
         accelerator,
         recipe,
         learner=learner,
         reference=reference,
-        scorer=build_scorer(settings, settings.scores, "scores", accelerator, tokenizer),
+        scorer=scorer,
         renderer=renderer,
         gradient_checkpointing=settings.ppo.gradient_checkpointing,
         offload=settings.memory.offload,
+        reference_is_policy=settings.reference is None,
     )
 
 
-def _build_learner(settings: PpoSettings, policy: Any) -> Learner:
-    """Put the policy and its critic together."""
+def _open_reference(settings: PpoSettings) -> Any:
+    return _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+
+
+def _build_learner(settings: PpoSettings) -> Learner:
+    """Load the policy and its critic and put them together."""
     from rlhf.models import add_lora
     from rlhf.models.learner import SeparateLearner, TrunkLearner
 
+    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
     lora = _inputs.build_lora(settings.lora)
-    trained = add_lora(policy, lora) if lora is not None else policy
+    trained = add_lora(policy, lora, revision=settings.policy.revision) if lora is not None else policy
     if settings.critic is not None and settings.critic.init_from == "trunk":
         return TrunkLearner(trained)
     return SeparateLearner(trained, _build_critic(settings) if settings.critic is not None else None)
@@ -97,15 +115,11 @@ def _build_critic(settings: PpoSettings) -> Critic:
             setting="policy.path",
         )
         return Critic(model)
-    if settings.critic.path is not None:
-        return load_critic(settings.critic.path, setting="critic.path")
-    number, source = next((n, s) for n, s in enumerate(settings.scores) if s.paths)
-    return load_critic(
-        source.paths[0],
-        revision=source.revision,
-        trust_remote_code=source.trust_remote_code,
-        setting=f"scores[{number}].{'models[0]' if source.models else 'model'}",
-    )
+    path, setting, source = critic_start(settings)
+    options: dict[str, Any] = {}
+    if source is not None:
+        options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+    return load_critic(path, setting=setting, **options)
 
 
 def build_scorer(
@@ -114,19 +128,25 @@ def build_scorer(
     setting: str,
     accelerator: Accelerator,
     tokenizer: Any,
+    base: OneBase | None = None,
 ) -> Scorer:
     """Load what scores: the weighted sum of `sources`, which stand under the dotted key `setting`."""
     from rlhf.scoring import WeightedScorer
 
     parts = [
-        (_build_source(settings, source, f"{setting}[{number}]", accelerator, tokenizer), source.weight)
+        (_build_source(settings, source, f"{setting}[{number}]", accelerator, tokenizer, base), source.weight)
         for number, source in enumerate(sources)
     ]
     return WeightedScorer(tuple(parts))
 
 
 def _build_source(
-    settings: PpoSettings, source: ScoreSettings, setting: str, accelerator: Accelerator, tokenizer: Any
+    settings: PpoSettings,
+    source: ScoreSettings,
+    setting: str,
+    accelerator: Accelerator,
+    tokenizer: Any,
+    base: OneBase | None,
 ) -> Scorer:
     from rlhf.functions import load_function
     from rlhf.scoring import EnsembleScorer, FunctionScorer
@@ -136,9 +156,9 @@ def _build_source(
         return FunctionScorer(source.function, load_function(source.function), token_texts)
     if source.combine is None:
         name = f"{setting}.model"
-        return _load_reward_model(settings, source, str(source.model), name, accelerator, tokenizer)
+        return _load_reward_model(settings, source, str(source.model), name, accelerator, tokenizer, base)
     members = [
-        _load_reward_model(settings, source, path, f"{setting}.models[{place}]", accelerator, tokenizer)
+        _load_reward_model(settings, source, path, f"{setting}.models[{place}]", accelerator, tokenizer, base)
         for place, path in enumerate(source.models)
     ]
     return EnsembleScorer(
@@ -160,6 +180,7 @@ def _load_reward_model(
     setting: str,
     accelerator: Accelerator,
     tokenizer: Any,
+    base: OneBase | None,
 ) -> Scorer:
     """Load a frozen reward model; one with another tokenizer or template gets a renderer of its own."""
     from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
@@ -168,7 +189,10 @@ def _load_reward_model(
     from rlhf.scoring import RewardModelScorer, same_rendering
 
     options: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
-    model = load_reward_model(path, dtype=source.dtype, setting=setting, **options)
+    if base is not None and shares_base(settings, source, path, base, setting):
+        model = base.reward_model(path, setting=setting)
+    else:
+        model = load_reward_model(path, dtype=source.dtype, setting=setting, **options)
     disable_dropout(model)
     model.requires_grad_(False)
     model.eval().to(accelerator.device)

@@ -13,7 +13,7 @@ from rlhf.runs import console
 from rlhf.runs.clock import format_seconds
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.base import BaseSettings
-from stages import _inputs
+from stages import _inputs, _texts
 from stages._command import run_stage
 
 if TYPE_CHECKING:
@@ -22,22 +22,17 @@ if TYPE_CHECKING:
 
 def check(settings: BaseSettings) -> None:
     """Read the text files and load the generator."""
-    from rlhf.feedback.reading import read_texts
-    from rlhf.functions import load_function
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
-    if settings.data.generator is not None:
-        load_function(settings.data.generator)
-    if settings.data.train:
-        _inputs.say_reading("data.train", read_texts(_inputs.build_sources(settings.data.train)))
+    _texts.check_texts("data.train", settings.data.train, settings.data.generator)
 
 
 def train(settings: BaseSettings, run: RunFolder) -> None:
     """Read, make a tokenizer, pack, train, save."""
     # 1. Text, some of it held out.
     _inputs.fingerprint_sources(run, settings.data.train)
-    train_texts, validation_texts = _texts(settings)
+    train_texts, validation_texts = _divide(settings)
     console.say(f"{len(train_texts):,} documents to read, {len(validation_texts):,} held out")
 
     # 2. Its tokenizer, and the text as blocks of the model's context.
@@ -75,23 +70,13 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
     run.write_summary(numbers)
 
 
-def _texts(settings: BaseSettings) -> tuple[list[str], list[str]]:
+def _divide(settings: BaseSettings) -> tuple[list[str], list[str]]:
     """Return the texts to train on and those held out; equal texts are on the same side."""
-    from rlhf.feedback.columns import group_of_text
-    from rlhf.feedback.reading import read_texts
     from rlhf.feedback.splits import split_of
-    from rlhf.functions import generated_texts
 
-    found: list[tuple[str, str]] = []
-    if settings.data.train:
-        records = read_texts(_inputs.build_sources(settings.data.train)).records
-        found += [(record.text, record.group) for record in records]
-    if settings.data.generator is not None:
-        texts = generated_texts(
-            settings.data.generator, settings.data.generator_seed, settings.data.num_documents
-        )
-        found += [(text, group_of_text(text)) for text in texts]
-    held_out = settings.data.validation_fraction
+    data = settings.data
+    found = _texts.read_documents(data.train, data.generator, data.generator_seed, data.num_documents)
+    held_out = data.validation_fraction
     fractions = {"validation": held_out, "train": 1.0 - held_out}
     sides: dict[str, list[str]] = {"train": [], "validation": []}
     for text, group in found:

@@ -5,24 +5,24 @@ python -m stages.ppo --config configs/ppo.yaml [--dry-run] [key=value ...]
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rlhf.errors import DataError
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._command import run_stage
-from stages._ppo_models import build_parts, build_recipe, build_scorer
+from stages._ppo_evaluation import build_evaluation
+from stages._ppo_models import build_parts, build_recipe
+from stages._ppo_one_base import check_adapters, open_base
+from stages._texts import build_texts, check_ptx, check_texts
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
     from rlhf.ppo.checkpoint import Progress
-    from rlhf.ppo.evaluation import Evaluation
     from rlhf.ppo.parts import Parts
-    from rlhf.ppo.recipe import Recipe
-    from rlhf.rendering import RenderedPrompt
     from rlhf.settings.ppo_models import ScoreSettings
 
 
@@ -41,6 +41,7 @@ def check(settings: PpoSettings) -> None:
     _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
     if settings.critic is not None and settings.critic.path is not None:
         check_model_path(settings.critic.path, setting="critic.path")
+    check_adapters(settings)
     for name in (settings.evaluation.judge, *settings.callbacks):
         if name is not None:
             load_function(name)
@@ -49,8 +50,13 @@ def check(settings: PpoSettings) -> None:
         sources = _inputs.build_sources(getattr(settings.data, name))
         readings[name] = read_prompts(sources)
         _inputs.say_reading(f"data.{name}", readings[name])
-    _inputs.check_enough(readings["train"], settings.ppo.rollout_batch_size, "ppo.rollout_batch_size")
+    num_prompts = settings.ppo.rollout_batch_size // settings.ppo.samples_per_prompt
+    _inputs.check_enough(readings["train"], num_prompts, "ppo.rollout_batch_size")
     _inputs.check_held_out(readings)
+    if settings.ptx is not None:
+        check_ptx(settings.ptx)
+    if settings.evaluation.text is not None:
+        check_texts("evaluation.text", settings.evaluation.text.text, settings.evaluation.text.generator)
 
 
 def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:
@@ -86,7 +92,8 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     # 1. The policy, its frozen copy, the critic and what scores.
     recipe = build_recipe(settings)
-    parts = build_parts(settings, accelerator, recipe)
+    base = open_base(settings)
+    parts = build_parts(settings, accelerator, recipe, base)
 
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
@@ -94,10 +101,18 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     prompts = render_prompts(train_records, parts.renderer)
     held_out = render_prompts(held_out_records, parts.renderer)
     _inputs.say_counts("rendering", parts.renderer)
-    held_out = _held_out(held_out, settings.evaluation.num_prompts)
+    text, held_out_text = build_texts(
+        settings.ptx,
+        settings.evaluation.text,
+        parts.renderer,
+        accelerator,
+        microbatch_size=settings.ppo.microbatch_size,
+        seed=settings.run.seed,
+    )
+    parts = replace(parts, ptx=text)
 
     # 3. Training, with a look at the held-out prompts now and then.
-    evaluate = _evaluation(settings, parts, recipe, held_out)
+    evaluate = build_evaluation(settings, parts, recipe, held_out, held_out_text, base)
     callbacks = [_make(name) for name in settings.callbacks]
     habits = Habits(
         evaluate_every=settings.evaluation.every_updates,
@@ -128,50 +143,12 @@ def _read(settings: PpoSettings) -> tuple[list[Prompt], list[Prompt]]:
     return train, leave_out_known(held_out, train)
 
 
-def _held_out(prompts: list[RenderedPrompt], wanted: int) -> list[RenderedPrompt]:
-    if not prompts:
-        raise DataError("there are no held-out prompts to evaluate on", where="data.validation")
-    if len(prompts) < wanted:
-        console.say(
-            f"evaluation.num_prompts is {wanted}, but there are {len(prompts)} held-out prompts: all are used"
-        )
-    return prompts[:wanted]
-
-
 def _make(name: str) -> Any:
     """Make an object of the user's class `file.py:name`."""
     from rlhf.functions import failures_named, load_function
 
     with failures_named(f"callback {name}"):
         return load_function(name)()
-
-
-def _evaluation(
-    settings: PpoSettings, parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]
-) -> Callable[[], Evaluation]:
-    from rlhf.functions import load_function
-    from rlhf.ppo.evaluation import evaluate
-
-    name = settings.evaluation.judge
-    judge = load_function(name) if name is not None else None
-    sources, setting = settings.evaluation.held_out_scores, "evaluation.held_out_scores"
-    tokenizer = parts.renderer.tokenizer
-    held_out_scorer = (
-        build_scorer(settings, sources, setting, parts.accelerator, tokenizer) if sources else None
-    )
-
-    def evaluate_now() -> Evaluation:
-        return evaluate(
-            parts,
-            recipe,
-            prompts,
-            temperature=settings.evaluation.temperature,
-            judge=judge,
-            judge_name=name or "judge",
-            held_out_scorer=held_out_scorer,
-        )
-
-    return evaluate_now
 
 
 def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progress) -> dict[str, Any]:

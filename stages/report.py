@@ -198,6 +198,8 @@ def _say_summary(settings: ReportSettings, summary: Mapping[str, Any]) -> None:
     spent = {stage: seconds for stage, seconds in summary["seconds"].items() if seconds is not None}
     times = ", ".join(f"{stage} {format_seconds(seconds)}" for stage, seconds in spent.items())
     console.say(f"time: {times}; together {format_seconds(sum(spent.values()))}")
+    for warning in summary["warnings"]:
+        console.say(f"warning: {warning['stage']}, step {warning['step']}: {warning['text']}")
     for note in summary["notes"]:
         console.say(f"note: {note}")
     console.say(f"numbers: {Path(settings.report.summary)}   page: {Path(settings.report.page)}")

@@ -28,6 +28,7 @@ def check(settings: RewardSettings) -> None:
     """Read the data, load the judge, look for the model."""
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
+    from rlhf.models.adapter_folders import check_goes_on
     from rlhf.models.folders import check_model_path
     from rlhf.runs.tracking import check_trackers
 
@@ -44,6 +45,9 @@ def check(settings: RewardSettings) -> None:
         _inputs.check_enough(readings["train"], settings.reward.batch_size, "reward.batch_size")
         _inputs.check_held_out(readings)
     check_model_path(settings.model.path)
+    lora = _inputs.build_lora(settings.lora)
+    if lora is not None and _goes_on(settings):
+        check_goes_on(settings.model.path, lora, "model.path")
 
 
 def train(settings: RewardSettings, run: RunFolder) -> None:
@@ -51,7 +55,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     from accelerate import PartialState
 
     from rlhf.feedback.splits import leave_out_known
-    from rlhf.models import add_lora, save_model
+    from rlhf.models import save_model
     from rlhf.models.adapters import has_adapter, merged_copy
 
     # 1. The SFT model with a fresh score head, without dropout; rankings as ids.
@@ -67,9 +71,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     judge(settings, test_set[:1], renderer)  # a judge that fails does so now, not after the training
 
     # 2. Before: nothing is learnt yet, accuracy should be near one half.
-    lora = _inputs.build_lora(settings.lora)
-    model = add_lora(model, lora, keep_trainable=("score",)) if lora is not None else model
-    model = model.to(PartialState().device)
+    model = _adapt(settings, model).to(PartialState().device)
     evaluate = _evaluation(settings, model, validation_set[: settings.evaluation.num_rankings])
     before = evaluate()
     if run.resume_from is None:
@@ -82,7 +84,8 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
 
     # 4. What the SFT model says scores 0 on average from now on.
-    model = merged_copy(model) if has_adapter(model) else model
+    model = merged_copy(model) if has_adapter(model) and not _keeps_adapter(settings) else model
+    model.eval()
     numbers = _centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
@@ -97,24 +100,67 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
 
     # 6. A plain Hugging Face folder.
     if run.is_main:
-        save_model(model, tokenizer, run.path, card=_card(settings, numbers))
+        card = _card(settings, numbers)
+        save_model(model, tokenizer, run.path, card=card, keep_adapter=_keeps_adapter(settings))
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
 
 
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
+    from rlhf.models.adapter_folders import adapter_base, adapter_revision
 
     tokenizer = _inputs.open_tokenizer(settings.model)
+    path, revision = settings.model.path, settings.model.revision
+    if _goes_on(settings):  # on its base, as an adapter's place is not on another adapter
+        path, revision = adapter_base(path), adapter_revision(path)
     model = build_reward_model(
-        settings.model.path,
+        path,
         dtype=settings.model.dtype,
-        revision=settings.model.revision,
+        revision=revision,
         trust_remote_code=settings.model.trust_remote_code,
     )
-    ensure_distinct_pad(model, tokenizer)
+    ensure_distinct_pad(model, tokenizer, may_grow=not _keeps_adapter(settings))
     disable_dropout(model)
     limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+
+
+def _keeps_adapter(settings: RewardSettings) -> bool:
+    return settings.lora is not None and not settings.lora.merge
+
+
+def _goes_on(settings: RewardSettings) -> bool:
+    """Say whether the reward model's adapter starts as a copy of the SFT model's."""
+    from rlhf.models.adapters import is_adapter_folder
+
+    return _keeps_adapter(settings) and is_adapter_folder(settings.model.path)
+
+
+def _adapt(settings: RewardSettings, model: Any) -> Any:
+    """Add the adapters that the settings ask for.
+
+    One that is kept holds the last norm too, where centring needs it.
+    """
+    from rlhf.models import add_lora
+    from rlhf.models.adapter_folders import load_adapter
+    from rlhf.models.centring import norm_before_head
+
+    lora = _inputs.build_lora(settings.lora)
+    if lora is None:
+        return model
+    norm = norm_before_head(model) if _keeps_adapter(settings) else None
+    keep_whole = () if norm is None else (norm,)
+    if not _goes_on(settings):
+        revision = settings.model.revision
+        return add_lora(model, lora, keep_trainable=("score",), keep_whole=keep_whole, revision=revision)
+    return load_adapter(
+        model,
+        settings.model.path,
+        setting="model.path",
+        trainable=True,
+        fresh_head=True,
+        keep_whole=keep_whole,
+    )
 
 
 def _fit(
@@ -241,6 +287,7 @@ def _card(settings: RewardSettings, numbers: dict[str, Any]) -> str:
         base_model=settings.model.path,
         numbers=numbers,
         tags=("reward-model",),
+        adapter=_keeps_adapter(settings),
     )
 
 

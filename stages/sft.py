@@ -27,6 +27,7 @@ def check(settings: SftSettings) -> None:
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
+    _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
@@ -85,7 +86,9 @@ def _place(settings: SftSettings, model: Any) -> Any:
     from rlhf.models import add_lora
 
     lora = _inputs.build_lora(settings.lora)
-    return (add_lora(model, lora) if lora is not None else model).to(PartialState().device)
+    if lora is not None:
+        model = add_lora(model, lora, revision=settings.model.revision)
+    return model.to(PartialState().device)
 
 
 def _fit(

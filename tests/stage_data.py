@@ -55,6 +55,31 @@ def judge(prompts, responses, **columns):
 """
 
 
+def reward_words(folder: Path) -> list[str]:
+    """Write rankings and a judge for a tiny run of the reward stage below `folder`; its command line."""
+    (folder / "judge.py").write_text(JUDGE)
+    sources = []
+    for seed, (name, count) in enumerate({"train": 48, "validation": 8, "test": 16}.items()):
+        path = write_jsonl(folder / f"{name}.jsonl", rankings(count, seed))
+        sources.append(f"data.{name}=[{{path: {path}}}]")
+    return [
+        "--config=configs/reward.yaml",
+        f"run.root={folder}",
+        *sources,
+        "reward.batch_size=8",
+        "reward.microbatch_size=4",
+        "reward.learning_rate=3e-3",
+        "reward.epochs=3",
+        "reward.max_prompt_tokens=48",
+        "reward.max_response_tokens=24",
+        "centring.num_prompts=24",
+        "centring.max_response_tokens=16",
+        f"evaluation.judge={folder}/judge.py:judge",
+        "evaluation.every_updates=8",
+        "checkpoint.every_updates=6",
+    ]
+
+
 def run_main(main: Callable[..., Any], argv: list[str]) -> int:
     """Call a stage as from the command line; returns its exit status."""
     with pytest.raises(SystemExit) as ended:

@@ -28,9 +28,11 @@ SMALL = [
 def scaled_down(words: list[str], path: Path, *more: str) -> list[str]:
     """The recipe on the tiny models and files of `words`; what a recipe says stays wherever it can."""
     kept = [word for word in words if not word.startswith(("ppo.", "--config"))]
-    settings = resolve_settings(PpoSettings, path).settings.ppo
-    groups = ["ppo.samples_per_prompt=4"] if settings.samples_per_prompt > 1 else []
-    return lay_over([f"--config={path}", *lay_over(kept, *SMALL, *groups)], *more)
+    settings = resolve_settings(PpoSettings, path).settings
+    small = [*SMALL, *(["ppo.samples_per_prompt=4"] if settings.ppo.samples_per_prompt > 1 else [])]
+    if settings.ptx is not None:
+        small += ["ptx.num_documents=40", "ptx.max_tokens=32", "ptx.batch_size=32", "ptx.coef=1.0"]
+    return lay_over([f"--config={path}", *lay_over(kept, *small)], *more)
 
 
 def rows_of(folder: Path) -> list[dict]:
@@ -88,4 +90,5 @@ def test_instructgpt_leaves_the_averaged_weights(tmp_path, words):
     plain = ["ppo.ema_decay=null", "checkpoint.weights=trained", "run.output={run.root}/trained"]
     assert run_main(main, scaled_down(words, recipe("instructgpt"), *plain)) == 0
     average, trained = (summary_of(tmp_path / name) for name in ("average", "trained"))
+    assert all(row["ppo/ptx_loss"] > 1 for row in rows_of(tmp_path / "average")), "text is learned beside it"
     assert 0 < abs(average["kl"]) < abs(trained["kl"]), "an average over two updates has hardly moved"

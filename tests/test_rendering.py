@@ -51,6 +51,8 @@ def test_inv17_end_token_that_is_also_the_pad_is_in_the_mask() -> None:
     rendered = plain.render_demonstration(ASK, "Warm.")
     assert rendered.response_ids[-1] == plain.pad_token_id
     assert rendered.response_mask[-1]
+    llama = llama_like()  # no pad either, and its end is not id 0
+    assert Renderer(llama).pad_token_id == llama.eos_token_id != 0
     _, mask = pad_right([rendered.ids, [*rendered.ids, 3]], plain.pad_token_id)
     assert mask.sum().item() == 2 * len(rendered.ids) + 1
 
@@ -165,10 +167,19 @@ def test_inv27_rendered_response_decodes_to_its_text(family: str, text: str) -> 
     renderer = Renderer(FAMILIES[family]())
     ids = renderer.render_response(text)
     assert renderer.decode_response(ids) == text
-    assert renderer.decode_response([*ids, 5, 6, 7]) == text, "nothing after the end counts"
+    for stop in renderer.stop_token_ids:
+        assert renderer.decode_response([*ids[:-1], stop, 5, 6, 7]) == text, "nothing after an end counts"
     assert renderer.decode_response(ids[:-1]) == text, "nor is the end needed"
     if not family.startswith("llama"):  # for which a leading space is no letter of the text
         assert renderer.decode_response(renderer.render_response(f"  {text}")) == f"  {text}"
+
+
+def test_inv27_decoding_tidies_no_spaces_also_where_the_tokenizer_would() -> None:
+    tokenizer = tiny_tokenizer(clean_up_tokenization_spaces=True)
+    tokenizer.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output = True
+    renderer, text = Renderer(tokenizer), "a , b . it 's"
+    assert tokenizer.decode(renderer.render_response(text)[:-1]) != text
+    assert renderer.decode_response(renderer.render_response(text)) == text
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rlhf.errors import DataError, SettingsError
-from rlhf.feedback import Demonstration, Ranking
+from rlhf.feedback import Demonstration, Message, Prompt, Ranking
 from rlhf.rendering import (
     Renderer,
     render_demonstrations,
@@ -148,4 +148,38 @@ def test_inv26_sequence_beyond_the_context_is_not_rendered() -> None:
     )
 
 
-# Invariant 28: the empty response
+def test_inv26_records_beyond_the_context_are_dropped_and_counted() -> None:
+    prompt, long = prompt_of("Why?"), "The baker lives in the red house near the river. " * 2
+    limit = len(Renderer(tiny_tokenizer()).render_demonstration(prompt.messages, long).ids) - 1
+    renderer = Renderer(tiny_tokenizer(), context_tokens=limit)
+    (ranking,) = render_rankings([Ranking(prompt, ("a", long, "b"), (2, 1, 3))], renderer)
+    assert (ranking.kept, ranking.ranks) == ([0, 2], [2, 3])
+    demonstrations = [Demonstration(prompt, long), Demonstration(prompt, "a")]
+    assert [len(one.ids) <= limit for one in render_demonstrations(demonstrations, renderer)] == [True]
+    assert renderer.counts["dropped_responses"] == 2
+
+
+def test_inv42_what_follows_a_dropped_prompt_keeps_its_own_responses_and_columns() -> None:
+    renderer = Renderer(tiny_tokenizer(), max_prompt_tokens=12)
+    refused = Prompt("long", (Message("system", "Be very kind. " * 9), Message("user", "Why?")), "g", "f:1")
+    prompt = prompt_of("Hi")
+    rankings = [Ranking(refused, ("a", "b"), (1, 2)), Ranking(prompt, ("c", "d"), (1, 2))]
+    (ranking,) = render_rankings(rankings, renderer)
+    assert ranking.prompt is prompt
+    assert ranking.response_ids == [renderer.render_response(text) for text in ("c", "d")]
+    assert [one.prompt for one in render_prompts([refused, prompt], renderer)] == [prompt]
+    (demonstration,) = render_demonstrations(
+        [Demonstration(refused, "a"), Demonstration(prompt, "c")], renderer
+    )
+    assert demonstration.response_ids == renderer.render_response("c")
+    assert renderer.counts["dropped_prompts"] == 3
+
+
+def test_inv21_a_response_that_holds_a_stop_token_is_refused() -> None:
+    """The generation config may list an ordinary word as a stop: what follows it would never be said."""
+    tokenizer = tiny_tokenizer()
+    (comma,) = tokenizer(",", add_special_tokens=False)["input_ids"]
+    renderer = Renderer(tokenizer, extra_stop_token_ids=(comma,))
+    with pytest.raises(DataError, match="holds the end token"):
+        renderer.render_response("Yes, warm.")
+    assert renderer.render_response("Yes")[-1] == renderer.end_token_id

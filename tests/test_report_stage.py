@@ -11,7 +11,7 @@ from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.report import ReportSettings
 from stages import report
 from stages._command import run_stage
-from tests.evaluation.report.made_up import write_run
+from tests.evaluation.report.made_up import warn, write_run
 from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer
 from tests.stage_data import JUDGE, demonstrations, files_of, run_main, write_base, write_jsonl
 
@@ -81,6 +81,22 @@ def test_stage_writes_numbers_and_a_page_and_prints_them(
     assert len(samples) == 2 * 3 * 12
     drawn = [row["kl"] for row in samples if row["policy"] == "ppo" and row["kind"] == "sampled"]
     assert sum(drawn) / 12 == pytest.approx(ppo["kl"])
+
+
+def test_warnings_of_a_run_are_said_and_in_the_numbers_and_on_the_page(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    only = [*words, "stages.reward=null", "evaluation.greedy=false"]
+    assert run_main(main, only) == 0
+    assert numbers_of(tmp_path)["warnings"] == []
+    assert "warning: " not in capsys.readouterr().out
+    warn(tmp_path / "ppo", 5, "no response ended")
+    assert run_main(main, only) == 0
+    assert numbers_of(tmp_path)["warnings"] == [
+        {"stage": "ppo", "code": "made_up", "step": 5, "text": "no response ended"}
+    ]
+    assert "warning: ppo, step 5: no response ended\n" in capsys.readouterr().out
+    assert "no response ended" in (tmp_path / "report.html").read_text()
 
 
 def test_the_same_seed_gives_the_same_page_and_another_one_does_not(tmp_path: Path, words: list[str]) -> None:

@@ -16,10 +16,10 @@ from rlhf.settings.reward import RewardSettings
 from stages import reward
 from stages._command import run_stage
 from tests.stage_data import (
-    JUDGE,
     ends_with_too_few_records,
     files_of,
     rankings,
+    reward_words,
     run_main,
     summary_of,
     weights_of,
@@ -36,27 +36,7 @@ def main(argv: list[str]) -> None:
 def words(tmp_path: Path) -> list[str]:
     """A command line for a tiny run in `tmp_path`."""
     write_base(tmp_path / "sft")
-    (tmp_path / "judge.py").write_text(JUDGE)
-    sources = []
-    for seed, (name, count) in enumerate({"train": 48, "validation": 8, "test": 16}.items()):
-        path = write_jsonl(tmp_path / f"{name}.jsonl", rankings(count, seed))
-        sources.append(f"data.{name}=[{{path: {path}}}]")
-    return [
-        "--config=configs/reward.yaml",
-        f"run.root={tmp_path}",
-        *sources,
-        "reward.batch_size=8",
-        "reward.microbatch_size=4",
-        "reward.learning_rate=3e-3",
-        "reward.epochs=3",
-        "reward.max_prompt_tokens=48",
-        "reward.max_response_tokens=24",
-        "centring.num_prompts=24",
-        "centring.max_response_tokens=16",
-        f"evaluation.judge={tmp_path}/judge.py:judge",
-        "evaluation.every_updates=8",
-        "checkpoint.every_updates=6",
-    ]
+    return reward_words(tmp_path)
 
 
 def test_inv43_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
@@ -145,7 +125,6 @@ def test_lora_is_saved_merged(tmp_path: Path, words: list[str]) -> None:
     ("pair", "message"),
     [
         ("model.path={root}/gone/sft", "does not exist; run `make sft`"),
-        ("lora={rank: 4, merge: false}", "lora.merge has to be true"),
         ("evaluation.judge={root}/judge.py:nothing", "has no function 'nothing'"),
         ("reward.batch_size=128", "data.train has 48 records, fewer than one batch of 128"),
     ],

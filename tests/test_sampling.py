@@ -41,6 +41,21 @@ def test_seeds_differ_by_every_part():
     seeds = {derive_seed(1, "a", 2), derive_seed(1, "a", 3), derive_seed(1, "b", 2), derive_seed(2, "a", 2)}
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
+    assert derive_seed(1, 12) != derive_seed(11, 2)
+
+
+def test_inv16_the_next_seed_is_not_the_next_row_and_every_token_has_its_own_number():
+    five, six = sampling_noise(5, range(8), 16), sampling_noise(6, range(8), 16)
+    every = torch.cat([five, six]).flatten().tolist()
+    assert len(set(every)) == len(every)
+    assert torch.equal(sampling_noise(5, [3], 16), five[3:4])
+
+
+def test_inv16_each_token_is_decided_by_its_own_number():
+    noise, logits = torch.tensor([[0.15, 0.95, 0.45]], dtype=torch.float64), torch.zeros(1, 10)
+    sampler = NoiseSampler(noise, 1.0, num_prompt_tokens=2)
+    chosen = [int(sampler(torch.zeros(1, 2 + step), logits).argmax(-1)) for step in range(3)]
+    assert chosen == [1, 9, 4]
 
 
 def test_a_word_of_probability_0_is_never_chosen_not_even_at_the_edges():
@@ -48,3 +63,12 @@ def test_a_word_of_probability_0_is_never_chosen_not_even_at_the_edges():
     noise = torch.tensor([[0.0], [0.5 - 1e-9], [0.5], [1.0 - 2**-53]], dtype=torch.float64)
     chosen = NoiseSampler(noise, 1.0, 0)(torch.zeros(4, 0), logits).argmax(-1)
     assert chosen.tolist() == [1, 1, 3, 3]
+
+
+def test_a_rounded_sum_below_1_lets_no_word_of_probability_0_in():
+    """47 equal probabilities in float32 add up to less than 1: the largest number drawn is beyond them."""
+    num_words = 47
+    logits = torch.tensor([[0.0] * num_words + [-torch.inf]])
+    assert torch.softmax(logits, -1).double().sum() < 1 - 2**-30
+    noise = torch.tensor([[1.0 - 2**-53]], dtype=torch.float64)
+    assert NoiseSampler(noise, 1.0, 0)(torch.zeros(1, 0), logits).argmax(-1).item() == num_words - 1

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy
 import pytest
 import torch
+from tokenizers import pre_tokenizers
 
 from rlhf.errors import RunError
 from rlhf.feedback.records import Message, Prompt, Ranking
@@ -59,6 +62,18 @@ def test_inv42_columns_reach_the_function_in_the_right_row(renderer):
     assert seen["responses"] == texts
 
 
+def test_inv42_a_column_that_a_prompt_lacks_is_none_in_its_row(renderer):
+    texts, seen = ["one", "two", "three"], []
+    prompts = [PROMPTS[0], dataclasses.replace(PROMPTS[1], columns={}), PROMPTS[2]]
+
+    def score(prompts, responses, family):
+        seen.extend(family)
+        return [0.0] * len(family)
+
+    FunctionScorer("f", score)(prompts, generation_of(renderer, texts), texts)
+    assert seen == ["family 0", None, "family 2"]
+
+
 def test_a_function_gets_only_the_columns_that_it_names(renderer):
     def score(prompts, responses, family):
         return [float(name[-1]) for name in family]
@@ -84,6 +99,11 @@ def test_inv42_a_wrong_count_and_exceptions_surface(renderer):
     texts = ["one", "two", "three"]
     with pytest.raises(RunError, match="gave 2 values for 3 responses"):
         FunctionScorer("f", lambda prompts, responses: [1, 2])(PROMPTS, generation_of(renderer, texts), texts)
+
+    with pytest.raises(RunError, match="gave 4 values for 3 responses"):
+        FunctionScorer("f", lambda prompts, responses: [1] * 4)(
+            PROMPTS, generation_of(renderer, texts), texts
+        )
 
     def fail(prompts, responses):
         raise KeyError("mine")
@@ -136,6 +156,14 @@ def test_inv40_a_config_without_pad_token_changes_no_score(tokenizer):
         torch.testing.assert_close(score_sequences(model, sequences, 3), expected, atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="no padding token"):
         model(input_ids=torch.tensor([[5, 6, 7, 1], [8, 1, 0, 0]]))
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_inv17_inv40_a_score_is_read_at_the_last_id_also_where_that_is_the_pads(tokenizer, pad):
+    model = tiny_reward_model(tokenizer, pad_token_id=pad)
+    sequences = [[5, 6, 0, 7, 1], [8, 1], [9, 0]]
+    expected = [sequence_scores(model, torch.tensor([ids]), torch.ones(1, len(ids))) for ids in sequences]
+    torch.testing.assert_close(score_sequences(model, sequences, 3), torch.cat(expected))
 
 
 def test_inv11_inv12_a_model_with_the_same_tokenizer_is_given_the_sampled_ids(tokenizer, renderer):
@@ -198,6 +226,10 @@ def test_inv41_only_the_same_rendering_lets_ids_go_across(tokenizer):
     longer = tiny_tokenizer()
     longer.add_tokens(["lantern"])
     assert not same_rendering(tokenizer, longer)
+    other_rule = tiny_tokenizer()
+    other_rule.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    assert other_rule.get_vocab() == tokenizer.get_vocab()
+    assert not same_rendering(tokenizer, other_rule)
 
 
 def test_a_pad_token_of_the_reward_models_own_is_no_other_rendering(tokenizer):

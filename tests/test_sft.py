@@ -60,6 +60,15 @@ def test_inv17_response_loss_is_the_mean_over_response_tokens(pad: int) -> None:
     assert found.num_tokens == sum(len(one.response_ids) for one in DEMONSTRATIONS)
 
 
+def test_inv63_the_loss_is_measured_without_dropout_and_the_mode_stays() -> None:
+    model = tiny_gpt2(tiny_tokenizer(), resid_pdrop=0.5)
+    for training in (True, False):
+        model.train(training)
+        found = response_loss(model, DEMONSTRATIONS, 0, batch_size=16)
+        assert model.training is training
+        assert found.loss == pytest.approx(naive_loss(model.eval()), abs=1e-5)
+
+
 @pytest.mark.parametrize("pad_token", ["<|pad|>", "<|end|>"])
 @pytest.mark.parametrize("microbatch_size", [16, 4])
 def test_inv14_inv54_trained_loss_is_the_token_mean_of_each_demonstration_alone(

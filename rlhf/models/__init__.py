@@ -4,7 +4,8 @@
 - `rlhf.models.values`: one number a token (critic) or a response (reward model) from a model with a score
   head
 - `rlhf.models.centring`: move a reward model's zero inside its own weights
-- `rlhf.models.adapters`: LoRA through peft
+- `rlhf.models.adapters`, `rlhf.models.adapter_folders`: LoRA through peft
+- `rlhf.models.one_base`: several models as adapters on one frozen base
 - `rlhf.models.inputs`: position ids, dropout
 - `rlhf.models.saving`: a plain Hugging Face folder, written file by file so that a crash loses nothing
 

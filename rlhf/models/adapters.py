@@ -12,7 +12,15 @@ from torch import nn
 from rlhf.errors import ModelError
 from rlhf.models.quiet import quiet_library
 
-__all__ = ["LoraSpec", "add_lora", "has_adapter", "is_adapter_folder", "merged_copy"]
+__all__ = [
+    "LoraSpec",
+    "add_lora",
+    "freeze_kept",
+    "has_adapter",
+    "is_adapter_folder",
+    "kept_whole",
+    "merged_copy",
+]
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,23 @@ class LoraSpec:
     target_modules: tuple[str, ...] | None = None  # None: every linear layer but the output head
 
 
-def add_lora(model: Any, spec: LoraSpec, *, keep_trainable: tuple[str, ...] = ()) -> Any:
+def add_lora(
+    model: Any,
+    spec: LoraSpec,
+    *,
+    keep_trainable: tuple[str, ...] = (),
+    keep_whole: tuple[str, ...] = (),
+    revision: str | None = None,
+) -> Any:
     """Freeze the model and add trainable low-rank adapters (Hu et al. 2021, arXiv:2106.09685).
 
     Args:
         model: a `PreTrainedModel`.
         spec: rank, scale, dropout and places of the adapters.
         keep_trainable: names of modules that are trained whole, such as a fresh score head.
+        keep_whole: names of modules that are part of the adapter and are not trained: what changes in them
+            later is saved with it.
+        revision: of the model on the hub, noted in what is saved.
 
     Raises:
         ModelError: no module of the model has one of the names in `spec.target_modules`.
@@ -44,16 +62,31 @@ def add_lora(model: Any, spec: LoraSpec, *, keep_trainable: tuple[str, ...] = ()
         lora_alpha=spec.alpha,  # type: ignore[arg-type]  # a float works too
         lora_dropout=spec.dropout,
         target_modules=list(spec.target_modules) if spec.target_modules else "all-linear",
-        modules_to_save=list(keep_trainable) or None,
+        modules_to_save=[*keep_trainable, *keep_whole] or None,
         exclude_modules=list(keep_trainable) or None,
-        task_type="CAUSAL_LM" if not keep_trainable else None,
+        task_type="SEQ_CLS" if keep_trainable else "CAUSAL_LM",
         fan_in_fan_out=_stores_weights_transposed(model),
     )
     try:
         with quiet_library():
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config, revision=revision)
     except ValueError as error:
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
+    freeze_kept(adapted, {*keep_whole})
+    return adapted
+
+
+def kept_whole(model: nn.Module) -> set[str]:
+    """Return the names of modules that are whole in the adapter, beside its low-rank differences."""
+    found: Any = model
+    return {name for config in found.peft_config.values() for name in config.modules_to_save or ()}
+
+
+def freeze_kept(model: nn.Module, names: set[str]) -> None:
+    """Take modules that are whole in the adapter out of training, in place."""
+    for name, parameter in model.named_parameters():
+        if any(f"{kept}.modules_to_save." in name for kept in names):
+            parameter.requires_grad_(False)
 
 
 def _stores_weights_transposed(model: nn.Module) -> bool:

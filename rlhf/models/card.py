@@ -20,6 +20,7 @@ def build_card(
     base_model: str | None,
     numbers: Mapping[str, object],
     tags: tuple[str, ...] = (),
+    adapter: bool = False,
 ) -> str:
     """Write a model card in the Hugging Face form.
 
@@ -30,6 +31,7 @@ def build_card(
         base_model: path or hub id of what it started from.
         numbers: what was measured, shown as a table.
         tags: more tags beside "rlhf".
+        adapter: the folder holds an adapter, which needs its base to be where it was.
 
     """
     header = ["---", "library_name: transformers", f"pipeline_tag: {task}", "tags:", "- rlhf"]
@@ -37,9 +39,12 @@ def build_card(
     if base_model is not None and not base_model.startswith(("/", ".", "~")):
         header.append(f"base_model: {base_model}")
     rows = [f"| {name} | {_shown(value)} |" for name, value in numbers.items()]
+    scores = adapter and task == "text-classification"  # its base does not say what a reward model is
+    labels = ", num_labels=1" if scores else ""
     use = f"```python\nfrom transformers import {_USE[task]}, AutoTokenizer\n\n"
-    use += f'model = {_USE[task]}.from_pretrained("path/to/this/folder")\n'
-    use += 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n```'
+    use += f'model = {_USE[task]}.from_pretrained("path/to/this/folder"{labels})\n'
+    use += 'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")\n'
+    use += "model.config.pad_token_id = tokenizer.pad_token_id\n```" if scores else "```"
     return "\n".join(
         [*header, "---", "", f"# {title}", "", text, "", "| | |", "|---|---|", *rows, "", use, ""]
     )

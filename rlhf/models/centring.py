@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlhf.models.values import backbone, plain_model, score_head, sequence_scores, set_score_bias
+from rlhf.models.adapters import has_adapter
+from rlhf.models.values import backbone, own_copy, score_head, sequence_scores, set_score_bias
 
-__all__ = ["recentre"]
+__all__ = ["norm_before_head", "recentre"]
 
 NORM_NAMES = ("ln_f", "norm", "final_layer_norm", "final_layernorm", "norm_f")
 
@@ -26,15 +27,27 @@ def recentre(model: Any, shift: float) -> None:
     `load_reward_model` restores.
 
     Args:
-        model: a reward model without adapters (merge them first).
+        model: a reward model; one with an adapter is shifted in what the adapter holds whole, its score head
+            and, where `norm_before_head` is among it, that norm.
         shift: what the mean score is now, and shall be 0.
 
     """
-    inner = plain_model(model)
-    head: Any = score_head(inner)
-    if head.bias is None and _shift_final_norm(inner, head, shift):
+    head: Any = score_head(model)
+    if head.bias is None and _shift_final_norm(model, head, shift):
         return
-    set_score_bias(inner, -shift)
+    set_score_bias(model, -shift)
+
+
+def norm_before_head(model: Any) -> str | None:
+    """Return the name, in a reward model, of the norm that `recentre` shifts; None: it gives the head a bias.
+
+    An adapter that holds this norm can be centred so that every loader sees the same scores.
+    """
+    for name in NORM_NAMES:
+        norm = getattr(backbone(model), name, None)
+        if isinstance(norm, nn.LayerNorm) and norm.bias is not None:
+            return f"{model.base_model_prefix}.{name}"
+    return None
 
 
 def _shift_final_norm(model: Any, head: Any, shift: float) -> bool:
@@ -56,7 +69,9 @@ def _shift_final_norm(model: Any, head: Any, shift: float) -> bool:
 
 def _final_norm(model: Any) -> Any | None:
     for name in NORM_NAMES:
-        norm = getattr(backbone(model), name, None)
+        found = getattr(backbone(model), name, None)
+        norm = own_copy(found)
         if isinstance(norm, nn.LayerNorm) and norm.bias is not None:
-            return norm
+            shared = has_adapter(model) and norm is found  # the base's own, which others use too
+            return None if shared else norm
     return None

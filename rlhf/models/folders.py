@@ -10,7 +10,7 @@ from typing import Any
 from rlhf.errors import ModelError
 from rlhf.models.adapters import is_adapter_folder
 
-__all__ = ["check_has_tokenizer", "check_model_path", "check_vocabulary", "remedy"]
+__all__ = ["check_has_tokenizer", "check_model_path", "check_vocabulary", "remedy", "says_nothing"]
 
 # Which make target leaves which folder; a missing input names it.
 MADE_BY = {"sft": "make sft", "reward": "make reward", "ppo": "make ppo", "base": "make base"}
@@ -81,6 +81,13 @@ def remedy(path: str, setting: str) -> str:
     """Say what to do about a missing model: the make target that makes it, or another path."""
     target = MADE_BY.get(Path(path).name)
     return f"run `{target}` or set {setting}" if target else f"set {setting} to a model folder or a hub id"
+
+
+def says_nothing(path: str, setting: str) -> ModelError:
+    """Make the error of a reward model where a language model is wanted."""
+    return ModelError(
+        f"{path!r} is a reward model, which says nothing; {remedy('sft', setting)}", where=setting
+    )
 
 
 def _looks_local(path: str) -> bool:

@@ -3,9 +3,9 @@
 One module means one wrapper and one forward pass a microbatch, so that gradients of both are synchronised
 over processes in the same backward pass, whatever they share:
 
-- `SeparateLearner`: policy and critic are two models (InstructGPT), or there is no critic (RLOO, GRPO)
+- `SeparateLearner`: policy and critic are two models (InstructGPT), which may have one frozen base
+  (`rlhf.models.one_base`), or there is no critic (RLOO, GRPO)
 - `TrunkLearner`: the critic is a linear head on the policy's last hidden state
-- `rlhf.models.one_base.OneBaseLearner`: both are adapters on one frozen model
 """
 
 from __future__ import annotations

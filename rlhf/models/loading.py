@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from rlhf.errors import ModelError
+from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head, merge_adapter
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.attention import choose_attention
-from rlhf.models.folders import check_has_tokenizer, check_model_path, check_vocabulary, remedy
-from rlhf.models.quiet import quiet_library
+from rlhf.models.folders import (
+    check_has_tokenizer,
+    check_model_path,
+    check_vocabulary,
+    remedy,
+    says_nothing,
+)
+from rlhf.models.reading import call_loader, load_weights
 
 __all__ = [
     "build_reward_model",
@@ -25,8 +29,6 @@ __all__ = [
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PAD_TOKEN = "<|pad|>"
-# What the library raises for files that are damaged, incomplete or not its own.
-_BROKEN_FILES = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
 
 
 def load_tokenizer(
@@ -59,7 +61,7 @@ def load_tokenizer(
 
     check_model_path(path, setting=setting)
     check_has_tokenizer(path, setting=setting)
-    tokenizer: Any = _load(
+    tokenizer: Any = call_loader(
         lambda: AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=trust_remote_code),
         path,
         "tokenizer",
@@ -106,11 +108,11 @@ def load_causal_lm(
     from transformers import AutoModelForCausalLM
 
     check_model_path(path, setting=setting)
-    base, hub_options = path, {"revision": revision, "trust_remote_code": trust_remote_code}
+    base = path
     if is_adapter_folder(path):
-        base, hub_options["revision"] = _adapter_base(path), None
-        check_model_path(base, setting=f"{path}/adapter_config.json: base_model_name_or_path")
-    model = _load_weights(
+        base, revision = _checked_base(path), adapter_revision(path)
+    hub_options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    model = load_weights(
         lambda: AutoModelForCausalLM.from_pretrained(
             base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options
         ),
@@ -118,27 +120,22 @@ def load_causal_lm(
         "causal language model",
         setting,
     )
-    if any("SequenceClassification" in name for name in model.config.architectures or []):
-        raise ModelError(
-            f"{path!r} is a reward model, which says nothing; {remedy('sft', setting)}", where=setting
-        )
+    if holds_score_head(path) or _is_classifier(model.config):
+        raise says_nothing(path, setting)
     if base is not path:
-        from peft import PeftModel
-
-        plain = model
-        model = _load(
-            lambda: PeftModel.from_pretrained(plain, path).merge_and_unload(), path, "adapter", setting
-        )
+        model = merge_adapter(model, path, setting=setting)
     choose_attention(model)
-    return add_lora(model, lora) if lora is not None else model
+    return add_lora(model, lora, revision=revision) if lora is not None else model
 
 
-def _adapter_base(path: str) -> str:
-    file = Path(path).expanduser() / "adapter_config.json"
-    base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not isinstance(base, str):
-        raise ModelError("names no base model; set base_model_name_or_path in it", where=str(file))
+def _checked_base(path: str) -> str:
+    base = adapter_base(path)
+    check_model_path(base, setting=f"{path}/adapter_config.json: base_model_name_or_path")
     return base
+
+
+def _is_classifier(config: Any) -> bool:
+    return any("SequenceClassification" in name for name in config.architectures or [])
 
 
 def load_reward_model(
@@ -151,6 +148,8 @@ def load_reward_model(
 ) -> Any:
     """Load a trained reward model: one score a sequence, its head in float32.
 
+    An adapter in the folder is merged, so the result is one plain model.
+
     Raises:
         ModelError: nothing there, or the folder holds no model with exactly one score.
 
@@ -158,8 +157,15 @@ def load_reward_model(
     from rlhf.models.values import keep_head_in_float32, restore_score_bias
 
     check_model_path(path, setting=setting)
+    if is_adapter_folder(path):
+        if not holds_score_head(path):
+            raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
+        base, revision = _checked_base(path), adapter_revision(path)
+        model = _load_classifier(base, dtype, revision, trust_remote_code, setting)
+        keep_head_in_float32(model)
+        return merge_adapter(model, path, setting=setting)
     model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
-    if not any("SequenceClassification" in name for name in model.config.architectures or []):
+    if not _is_classifier(model.config):
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
     if model.config.num_labels != 1:
         raise ModelError(
@@ -214,11 +220,11 @@ def _load_classifier(
 
     what = "model that can score sequences"
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
-    config: Any = _load(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
-    has_head = any("SequenceClassification" in name for name in config.architectures or [])
+    config: Any = call_loader(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
+    has_head = _is_classifier(config)
     if not has_head:
         config.num_labels = 1  # a language model: the head is new
-    model = _load_weights(
+    model = load_weights(
         lambda: AutoModelForSequenceClassification.from_pretrained(
             path, config=config, dtype=DTYPES[dtype], output_loading_info=True, **options
         ),
@@ -230,68 +236,37 @@ def _load_classifier(
     return choose_attention(model)
 
 
-def ensure_distinct_pad(model: Any, tokenizer: Any) -> None:
+def ensure_distinct_pad(model: Any, tokenizer: Any, *, may_grow: bool = True) -> None:
     """Give a reward model a padding token that is no end token, in place.
 
     transformers finds the last token of a sequence by its id: it takes the last one that is not
     `pad_token_id`. With pad equal to end it would read the score one token early; with no pad it refuses
     batches (trl#2778). Our own read-out uses the mask; this makes the saved model right for everyone else.
+
+    With `may_grow` False the embedding stays as it is, for an adapter, which does not hold it: padding is
+    then a token that never ends a sequence.
+
+    Raises:
+        ModelError: there is none, or the tokenizer has tokens without an embedding.
+
     """
     check_vocabulary(tokenizer, model)
-    ends = {tokenizer.eos_token_id}
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
-        reserved = tokenizer.unk_token if tokenizer.unk_token_id not in {None, *ends} else None
-        if reserved is not None:
-            tokenizer.pad_token = reserved
-        else:
+    num_embeddings = model.get_input_embeddings().num_embeddings
+    ends = {tokenizer.eos_token_id, None}
+    if tokenizer.pad_token_id in ends:
+        spare = may_grow or len(tokenizer) < num_embeddings
+        if tokenizer.unk_token_id not in ends:
+            tokenizer.pad_token = tokenizer.unk_token
+        elif spare:
             tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        elif tokenizer.bos_token_id not in ends:
+            tokenizer.pad_token = tokenizer.bos_token
+        else:
+            raise ModelError(
+                f"the tokenizer of {tokenizer.name_or_path!r} has no token that can be padding, and a new "
+                "one needs an embedding, which an adapter does not hold; set lora.merge=true"
+            )
+    if len(tokenizer) > num_embeddings:
         # The padding's embedding is never attended to, so any value will do: no resampling from the others.
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.pad_token_id = tokenizer.pad_token_id
-
-
-def _load_weights(
-    read: Callable[[], Any], path: str, what: str, setting: str, new: tuple[str, ...] = ()
-) -> Any:
-    """Load a model and refuse one whose files lack weights, which the library would draw at random.
-
-    `read` gives the model and the library's account of it; `new` names modules that may be missing.
-    """
-    model, found = _load(read, path, what, setting)
-    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] not in new)
-    if missing:
-        raise ModelError(
-            f"the weights in {path!r} are not those of its config.json: {len(missing)} tensors are missing, "
-            f"e.g. {missing[0]}; copy the whole folder again, or set {setting} to another model",
-            where=setting,
-        )
-    return model
-
-
-def _load(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
-    """Call a loader of the library and turn what users cause into one message."""
-    from safetensors import SafetensorError
-
-    try:
-        with quiet_library():
-            return read()
-    except (*_BROKEN_FILES, SafetensorError) as error:
-        raise _cannot_load(what, path, error, setting) from error
-    except RuntimeError as error:
-        if "size" not in str(error):  # tensors that do not fit the config; anything else is ours
-            raise
-        misfit = ValueError("its weights have other sizes than its config.json says")
-        raise _cannot_load(what, path, misfit, setting) from error
-
-
-def _cannot_load(what: str, path: str, error: Exception, setting: str) -> ModelError:
-    reason = str(error).strip().splitlines()[0].rstrip(" .:") if str(error).strip() else ""
-    if not isinstance(error, (OSError, ValueError, ImportError)):
-        reason = f"{type(error).__name__}: {reason}"  # the words alone say little: "'added_tokens'"
-    local = Path(path).expanduser().is_dir()
-    check = "copy the folder again if a file is damaged or missing" if local else "check name and network"
-    return ModelError(
-        f"cannot load a {what} from {path!r}: {reason}; {check}, or set {setting} to another model",
-        where=setting,
-    )

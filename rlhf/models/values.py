@@ -136,7 +136,7 @@ def backbone(model: Any) -> Any:
 
 
 def score_head(model: Any) -> nn.Module:
-    """Return the module that turns a hidden state into the score.
+    """Return the module that turns a hidden state into the score; an adapter's own where it has one.
 
     Raises:
         ModelError: the architecture has none of the known heads.
@@ -146,8 +146,19 @@ def score_head(model: Any) -> nn.Module:
     for name in HEAD_NAMES:
         head = getattr(inner, name, None)
         if isinstance(head, nn.Module):
-            return head
+            return own_copy(head)
     raise ModelError(f"{type(inner).__name__} has no score head ({' or '.join(HEAD_NAMES)})")
+
+
+def head_names(model: Any) -> tuple[str, ...]:
+    """Return the name of the score head in a plain model, as adapters list it."""
+    return tuple(name for name in HEAD_NAMES if isinstance(getattr(model, name, None), nn.Module))
+
+
+def own_copy(module: Any) -> Any:
+    """Return what an adapter holds in a module's place; the module itself where it holds nothing."""
+    copies = getattr(module, "modules_to_save", None)
+    return module if copies is None else copies[module.active_adapters[0]]
 
 
 def initialise_head(model: Any) -> None:

@@ -68,6 +68,7 @@ def save_checkpoint(run: RunFolder, parts: Parts, progress: Progress, keep: int)
             counters = {
                 "progress": asdict(progress),
                 "kl_controller": parts.kl_controller.state_dict(),
+                "watch": parts.watch.state_dict(),
                 "moments": parts.moments.state_dict() if parts.moments is not None else None,
             }
             write_json(folder / COUNTERS, counters)
@@ -93,10 +94,11 @@ def restore_checkpoint(run: RunFolder, parts: Parts) -> Progress:
     _restore_random_states(folder / f"random_{parts.accelerator.process_index}.pt")
     counters = read_json(folder / COUNTERS)
     parts.kl_controller.load_state_dict(counters["kl_controller"])
+    parts.watch.load_state_dict(counters["watch"])
     if parts.moments is not None:
         parts.moments.load_state_dict(counters["moments"])
     progress = Progress(**counters["progress"])
-    for file in (run.metrics, run.samples):
+    for file in (run.metrics, run.samples, run.warnings):
         file.cut(lambda row: row["step"] <= progress.update)
     return progress
 

@@ -11,6 +11,7 @@ from rlhf.ppo.averaged import using_average
 from rlhf.ppo.batching import PromptOrder
 from rlhf.ppo.callbacks import Event, State, call_all
 from rlhf.ppo.checkpoint import Progress, restore_checkpoint, save_best, save_checkpoint
+from rlhf.ppo.diagnostics import record_findings
 from rlhf.ppo.evaluation import Evaluation
 from rlhf.ppo.interruption import any_requested, stops_gracefully
 from rlhf.ppo.iteration import calibrate, one_update
@@ -119,9 +120,10 @@ class Session:
         self.call("on_evaluate", found.metrics, self.run.path)
 
     def record(self, metrics: Mapping[str, float], samples: Sequence[Mapping[str, Any]]) -> None:
-        """Write a row of metrics and some responses down, here and in trackers."""
+        """Write a row of metrics and some responses down, here and in trackers, and say what is wrong."""
         step = self.progress.update
         self.run.metrics.append({"step": step, **metrics})
+        record_findings(self.run, self.parts.watch.look(step, metrics))
         for sample in samples:
             self.run.samples.append({"step": step, **sample})
         self.parts.accelerator.log(dict(metrics), step=step)

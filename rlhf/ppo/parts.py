@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,6 +17,7 @@ from rlhf.models.inputs import disable_dropout
 from rlhf.models.learner import Learner
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import check_sizes
+from rlhf.ppo.diagnostics import Watch
 from rlhf.ppo.recipe import Recipe
 from rlhf.ppo.update import PtxSource
 from rlhf.scoring import models_of
@@ -44,6 +45,7 @@ class Parts:
     average: dict[str, Tensor] | None = None  # of the policy's weights (EMA)
     ptx: PtxSource | None = None
     offload: bool = False  # reference and reward models leave the device between their uses
+    watch: Watch = field(default_factory=Watch)  # says what is wrong with the numbers
 
     @property
     def policy(self) -> Any:
@@ -86,8 +88,12 @@ def build_parts(
     ptx: PtxSource | None = None,
     gradient_checkpointing: bool = False,
     offload: bool = False,
+    reference_is_policy: bool = True,
 ) -> Parts:
     """Make models ready to train: dropout off, reference frozen, optimizers, wrapped for all processes.
+
+    `reference_is_policy` says whether the reference is the policy as it starts, which makes a KL that does
+    not begin at 0 worth a warning.
 
     Raises SettingsError where sizes do not divide, ModelError where an architecture cannot do what is asked.
     """
@@ -122,6 +128,7 @@ def build_parts(
         build_kl_controller(recipe),
         moments=None if recipe.score_normalisation == "none" else RunningMoments(),
         average=average, ptx=ptx, offload=offload,
+        watch=Watch(reference_is_policy=reference_is_policy),
     )  # fmt: skip
     with parts.at_hand(reference, *models_of(scorer)):
         pass  # from now on they are where they are between uses

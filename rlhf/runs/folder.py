@@ -7,6 +7,7 @@
       provenance.json    status, command, versions, git, machine, data fingerprints
       metrics.jsonl      one row a step
       samples.jsonl      one row a sampled response
+      warnings.jsonl     one row a trouble that the run's numbers gave away; missing where there was none
       checkpoints/       step_000040/ ... complete or absent
       summary.json       the run's own numbers, written at its end
       (the model)        a plain Hugging Face folder
@@ -45,6 +46,7 @@ class RunFolder:
         resume_from: the checkpoint folder to go on from, or None when the run starts at the beginning.
         metrics: ``metrics.append({"step": 3, "ppo/kl": 0.1})``.
         samples: ``samples.append({"id": ..., "response": ...})``.
+        warnings: ``warnings.append({"code": ..., "step": 3, "text": ...})``.
         stop_requested: set by SIGTERM when `handles_stop` is True: write a checkpoint and raise
             KeyboardInterrupt.
         handles_stop: a stage that looks at `stop_requested` says so here; others are stopped at once.
@@ -58,6 +60,7 @@ class RunFolder:
         self.resume_from: Path | None = None
         self.metrics = JsonlFile(path / "metrics.jsonl", enabled=is_main)
         self.samples = JsonlFile(path / "samples.jsonl", enabled=is_main)
+        self.warnings = JsonlFile(path / "warnings.jsonl", enabled=is_main)
         self.stop_requested = False
         self.handles_stop = False
         self._wait = wait
@@ -215,6 +218,7 @@ class RunFolder:
         """Close the files and note how the run ended: finished, interrupted or failed."""
         self.metrics.close()
         self.samples.close()
+        self.warnings.close()
         if self.is_main and self.path.exists():
             self._write_facts(status, ended=now())
         if self._lock is not None:

@@ -8,13 +8,15 @@ from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
 from rlhf.settings.ppo_models import CriticSettings, MemorySettings, ScoreSettings
+from rlhf.settings.ptx import HeldOutTextSettings, PtxSettings, check_held_out
 from rlhf.settings.shared import (
+    AdapterSettings,
     CheckpointSettings,
-    LoraSettings,
     ModelSettings,
     RunSettings,
     SamplingSettings,
     SourceSettings,
+    WeightsSettings,
     check_divides,
 )
 
@@ -177,6 +179,8 @@ class PpoEvaluationSettings(Settings):
     """Sampling temperature of evaluations; 0 takes the likeliest token, null is sampling.temperature."""
     num_samples: int = Field(16, ge=0)
     """Responses of each evaluation that go to samples.jsonl."""
+    text: HeldOutTextSettings | None = None
+    """Raw text that the policy's loss is measured on: what it unlearns of language; null: none."""
     held_out_scores: Items[ScoreSettings] = ()
     """Sources of scores that nothing is trained on: a fall while the score rises is over-optimisation."""
 
@@ -199,14 +203,15 @@ class PpoSettings(Settings):
 
     run: RunSettings = RunSettings(output="{run.root}/ppo")
     policy: ModelSettings = ModelSettings(path="{run.root}/sft")
-    reference: ModelSettings | None = None
-    lora: LoraSettings | None = None
+    reference: WeightsSettings | None = None
+    lora: AdapterSettings | None = None
     data: PromptDataSettings = PromptDataSettings()
     scores: Items[ScoreSettings] = Field((ScoreSettings(model="{run.root}/reward"),), min_length=1)
     critic: CriticSettings | None = CriticSettings()
     memory: MemorySettings = MemorySettings()
     sampling: PpoSamplingSettings = PpoSamplingSettings()
     ppo: PpoTrainingSettings = PpoTrainingSettings()
+    ptx: PtxSettings | None = None
     evaluation: PpoEvaluationSettings = PpoEvaluationSettings(judge=f"{WORLD}/judge.py:judge")
     checkpoint: PpoCheckpointSettings = PpoCheckpointSettings()
     callbacks: Items[str] = ()
@@ -228,9 +233,29 @@ class PpoSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _text_is_held_out(self) -> PpoSettings:
+        check_held_out(self.ptx, self.evaluation.text)
+        return self
+
+    @model_validator(mode="after")
     def _average_is_kept_and_read(self) -> PpoSettings:
         if (self.ppo.ema_decay is None) != (self.checkpoint.weights == "trained"):
             raise ValueError(
                 "checkpoint.weights=average reads the average that ppo.ema_decay keeps: set both or none"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_base_is_possible(self) -> PpoSettings:
+        obstacles = (
+            (self.lora is None, "trains adapters: set lora={rank: 16, alpha: 32}"),
+            (self.reference is not None, "has the policy as it starts for its reference: set reference=null"),
+            (
+                self.memory.offload,
+                "leaves nothing to move but what the policy needs: set memory.offload=false",
+            ),
+        )
+        found = [reason for applies, reason in obstacles if applies]
+        if self.memory.one_base and found:
+            raise ValueError("memory.one_base " + "; it ".join(found))
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from rlhf.settings.layers import Items, Settings
 from rlhf.settings.shared import CheckpointSettings, LoraSettings, ModelSettings, RunSettings, SourceSettings
@@ -86,11 +86,3 @@ class RewardSettings(Settings):
     centring: CentringSettings | None = CentringSettings()
     evaluation: RewardEvaluationSettings = RewardEvaluationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings(every_updates=100)
-
-    @model_validator(mode="after")
-    def _saved_merged(self) -> RewardSettings:
-        if self.lora is not None and not self.lora.merge:
-            raise ValueError(
-                "a reward model is saved merged, its zero in the merged weights; lora.merge has to be true"
-            )
-        return self

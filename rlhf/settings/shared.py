@@ -17,9 +17,9 @@ from rlhf.feedback.mapping import Source
 from rlhf.settings.layers import Items, Settings
 
 __all__ = [
+    "AdapterSettings",
     "CheckpointSettings",
     "Dtype",
-    "EvaluationSettings",
     "LoraSettings",
     "ModelSettings",
     "PathText",
@@ -27,6 +27,7 @@ __all__ = [
     "SamplingSettings",
     "SourceSettings",
     "Tracker",
+    "WeightsSettings",
     "check_divides",
 ]
 
@@ -73,8 +74,8 @@ class RunSettings(Settings):
     """Experiment trackers beside metrics.jsonl, as accelerate names them."""
 
 
-class ModelSettings(Settings):
-    """A model and its tokenizer: a local folder or a hub id."""
+class WeightsSettings(Settings):
+    """A model that is given ids, so that its own tokenizer is not looked at: a local folder or a hub id."""
 
     path: PathText
     """Folder or hub id."""
@@ -84,25 +85,35 @@ class ModelSettings(Settings):
     """Run Python code that comes with the model."""
     dtype: Dtype = "float32"
     """Precision of the weights in memory."""
+
+
+class ModelSettings(WeightsSettings):
+    """A model and its tokenizer: a local folder or a hub id."""
+
     eos_token: str | None = None
     """End-of-sequence token; null is the tokenizer's own."""
     chat_template: PathText | None = None
     """File with a Jinja chat template; null is the tokenizer's own, or a plain one where it has none."""
 
 
-class LoraSettings(Settings):
-    """Train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) in place of all weights."""
+class AdapterSettings(Settings):
+    """Train low-rank adapters (Hu et al. 2021, arXiv:2106.09685) in place of all weights, without dropout."""
 
     rank: int = Field(16, ge=1)
     """Rank of the update of each adapted matrix."""
     alpha: float = Field(32.0, gt=0)
     """The update is scaled by alpha / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout on the adapters' input."""
     target_modules: Items[str] | None = None
     """Names of the modules that get adapters; null is peft's choice for the architecture."""
     merge: bool = True
     """Add the adapters into the weights when saving, so that the folder loads without peft."""
+
+
+class LoraSettings(AdapterSettings):
+    """Train low-rank adapters in place of all weights."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout on the adapters' input."""
 
 
 if TYPE_CHECKING:
@@ -136,19 +147,6 @@ class SamplingSettings(Settings):
     """Divides the logits; below 1 is more careful, above 1 more varied."""
     max_response_tokens: int = Field(64, ge=1)
     """Longest response, its end token included."""
-
-
-class EvaluationSettings(Settings):
-    """How often and on how much a run is evaluated while it goes."""
-
-    every_updates: int | None = Field(10, ge=1)
-    """Updates between evaluations; null is only at the end."""
-    num_prompts: int = Field(128, ge=1)
-    """Held-out prompts, the same ones each time."""
-    judge: str | None = None
-    """A scoring function as ``file.py:name``; null evaluates by the reward model only."""
-    temperature: float = Field(1.0, ge=0)
-    """Sampling temperature of evaluations; 0 takes the likeliest token."""
 
 
 class CheckpointSettings(Settings):

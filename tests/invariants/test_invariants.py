@@ -23,7 +23,6 @@ def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == write_page(holders_of(find_tests())), told
 
 
-@pytest.mark.xfail(strict=True, reason="features of issue 3 that are being built; then this mark goes")
 def test_every_invariant_has_a_test_or_a_reason() -> None:
     assert mistakes(holders_of(find_tests())) == []
 

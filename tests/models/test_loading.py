@@ -5,8 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import GPT2ForSequenceClassification
 
 from rlhf.errors import ModelError
+from rlhf.models import LoraSpec, add_lora
 from rlhf.models.folders import check_model_path, check_vocabulary
 from rlhf.models.loading import (
     build_reward_model,
@@ -16,7 +19,8 @@ from rlhf.models.loading import (
     load_tokenizer,
 )
 from rlhf.models.saving import save_model
-from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer
+from tests.helpers import tiny_gpt2, tiny_gpt2_config, tiny_reward_model, tiny_tokenizer
+from tests.tokenizers import gpt2_like
 
 
 @pytest.fixture
@@ -173,3 +177,36 @@ def test_reward_model_is_no_policy(tmp_path: Path) -> None:
     save_model(tiny_reward_model(tokenizer), tokenizer, tmp_path)
     with pytest.raises(ModelError, match=r"policy\.path: .* is a reward model, .*; run `make sft` or set"):
         load_causal_lm(str(tmp_path), setting="policy.path")
+
+
+def test_a_pad_token_that_is_new_to_the_reward_model_gets_an_embedding() -> None:
+    tokenizer = gpt2_like()
+    model = tiny_reward_model(tokenizer)
+    ensure_distinct_pad(model, tokenizer)
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer) == tokenizer.pad_token_id + 1
+
+
+def test_a_model_of_two_labels_gives_no_score(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    config = tiny_gpt2_config(tokenizer, num_labels=2)
+    save_model(GPT2ForSequenceClassification(config), tokenizer, tmp_path)
+    with pytest.raises(ModelError, match="gives 2 numbers; a reward model gives 1"):
+        load_reward_model(str(tmp_path))
+
+
+def test_the_template_that_is_asked_for_replaces_the_tokenizers(folder: str) -> None:
+    assert load_tokenizer(folder).chat_template == tiny_tokenizer().chat_template
+    assert load_tokenizer(folder, chat_template="{{ messages }}").chat_template == "{{ messages }}"
+
+
+def test_inv64_a_reward_model_starts_from_the_adapter_that_sft_left(folder: str, tmp_path: Path) -> None:
+    adapted = add_lora(load_causal_lm(folder), LoraSpec(rank=2, alpha=4.0))
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)
+    save_model(adapted, tiny_tokenizer(), tmp_path / "sft", keep_adapter=True)
+    found = build_reward_model(str(tmp_path / "sft")).base_model.state_dict()
+    expected = load_causal_lm(str(tmp_path / "sft")).base_model.state_dict()
+    base = load_causal_lm(folder).base_model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert not torch.equal(found["h.0.attn.c_attn.weight"], base["h.0.attn.c_attn.weight"])

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rlhf.models import LoraSpec, add_lora, load_causal_lm, save_model
+from rlhf.models import LoraSpec, add_lora, load_causal_lm, save_model, unwrap_model
 from rlhf.models.adapters import merged_copy
 from rlhf.models.card import build_card
 from tests.helpers import tiny_gpt2, tiny_tokenizer
@@ -27,11 +28,13 @@ def test_inv74_folder_is_plain_hugging_face(tmp_path: Path) -> None:
     model = tiny_gpt2(tokenizer)
     model.generation_config.eos_token_id = [7]
     model.generation_config.temperature = 0.6
+    model.generation_config.pad_token_id = None
     card = build_card("T", "text", task="text-generation", base_model=None, numbers={"a": 1})
     save_model(model, tokenizer, tmp_path, stop_token_ids=[1, 9], card=card)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert torch.equal(loaded(IDS).logits, model(IDS).logits)
     assert loaded.generation_config.eos_token_id == [7, 1, 9]
+    assert loaded.generation_config.pad_token_id == tokenizer.pad_token_id
     assert AutoTokenizer.from_pretrained(tmp_path).chat_template == tokenizer.chat_template
     assert "pipeline_tag: text-generation" in (tmp_path / "README.md").read_text()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".saving")]
@@ -91,3 +94,34 @@ def test_merged_copy_leaves_the_adapters() -> None:
     merged = merged_copy(adapted)
     assert not hasattr(merged, "peft_config")
     assert any("lora_A" in name for name, _ in adapted.named_parameters())
+
+
+def test_lora_is_as_asked_for() -> None:
+    adapted = add_lora(tiny_gpt2(tiny_tokenizer()), LoraSpec(rank=4, alpha=24.0, dropout=0.25))
+    layers = {name: module for name, module in adapted.named_modules() if hasattr(module, "lora_A")}
+    assert {name.rpartition("h.0.")[2] for name in layers if "h.0." in name} == {
+        "attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj",
+    }  # fmt: skip
+    for layer in layers.values():
+        assert layer.scaling["default"] == 24.0 / 4
+        assert layer.lora_dropout["default"].p == 0.25
+        assert layer.lora_A["default"].weight.shape[0] == 4
+    few = add_lora(tiny_gpt2(tiny_tokenizer()), LoraSpec(rank=4, alpha=8.0, target_modules=("c_fc",)))
+    assert {name.rpartition(".")[2] for name, module in few.named_modules() if hasattr(module, "lora_A")} == {
+        "c_fc"
+    }
+
+
+def test_inv74_keys_hold_no_name_of_a_wrapper(tmp_path: Path) -> None:
+    class Wrapped(torch.nn.Module):
+        def __init__(self, name: str, model: torch.nn.Module) -> None:
+            super().__init__()
+            setattr(self, name, model)
+
+    tokenizer = tiny_tokenizer()
+    model = tiny_gpt2(tokenizer)
+    wrapped = Wrapped("module", Wrapped("_orig_mod", Wrapped("module", model)))
+    assert unwrap_model(wrapped) is unwrap_model(Wrapped("_orig_mod", model)) is model
+    save_model(wrapped, tokenizer, tmp_path)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as tensors:
+        assert set(tensors.keys()) <= set(model.state_dict())

@@ -55,6 +55,18 @@ def test_inv81_head_runs_in_float32() -> None:
     assert not torch.equal(scores, scores.bfloat16().float())
 
 
+def test_inv81_scores_of_a_bfloat16_backbone_are_float32_all_the_way(tmp_path: Path) -> None:
+    """Eight bits would make ties of scores that differ."""
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_reward_model(tokenizer), tokenizer, tmp_path)
+    model = load_reward_model(str(tmp_path), dtype="bfloat16")
+    assert model.transformer.wte.weight.dtype == torch.bfloat16
+    assert model.score.weight.dtype == torch.float32
+    scores = sequence_scores(model, *padded(SEQUENCES, 0, 0, 0))
+    assert scores.dtype == torch.float32
+    assert not torch.equal(scores, scores.bfloat16().float())
+
+
 def test_inv38_recentring_shifts_every_score_and_keeps_the_order(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     model = tiny_reward_model(tokenizer)
@@ -65,6 +77,19 @@ def test_inv38_recentring_shifts_every_score_and_keeps_the_order(tmp_path: Path)
     assert abs(after.mean().item()) < 1e-5
     torch.testing.assert_close(after, before - before.mean(), atol=1e-5, rtol=0)
     assert model.score.bias is None  # in the weights that every loader reads
+
+
+def test_inv38_recentring_takes_back_an_attempt_that_does_not_fit() -> None:
+    """Something after the final norm doubles what its bias does; the head gets a bias instead."""
+    model = tiny_reward_model(tiny_tokenizer())
+    model.transformer.register_forward_hook(
+        lambda _, __, out: type(out)(last_hidden_state=2 * out.last_hidden_state)
+    )
+    ids, mask = padded(SEQUENCES, 0, 1, 0)
+    before, kept = sequence_scores(model, ids, mask).detach(), model.transformer.ln_f.bias.clone()
+    recentre(model, 1.0)
+    assert torch.equal(model.transformer.ln_f.bias, kept)
+    torch.testing.assert_close(sequence_scores(model, ids, mask), before - 1.0, atol=1e-5, rtol=0)
 
 
 def test_recentring_without_a_norm_bias_is_restored_on_loading(tmp_path: Path) -> None:

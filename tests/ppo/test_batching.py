@@ -68,6 +68,7 @@ def test_minibatch_order_is_shuffled_after_the_first_epoch():
     assert sorted(later) == list(range(8))
     assert later != list(range(8))
     assert later == minibatch_order(8, 1, 1, 1) != minibatch_order(8, 1, 2, 1)
+    assert later != minibatch_order(8, 1, 1, 2), "the third epoch is not the second once more"
 
 
 def test_sizes_divide_or_are_refused():

@@ -18,6 +18,8 @@ from rlhf.ppo.checkpoint import (
     load_best,
     load_trained_weights,
     random_states,
+    save_best,
+    save_checkpoint,
     set_random_states,
     trained_weights,
 )
@@ -169,6 +171,9 @@ def test_the_best_weights_are_kept_and_come_back(tmp_path):
     assert best["evaluation/objective"] == pytest.approx(
         best["evaluation/final_score"] - recipe.kl_coef * best["evaluation/kl"]
     )
+    with torch.no_grad():  # the last weights may be the best ones
+        for weight in parts.policy.parameters():
+            weight.zero_()
     load_best(run, parts, progress.best_update)
     again = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:6])
     assert again.objective == best["evaluation/objective"]
@@ -179,11 +184,16 @@ def test_the_best_weights_are_kept_and_come_back(tmp_path):
 
 
 def test_only_the_newest_checkpoints_and_wanted_best_weights_are_kept(tmp_path):
-    _, progress, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6, learning_rate=3e-2))
+    parts, progress, run = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6, learning_rate=3e-2))
     names = sorted(path.name for path in (tmp_path / "ppo" / "checkpoints").iterdir())
     assert [name for name in names if name.startswith("step")] == ["step_000005", "step_000006"]
     assert f"best_{progress.best_update:06d}" in names
     assert len(names) <= 4
+    save_best(run, parts, 77)
+    save_checkpoint(run, parts, progress, keep=2)
+    names = [path.name for path in (tmp_path / "ppo" / "checkpoints").iterdir()]
+    assert f"best_{progress.best_update:06d}" in names
+    assert "best_000077" not in names, "nobody speaks of it"
 
 
 def test_weights_of_another_model_are_refused(tokenizer):

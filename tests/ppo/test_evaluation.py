@@ -8,7 +8,7 @@ import torch
 from rlhf.ppo.evaluation import evaluate
 from rlhf.rollout import build_generation, generate, response_logprobs
 from rlhf.sampling import derive_seed
-from tests.ppo.tiny import tiny_parts, tiny_prompts, tiny_recipe
+from tests.ppo.tiny import function_scorer, tiny_parts, tiny_prompts, tiny_recipe
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ def judge(prompts, responses, number):
     ]
 
 
-def sampled_ids(parts, recipe, prompt):
+def sampled_ids(parts, recipe, prompt, temperature=1.0):
     generation = generate(
         parts.policy,
         [prompt.prompt_ids],
         stop_token_ids=parts.renderer.stop_token_ids,
         pad_token_id=0,
         max_new_tokens=recipe.max_response_tokens,
-        temperature=1.0,
+        temperature=temperature,
         seed=derive_seed(recipe.seed, "evaluation"),
     )
     return generation.responses()[0]
@@ -50,6 +50,49 @@ def test_evaluation_is_the_mean_over_its_rows(parts, recipe):
 
 def test_inv33_kl_of_an_unchanged_policy_is_0(parts, recipe):
     assert all(row["kl"] == 0 for row in evaluate(parts, recipe, tiny_prompts(parts.renderer)[:5]).rows)
+
+
+def test_inv02_inv33_kl_is_0_at_every_temperature_and_has_it_on_both_sides(parts):
+    recipe = tiny_recipe(temperature=0.6)
+    prompts = tiny_prompts(parts.renderer)[:4]
+    assert all(row["kl"] == 0 for row in evaluate(parts, recipe, prompts).rows)
+    with torch.no_grad():
+        parts.policy.lm_head.weight.mul_(20.0)
+    found = evaluate(parts, recipe, prompts).rows[0]
+    sampled = sampled_ids(parts, recipe, prompts[0], temperature=0.6)
+    generation = build_generation([prompts[0].prompt_ids], [sampled], parts.renderer.stop_token_ids, 0)
+    ours, theirs = (
+        response_logprobs(model, generation, 0.6).sum() for model in (parts.policy, parts.reference)
+    )
+    assert found["kl"] == pytest.approx(float(ours - theirs), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rules", "ended", "cut"),
+    [
+        ({"score_clip": 2.0}, 2.0, 2.0),
+        ({"missing_eos_penalty": 1.5}, 5.0, 3.5),
+        ({"missing_eos_score": -1.0}, 5.0, -1.0),
+    ],
+)
+def test_inv22_inv37_the_objective_is_of_the_score_that_is_trained_on(rules, ended, cut):
+    recipe = tiny_recipe(**rules)
+    parts = tiny_parts(recipe, function_scorer(lambda prompts, responses: [5.0] * len(responses)))
+    found = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:16])
+    assert {row["ended"] for row in found.rows} == {True, False}
+    for row in found.rows:
+        assert (row["score"], row["final_score"]) == (5.0, ended if row["ended"] else cut)
+    lengths = {row["response_tokens"] for row in found.rows if not row["ended"]}
+    assert lengths == {recipe.max_response_tokens}, "as long as in training"
+
+
+def test_inv42_the_judge_reads_the_response_of_its_row(parts, recipe):
+    def length(prompts, responses):
+        return [{"score": float(len(text))} for text in responses]
+
+    found = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:6], judge=length)
+    assert len({row["judge_score"] for row in found.rows}) > 2
+    assert all(row["judge_score"] == len(row["response"]) for row in found.rows)
 
 
 def test_kl_is_the_log_ratio_of_the_whole_response(parts, recipe):

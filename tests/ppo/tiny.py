@@ -65,7 +65,8 @@ def function_scorer(function: Any) -> FunctionScorer:
 def tiny_parts(recipe: Recipe, scorer: Scorer | None = None, **options: Any) -> Parts:
     """Policy and reference with equal weights; `options` go to `build_parts`.
 
-    `critic`: "reward" (from the reward model), "trunk" (a head on the policy) or None.
+    `critic`: "reward" (from the reward model), "trunk" (a head on the policy) or None; `learner` and
+    `reference` are taken as they are.
     """
     tokenizer = tiny_tokenizer()
     policy = options.pop("policy", None) or tiny_gpt2(tokenizer, seed=0)
@@ -76,11 +77,11 @@ def tiny_parts(recipe: Recipe, scorer: Scorer | None = None, **options: Any) -> 
     critic = options.pop("critic", "reward")
     if critic == "reward":
         critic = Critic(tiny_reward_model(tokenizer, seed=3))
-    learner = TrunkLearner(policy) if critic == "trunk" else SeparateLearner(policy, critic)
+    made = TrunkLearner(policy) if critic == "trunk" else SeparateLearner(policy, critic)
     return build_parts(
         options.pop("accelerator", None) or Accelerator(cpu=True),
         recipe,
-        learner=learner,
+        learner=options.pop("learner", made),
         reference=reference,
         scorer=scorer or reward_scorer(tokenizer),
         renderer=renderer,

@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rlhf.feedback.records import Message, Prompt, Ranking
-from rlhf.ranking.assessment import assess_baselines, assess_scores, correlation, labeler_agreement
+from rlhf.ranking.assessment import (
+    assess_baselines,
+    assess_scores,
+    correlation,
+    judge_rankings,
+    labeler_agreement,
+    score_rankings,
+)
+from rlhf.rendering import Renderer, render_rankings
+from tests.helpers import tiny_reward_model, tiny_tokenizer
 from tests.ranking.test_batch import ranking
 
 
@@ -16,6 +27,13 @@ def test_accuracies_by_hand() -> None:
     assert found["pair_accuracy_judge"] == pytest.approx(2.5 / 4)
     assert found["judge_accuracy_labels"] == 1.0
     assert (found["num_pairs"], found["score_mean"]) == (3, 1.2)
+
+
+def test_inv81_labelers_of_one_prompt_are_one_prompt_of_the_interval() -> None:
+    items = [ranking([1, 2, 3]), ranking([3, 2, 1], first=70)]  # the same prompt
+    found = assess_scores([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]], items)
+    assert (found["num_pairs"], found["num_prompts"]) == (6, 1)
+    assert found["pair_accuracy_labels"] == 0.5
 
 
 def test_without_a_judge_nothing_of_a_judge() -> None:
@@ -67,3 +85,29 @@ def test_inv43_correlation_of_score_and_length_is_reported(lengths: tuple[int, .
 def test_inv43_correlation() -> None:
     assert correlation([1.0, 2.0, 3.0], [3.0, 2.0, 1.0]) == pytest.approx(-1.0)
     assert correlation([1.0, 1.0], [1.0, 2.0]) == 0.0
+
+
+def test_inv63_scores_are_measured_without_dropout_and_the_mode_stays() -> None:
+    model, items = tiny_reward_model(tiny_tokenizer(), resid_pdrop=0.5), [ranking([1, 2, 3]), ranking([1, 2])]
+    expected = score_rankings(model.eval(), items, 2)
+    assert [len(of_prompt) for of_prompt in expected] == [3, 2]
+    assert not model.training
+    assert score_rankings(model.train(), items, 2) == expected
+    assert model.training
+
+
+def test_inv42_the_judge_sees_each_response_with_its_own_prompt() -> None:
+    renderer = Renderer(tiny_tokenizer())
+    items = []
+    for name, answers in (("first", ("a", "b", "c")), ("second", ("d", "e"))):
+        prompt = Prompt(name, (Message("user", name),), name, "f:1", {"name": name})
+        items += render_rankings([Ranking(prompt, answers, tuple(range(1, len(answers) + 1)))], renderer)
+    seen: list[tuple[str, str]] = []
+
+    def judge(prompts: list[list[dict[str, str]]], responses: list[str], name: list[str]) -> list[Any]:
+        assert [prompt[0]["content"] for prompt in prompts] == name
+        seen.extend(zip(name, responses, strict=True))
+        return [{"score": float(number)} for number in range(len(responses))]
+
+    assert judge_rankings(judge, items, renderer, "judge") == [[0.0, 1.0, 2.0], [3.0, 4.0]]
+    assert seen == [("first", "a"), ("first", "b"), ("first", "c"), ("second", "d"), ("second", "e")]

@@ -32,6 +32,10 @@ def test_inv78_each_response_is_in_the_batch_once() -> None:
     assert batch["num_prompts"].item() == 2
 
 
+def test_a_response_without_a_rank_is_not_the_best() -> None:
+    assert RankingCollator(0)([ranking([2, None, 1])])["ranks"].tolist() == [[2, 0, 1]]
+
+
 def test_ties_are_soft_or_dropped() -> None:
     tied = ranking([1, 1, 2])
     assert RankingCollator(0, "soft")([tied])["targets"].tolist() == [0.5, 1.0, 1.0]
@@ -60,6 +64,9 @@ def test_labels_that_fit_no_order_are_no_ranking() -> None:
 
 def test_table_keeps_the_gradient() -> None:
     values = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    assert table_of(torch.zeros(2), torch.tensor([[0, 0], [0, 2]]), (1, 3))[1].tolist() == [
+        [True, False, True]
+    ], "a score of 0 is a score"
     table, mask = table_of(values, torch.tensor([[0, 0], [1, 0], [1, 1]]), (2, 3))
     assert table.tolist() == [[1.0, 0.0, 0.0], [2.0, 3.0, 0.0]]
     assert mask.tolist() == [[True, False, False], [True, True, False]]

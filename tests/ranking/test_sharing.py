@@ -150,6 +150,14 @@ def test_architectures_that_cannot_are_found_out(config: PreTrainedConfig, obsta
     assert obstacle in (why_not_shared(Critic(model_of(config)), batch(), 0) or "")
 
 
+def test_inv63_the_attempt_is_made_without_dropout_and_leaves_every_mode_as_it_was() -> None:
+    critic = Critic(tiny_reward_model(tiny_tokenizer(), resid_pdrop=0.5)).train()
+    critic.model.transformer.h[0].eval()
+    modes = [module.training for module in critic.modules()]
+    assert why_not_shared(critic, batch(), 0) is None
+    assert [module.training for module in critic.modules()] == modes
+
+
 def test_a_window_that_only_one_long_sequence_leaves_is_found_out() -> None:
     """The longest row has short sequences; the longest sequence stands in a shorter row."""
     short = RenderedRanking(

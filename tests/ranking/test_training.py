@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rlhf.ranking.training import train_reward_model
 from rlhf.rendering import RenderedRanking
 from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
+from rlhf.training.order import LengthBatchSampler
 from rlhf.training.plan import TrainingPlan
 from tests.helpers import tiny_reward_model, tiny_tokenizer
 from tests.ranking.test_batch import PROMPT, ranking
@@ -98,6 +100,37 @@ def test_inv16_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert not same(first, fit(tmp_path / "c", plan(seed=2)))
 
 
+def test_inv16_batches_come_in_the_order_of_the_seed_with_the_ties_as_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[int]] = []
+
+    class Spy(RankingCollator):
+        def __call__(self, some: Sequence[RenderedRanking]) -> dict[str, torch.Tensor]:
+            assert self.ties == "drop"
+            seen.append([max(len(ids) for ids in one.ids) for one in some])
+            return super().__call__(some)
+
+    monkeypatch.setattr("rlhf.ranking.training.RankingCollator", Spy)
+    fit(tmp_path, plan(epochs=2.0), ties="drop")
+    lengths = [max(len(ids) for ids in one.ids) for one in rankings()]
+    sampler, expected = LengthBatchSampler(lengths, 4, seed=1), []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        expected += [lengths[i] for i in sampler]
+    assert [length for of_batch in seen for length in of_batch] == expected
+
+
+def test_inv80_plackett_luce_by_hand_leaves_out_what_has_no_rank() -> None:
+    """Ranks 2, none, 1 and scores 1, 9, 3: the third is chosen before the first, the second is no rival."""
+    items = [ranking([2, None, 1]), ranking([1, 2, 3, 4])]
+    scores, batch = torch.tensor([1.0, 9.0, 3.0, 4.0, 3.0, 2.0, 1.0]), RankingCollator(0)(items)
+    found = ranking_loss(scores, batch, loss="plackett_luce", centring_coef=0.0, num_prompts=2)
+    first = -logsigmoid(torch.tensor(2.0))
+    choices = [torch.logsumexp(scores[k:7], 0) - scores[k] for k in (3, 4, 5)]
+    torch.testing.assert_close(found, (first + torch.stack(choices).mean()) / 2)
+
+
 def test_inv54_microbatches_do_not_matter(tmp_path: Path) -> None:
     norms = []
     for size in (24, 8, 4):
@@ -133,7 +166,18 @@ def test_inv73_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(path, plan(checkpoint_every=2, evaluate_every=1), evaluate=stop)
     assert [folder.name for folder in (path / "checkpoints").glob("step_*")] == ["step_000002"]
-    assert same(unbroken, fit(path, plan(checkpoint_every=2), resume=True))
+    evaluated: list[int] = []
+
+    def measure() -> dict[str, float]:
+        evaluated.append(1)
+        return {}
+
+    assert same(
+        unbroken, fit(path, plan(checkpoint_every=2, evaluate_every=1), resume=True, evaluate=measure)
+    )
+    assert len(evaluated) == 3, "it goes on after the second of six steps; the last is left to the stage"
+    steps = [row["step"] for row in read_jsonl(path / "metrics.jsonl") if "reward/loss" in row]
+    assert steps == [1, 2, 3, 4, 5, 6], "what was measured after the checkpoint stands there once"
 
 
 def test_inv38_centring_penalty_moves_the_mean(tmp_path: Path) -> None:

@@ -32,5 +32,6 @@ def kill(run: RunFolder) -> None:
     """What a kill -9 leaves: the files as they are, closed, and no lock."""
     run.metrics.close()
     run.samples.close()
+    run.warnings.close()
     if run._lock is not None:
         run._lock.close()

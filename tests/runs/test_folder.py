@@ -20,6 +20,7 @@ def test_what_a_run_leaves(path: Path, tmp_path: Path) -> None:
     run.fingerprint_data([data])
     run.metrics.append({"step": 1})
     run.samples.append({"id": "a"})
+    run.warnings.append({"code": "b", "step": 1, "text": "c"})
     save(run, 1)
     run.write_summary({"kl": 2.0})
     run.finish()
@@ -36,6 +37,7 @@ def test_what_a_run_leaves(path: Path, tmp_path: Path) -> None:
     assert facts["ended"] is not None
     assert read_jsonl(path / "metrics.jsonl") == [{"step": 1}]
     assert read_jsonl(path / "samples.jsonl") == [{"id": "a"}]
+    assert read_jsonl(path / "warnings.jsonl") == [{"code": "b", "step": 1, "text": "c"}]
     summary = read_json(path / "summary.json")
     assert (summary["stage"], summary["kl"]) == ("ppo", 2.0)
     assert 0 <= summary["seconds"] < 60

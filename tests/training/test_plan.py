@@ -92,6 +92,16 @@ def test_loss_that_is_no_number_stops_with_the_numbers(value: float) -> None:
         check_finite(torch.tensor(value), State, "sft", 0.1)
 
 
+def test_other_elements_share_a_batch_in_the_next_epoch() -> None:
+    sampler = LengthBatchSampler([5] * 128, 4, seed=0)
+    batches = []
+    for epoch in (0, 1):
+        sampler.set_epoch(epoch)
+        order = list(sampler)
+        batches.append({frozenset(order[k : k + 4]) for k in range(0, 128, 4)})
+    assert len(batches[0] & batches[1]) < 5
+
+
 def test_batches_of_a_pool_are_shuffled() -> None:
     order = list(LengthBatchSampler(list(range(64)), 4, seed=0))  # one pool, sorted inside
     firsts = order[::4]

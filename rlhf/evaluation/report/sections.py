@@ -85,6 +85,7 @@ def training_section(runs: Mapping[str, StageRun]) -> Html:
         tag("h2", "What was trained on what"),
         tag("p", "Each stage starts from what the one before has left.", class_="lead"),
         tag("div", *cards, class_="grid"),
+        *(_warnings_card(run) for run in runs.values() if run.warnings),
         id="training",
     )
 
@@ -108,6 +109,13 @@ def _stage_card(run: StageRun) -> Html:
         tag("dl", *(piece for title, value in shown for piece in (tag("dt", title), tag("dd", value)))),
         class_=f"card {run.stage}",
     )
+
+
+def _warnings_card(run: StageRun) -> Html:
+    """Show what the run's numbers gave away while it trained, in the order in which it did."""
+    unit = "update" if run.stage == "ppo" else "step"
+    items = [tag("li", tag("b", f"{unit} {warning['step']}: "), warning["text"]) for warning in run.warnings]
+    return tag("div", tag("b", f"{STAGE_NAMES[run.stage]}: warnings"), tag("ul", *items), class_="card warn")
 
 
 def _setting(config: Mapping[str, Any], key: str) -> Any:

@@ -21,7 +21,7 @@ STARTS_FROM = {"sft": (), "reward": ("sft",), "ppo": ("sft", "reward")}
 
 @dataclass(frozen=True)
 class StageRun:
-    """A finished run: its numbers, its metrics step by step, what it was told and where it comes from."""
+    """A finished run: its numbers and metrics, what it was told and warned of, and where it comes from."""
 
     stage: str
     path: Path
@@ -29,6 +29,7 @@ class StageRun:
     metrics: list[dict[str, Any]] = field(default_factory=list)
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)  # "code", "step", "text" of each
 
     @property
     def seconds(self) -> float | None:
@@ -40,8 +41,8 @@ class StageRun:
 def read_stage_run(path: str | Path, stage: str) -> StageRun:
     """Read the run of a stage.
 
-    Metrics, settings and provenance may be missing (somebody copied the model and its summary only); the
-    report then does without.
+    Metrics, warnings, settings and provenance may be missing (somebody copied the model and its summary
+    only); the report then does without.
 
     Args:
         path: the run's folder.
@@ -67,6 +68,7 @@ def read_stage_run(path: str | Path, stage: str) -> StageRun:
             metrics=read_jsonl(path / "metrics.jsonl"),
             config=read_yaml(path / "config.yaml") if (path / "config.yaml").is_file() else {},
             provenance=_provenance(path),
+            warnings=read_jsonl(path / "warnings.jsonl"),
         )
     except ValueError as error:
         raise RunError(f"the run in {str(path)!r} cannot be read ({error}); {remedy}", where=where) from None

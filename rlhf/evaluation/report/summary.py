@@ -45,7 +45,7 @@ def build_summary(
         ``base``, ``sft``, ``ppo``: what `describe_answers` and `compare` give, with ``greedy`` (the same of
         the likeliest answers) and ``training`` (the stage's own numbers); ``reward``: the stage's own
         numbers; ``families``, ``seconds``, ``num_prompts``, ``compared_by``, ``judge``, ``seed``,
-        ``temperature``, ``versions``, ``notes``.
+        ``temperature``, ``versions``, ``warnings`` (of the runs, each with its ``stage``), ``notes``.
     """
     found: dict[str, Any] = {
         "num_prompts": len(families),
@@ -67,6 +67,9 @@ def build_summary(
     found["families"] = describe_families(sampled, families, seed=seed)
     found["seconds"] = {stage: run.seconds for stage, run in runs.items()}
     found["versions"] = dict(versions or {})
+    found["warnings"] = [
+        {"stage": stage, **warning} for stage, run in runs.items() for warning in run.warnings
+    ]
     found["notes"] = list(notes)
     return found
 

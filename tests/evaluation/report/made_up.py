@@ -22,6 +22,12 @@ def write_run(folder: Path, stage: str, summary: dict[str, Any] | None = None, *
     return folder
 
 
+def warn(folder: Path, step: int, text: str) -> None:
+    """Add a warning to a run."""
+    with (folder / "warnings.jsonl").open("a") as file:
+        file.write(json.dumps({"code": "made_up", "step": step, "text": text}) + "\n")
+
+
 def answer(row: int, score: float, *, text: str = "Yes.", reward: float | None = 0.5, **more: Any) -> Answer:
     verdict = {"score": score, "helpful": score, "harmless": 1.0}
     return Answer(row, text, more.pop("tokens", 3), True, reward, more.pop("kl", None), verdict)

@@ -14,7 +14,7 @@ from rlhf.evaluation.report.markup import intervals
 from rlhf.evaluation.report.page import build_page
 from rlhf.evaluation.report.stage_runs import read_stage_run
 from rlhf.evaluation.report.summary import build_summary
-from tests.evaluation.report.made_up import answer, prompt, write_run
+from tests.evaluation.report.made_up import answer, prompt, warn, write_run
 
 EVIL = "<script>alert('x')</script><b>&amp;\"'"
 VOID = {"meta", "br", "input", "hr", "wbr", "use", "path"}
@@ -105,6 +105,20 @@ def test_text_of_models_and_data_is_text(tmp_path: Path) -> None:
     assert sum(name == "script" for name, _ in reader.seen) == 1  # ours
     assert EVIL not in page
     assert "".join(reader.text).count("<script>alert('x')</script>") > 16
+
+
+def test_warnings_of_a_run_stand_beside_what_it_was_trained_on(tmp_path: Path) -> None:
+    warn(write_run(tmp_path / "ppo", "ppo"), 12, f"raise ppo.kl_coef {EVIL}")
+    warn(tmp_path / "ppo", 40, "the end token is never trained")
+    page = make_page(tmp_path)
+    section = page[page.index('id="training"') : page.index('id="better"')]
+    text = "".join(read(f"<section {section[: section.index('</section>')]}</section>").text)
+    assert "PPO: warnings" in text
+    assert f"update 12: raise ppo.kl_coef {EVIL}" in text
+    assert text.index("update 12: ") < text.index("update 40: the end token is never trained")
+    assert EVIL not in page
+    (tmp_path / "ppo" / "warnings.jsonl").unlink()
+    assert ": warnings" not in make_page(tmp_path)
 
 
 def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from rlhf.errors import RunError
 from rlhf.evaluation.report.stage_runs import calibration_bins, find_stale_runs, read_stage_run
-from tests.evaluation.report.made_up import write_run
+from tests.evaluation.report.made_up import warn, write_run
 
 
 @pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
@@ -41,6 +41,18 @@ def test_the_model_and_its_summary_are_enough(tmp_path: Path) -> None:
         (folder / name).unlink()
     run = read_stage_run(folder, "sft")
     assert (run.metrics, run.config, run.provenance, run.seconds) == ([], {}, {}, 60.0)
+    assert run.warnings == []
+
+
+def test_warnings_are_read(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "ppo", "ppo")
+    warn(folder, 3, "a")
+    warn(folder, 7, "b")
+    found = [(one["code"], one["step"], one["text"]) for one in read_stage_run(folder, "ppo").warnings]
+    assert found == [("made_up", 3, "a"), ("made_up", 7, "b")]
+    (folder / "warnings.jsonl").write_text("[1]\n")
+    with pytest.raises(RunError, match=r"warnings\.jsonl:1: is not a JSON object"):
+        read_stage_run(folder, "ppo")
 
 
 def test_a_run_that_is_older_than_what_it_starts_from_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""What PPO is measured by while it trains, from the stage's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rlhf.errors import DataError
+from rlhf.runs import console
+from rlhf.settings.ppo import PpoSettings
+from stages._ppo_models import build_scorer
+
+if TYPE_CHECKING:
+    from rlhf.models.one_base import OneBase
+    from rlhf.ppo.evaluation import Evaluation
+    from rlhf.ppo.parts import Parts
+    from rlhf.ppo.ptx import TextRow
+    from rlhf.ppo.recipe import Recipe
+    from rlhf.rendering import RenderedPrompt
+    from rlhf.scoring import Scorer
+
+
+def build_evaluation(
+    settings: PpoSettings,
+    parts: Parts,
+    recipe: Recipe,
+    prompts: Sequence[RenderedPrompt],
+    text: Sequence[TextRow],
+    base: OneBase | None,
+) -> Callable[[], Evaluation]:
+    """Put together what is asked on held-out prompts: score, KL, a judge, a held-out scorer, loss on text."""
+    from rlhf.functions import load_function
+    from rlhf.ppo.evaluation import evaluate
+
+    name = settings.evaluation.judge
+    judge = load_function(name) if name is not None else None
+    chosen = _chosen(prompts, settings.evaluation.num_prompts)
+    held_out_scorer = _held_out_scorer(settings, parts, base)
+    text_loss = _text_loss(settings, parts, text) if text else None
+
+    def evaluate_now() -> Evaluation:
+        return evaluate(
+            parts,
+            recipe,
+            chosen,
+            temperature=settings.evaluation.temperature,
+            judge=judge,
+            judge_name=name or "judge",
+            held_out_scorer=held_out_scorer,
+            text_loss=text_loss,
+        )
+
+    return evaluate_now
+
+
+def _chosen(prompts: Sequence[RenderedPrompt], wanted: int) -> Sequence[RenderedPrompt]:
+    if not prompts:
+        raise DataError("there are no held-out prompts to evaluate on", where="data.validation")
+    if len(prompts) < wanted:
+        console.say(
+            f"evaluation.num_prompts is {wanted}, but there are {len(prompts)} held-out prompts: all are used"
+        )
+    return prompts[:wanted]
+
+
+def _held_out_scorer(settings: PpoSettings, parts: Parts, base: OneBase | None) -> Scorer | None:
+    sources = settings.evaluation.held_out_scores
+    if not sources:
+        return None
+    tokenizer, accelerator = parts.renderer.tokenizer, parts.accelerator
+    return build_scorer(settings, sources, "evaluation.held_out_scores", accelerator, tokenizer, base)
+
+
+def _text_loss(settings: PpoSettings, parts: Parts, rows: Sequence[TextRow]) -> Callable[[], float]:
+    """Return what measures the policy's loss on text, its rows shared out over the processes."""
+    from rlhf.models import unwrap_model
+    from rlhf.ppo.batching import own_rows
+    from rlhf.ppo.ptx import policy_forward, text_loss
+
+    accelerator = parts.accelerator
+    mine = own_rows(len(rows), accelerator.process_index, accelerator.num_processes)
+
+    def measure() -> float:
+        found = text_loss(
+            policy_forward(unwrap_model(parts.learner)),
+            [rows[i] for i in mine],
+            batch_size=settings.ppo.microbatch_size,
+            pad_token_id=parts.renderer.pad_token_id,
+            device=accelerator.device,
+            reduce=parts.add_up,
+        )
+        return found.loss
+
+    return measure

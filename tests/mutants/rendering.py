@@ -1,0 +1,114 @@
+"""Wrong versions of text to ids and back; the form is that of tests/maths/wrong_versions.py."""
+
+from __future__ import annotations
+
+from tests.maths.wrong_versions import Entry
+
+LIMITS = ("tests/test_rendering_limits.py",)
+
+# fmt: off
+WRONG_VERSIONS: dict[str, list[Entry]] = {
+    "rlhf/rendering.py": [
+        ("torch.arange(width) < lengths[:, None]", "ids != pad_id",
+         "mask from the pad id: pad == eos loses its end token"),
+        ("return ids.flip(1), mask.flip(1)", "return pad_right(sequences, pad_id)",
+         "prompts padded on the right for sampling"),
+        ("(new_place[i], new_place[j], p) for", "(i, j, p) for",
+         "pairs point at responses that were dropped", LIMITS),
+        ("[ranking.ranks[place] for place in kept]", "list(ranking.ranks[: len(kept)])",
+         "ranks of responses that were dropped", LIMITS),
+        ("if not isinstance(ids, DataError) and renderer.fits(Rendered(prompt_ids, ids))",
+         "if not isinstance(ids, DataError)", "a compared response beyond the context", LIMITS),
+        (" or not renderer.fits(Rendered(prompt_ids, response_ids)):", ":",
+         "a demonstration beyond the context", LIMITS),
+        ("        found = [next(responses) for _ in ranking.responses]\n"
+         "        if isinstance(prompt_ids, DataError):\n"
+         "            renderer.counts[\"dropped_prompts\"] += 1\n"
+         "            continue\n",
+         "        if isinstance(prompt_ids, DataError):\n"
+         "            renderer.counts[\"dropped_prompts\"] += 1\n"
+         "            continue\n"
+         "        found = [next(responses) for _ in ranking.responses]\n",
+         "responses of a dropped prompt go to the next one", LIMITS),
+        ("rendered.append(RenderedPrompt(prompt, ids))", "rendered.append(RenderedPrompt(prompts[len(rendered)], ids))",
+         "after a dropped prompt, columns of another one", LIMITS),
+    ],
+    "rlhf/renderer.py": [
+        ("[False] * len(self.prompt_ids) + [True] * len(self.response_ids)",
+         "[True] * len(self.prompt_ids) + [True] * len(self.response_ids)", "prompt trained like the response"),
+        ("[True] * len(self.response_ids)", "[True] * (len(self.response_ids) - 1) + [False]",
+         "end token never trained"),
+        ("stops = (facts.end_token_id, facts.eos_token_id, *extra_stop_token_ids)",
+         "stops = (facts.eos_token_id, *extra_stop_token_ids)",
+         "stops at the tokenizer's eos only, not at the turn's end (trl#5338)"),
+        ("stops = (facts.end_token_id, facts.eos_token_id, *extra_stop_token_ids)",
+         "stops = (facts.end_token_id, *extra_stop_token_ids)", "the tokenizer's own eos does not stop"),
+        ("stops = (facts.end_token_id, facts.eos_token_id, *extra_stop_token_ids)",
+         "stops = (facts.end_token_id, facts.eos_token_id)", "stop tokens of the generation config forgotten"),
+        ("self.end_token_id = facts.end_token_id", "self.end_token_id = facts.eos_token_id",
+         "responses end with eos where the template ends a turn otherwise"),
+        ("facts.end_token_id if pad is None else pad", "0 if pad is None else pad",
+         "no pad token: pads with whatever id 0 is"),
+        ("turns = turns[next(later) :]", "turns = turns[: next(later)]", "newest turns dropped"),
+        ("content = content[len(ids) - self.max_prompt_tokens :]",
+         "content = content[: self.max_prompt_tokens - len(ids)]", "a long question loses its end"),
+        ("ids = self._shortened(messages, ids)", "ids = ids[: self.max_prompt_tokens]",
+         "truncation on the right: the generation prompt is lost"),
+        ("ids = self._shortened(messages, ids)", "ids = ids[-self.max_prompt_tokens :]",
+         "truncation on the left: bos and the first turn's marker are lost"),
+        ("system = messages[:1] if messages[0][\"role\"] == \"system\" else []", "system = messages[:0]",
+         "system message dropped with the oldest turns"),
+        ("if any(stop in ids for stop in self.stop_token_ids):", "if False:",
+         "a response with an end token in its middle", ("tests/test_rendering_limits.py",)),
+        ("if self.max_response_tokens is not None and len(ids) > self.max_response_tokens:\n",
+         "if self.max_response_tokens is not None and len(ids) > self.max_response_tokens:\n"
+         "            return ids[: self.max_response_tokens]\n", "long responses cut: their end is never trained"),
+        ("ids = [*ids, self.end_token_id]", "pass", "no end token in demonstrations and rankings"),
+        ("ids = [*ids, self.end_token_id]", "ids = [*ids, self.end_token_id, self.end_token_id]",
+         "two end tokens"),
+        ("led = [self._lead + text for", "led = [text for", "no space before an answer: other first tokens"),
+        ("skip_special_tokens=True).removeprefix(self._lead)", "skip_special_tokens=True)",
+         "decoded answers begin with the template's space"),
+        ("skip_special_tokens=True).removeprefix(self._lead)", "skip_special_tokens=True).strip()",
+         "decoded answers lose their own white space"),
+        ("self._encoder.decode(ids[:end], skip", "self._encoder.decode(ids, skip",
+         "text after the end goes to the judge"),
+        ("if index in self.stop_token_ids), len(ids))", "if index == self.end_token_id), len(ids))",
+         "text is cut at one of the stop tokens only"),
+        ("most = context - (1 if response is None else response)", "most = context",
+         "prompts fill the context, no room for a response"),
+        ("len(rendered.ids) <= self.context_tokens", "len(rendered.prompt_ids) <= self.context_tokens",
+         "context checked for the prompt alone"),
+    ],
+    "rlhf/encoding.py": [
+        ("add_special_tokens=False", "add_special_tokens=True", "double BOS"),
+        ("split_special_tokens=literal", "split_special_tokens=False",
+         "special tokens written in a text become special tokens"),
+        ("if self._has_special_text(messages):\n            return self._encode_literally(messages)", "if False:\n            pass",
+         "a user's message can end its own turn"),
+        ("clean_up_tokenization_spaces=False", "clean_up_tokenization_spaces=True",
+         "decoding tidies spaces before punctuation"),
+        ("self.encode(write_conversations(self.tokenizer, conversations, generation_prompt=True))",
+         "self.encode(write_conversations(self.tokenizer, conversations, generation_prompt=False))",
+         "no generation prompt"),
+        ("if joined and joined[-1][\"role\"] in (\"system\", message[\"role\"]):",
+         "if joined and joined[-1][\"role\"] == message[\"role\"]:", "system message lost or refused"),
+    ],
+    "rlhf/templates.py": [
+        ("end_token_id=tokenizer.eos_token_id if end is None else end", "end_token_id=tokenizer.eos_token_id",
+         "eos taken for the end of a turn (Qwen: <|endoftext|>)"),
+        ("begins = bos is not None and tokenizer(\"a\")[\"input_ids\"][:1] == [bos]", "begins = False",
+         "no BOS where the base model has always seen one"),
+        ("begins = bos is not None and tokenizer(\"a\")[\"input_ids\"][:1] == [bos]", "begins = bos is not None",
+         "a BOS where the base model has never seen one"),
+        ("return \"\" if _decode(tokenizer, joined) == whole else before.removeprefix(prompt)",
+         "return before.removeprefix(prompt)", "two spaces before an answer (Llama)"),
+        ("return \"\" if _decode(tokenizer, joined) == whole else before.removeprefix(prompt)", "return \"\"",
+         "no space before an answer (GPT-2)"),
+        ("if _encode(tokenizer, prompt)[-1] in (facts.end_token_id, facts.eos_token_id):", "if False:",
+         "a template without generation prompt: prompts end with an end token"),
+        ("{{ 'Assistant: ' + message['content'] + eos_token + '\\\\n\\\\n' }}",
+         "{{ 'Assistant: ' + message['content'] + '\\\\n\\\\n' }}", "earlier turns without their end token"),
+    ],
+}
+# fmt: on

@@ -1,0 +1,216 @@
+"""Settings of a source of data: one description of a file, which five stages read for four kinds of records.
+
+What a setting changes depends on the kind of record: `ranks` says where rankings have theirs, and
+demonstrations have none, so that one description of a file serves all stages. The table says for which
+kinds a setting changes what is read; `test_sources.py` shows that it does, and that it does not for the
+others. That the stages hand all of them on is shown there too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlhf.errors import DataError
+from rlhf.feedback import reading
+from rlhf.feedback.mapping import Source
+from rlhf.feedback.records import Prompt
+from rlhf.settings.shared import SourceSettings
+from tests.stage_data import write_jsonl
+
+__all__ = ["CASES", "KINDS", "SECTIONS", "TOLD", "SourceSettings", "kinds_of", "read", "words", "write_files"]
+
+READERS = {
+    "prompts": "read_prompts",
+    "demonstrations": "read_demonstrations",
+    "rankings": "read_rankings",
+    "texts": "read_texts",
+}
+KINDS = tuple(READERS)
+
+
+class Section(NamedTuple):
+    """A list of sources in the settings of a stage.
+
+    Args:
+        kind: of the records that are read.
+        given: settings without which it is not read.
+    """
+
+    kind: str
+    given: tuple[str, ...] = ()
+
+
+SECTIONS: dict[tuple[str, str], Section] = {
+    ("base", "data.train"): Section("texts"),
+    ("sft", "data.train"): Section("demonstrations"),
+    ("sft", "data.validation"): Section("demonstrations"),
+    ("reward", "data.train"): Section("rankings"),
+    ("reward", "data.validation"): Section("rankings"),
+    ("reward", "data.test"): Section("rankings"),
+    ("ppo", "data.train"): Section("prompts"),
+    ("ppo", "data.validation"): Section("prompts"),
+    ("report", "data.test"): Section("prompts"),
+}
+
+TOLD: dict[str, Any] = {
+    "format": "pairwise",
+    "prompt": "a",
+    "system": "b",
+    "response": "c",
+    "responses": ("d", "e"),
+    "ranks": "f",
+    "chosen": "g",
+    "rejected": "h",
+    "labels": "i",
+    "label_values": {1: "first"},
+    "annotator": "j",
+    "id": "k",
+    "group": "l",
+    "text": "m",
+    "separator": "n",
+    "roles": {"parrot": "assistant"},
+    "replies": "all",
+    "split": "validation",
+    "validation_fraction": 0.5,
+    "test_fraction": 0.25,
+    "split_seed": 3,
+    "limit": 7,
+    "on_bad_row": "skip",
+    "max_bad": 0.5,
+}
+"""Another value for every field but `path`, to see that all of them reach the reader."""
+
+
+class Case(NamedTuple):
+    """A value of a field, laid over the settings of a source of one of the files of `write_files`."""
+
+    field: str
+    to: Any
+    kinds: tuple[str, ...]
+    file: str = "table.jsonl"
+    given: dict[str, Any] = {}
+
+
+ASKED = ("prompts", "demonstrations", "rankings")
+TRANSCRIPT = {"format": "transcript"}
+PAIRWISE = {"format": "pairwise", "label_values": {"1": "first", "2": "second"}}
+CASES = (
+    Case("path", "other.jsonl", KINDS),
+    Case("format", "pair", ("rankings",)),
+    Case("format", "transcript", KINDS, "transcripts.jsonl"),
+    Case("prompt", "other_prompt", ASKED),
+    Case("system", "{other_prompt}", ASKED),
+    Case("response", "other_response", ("demonstrations",)),
+    Case("responses", "other_responses", ("rankings",)),
+    Case("ranks", "other_ranks", ("rankings",)),
+    Case("chosen", "other_chosen", ("rankings",), given={"format": "pair"}),
+    Case("chosen", "other_chosen", KINDS, "transcripts.jsonl", TRANSCRIPT),
+    Case("rejected", "other_rejected", ("rankings",), given={"format": "pair"}),
+    Case("rejected", "other_rejected", ("prompts", "rankings"), "transcripts.jsonl", TRANSCRIPT),
+    Case("labels", "other_label", ("rankings",), given=PAIRWISE),
+    Case("label_values", {"1": "second", "2": "first"}, ("rankings",), given=PAIRWISE),
+    Case("annotator", "other_annotator", ("rankings",)),
+    Case("id", "other_id", KINDS),
+    Case("group", "other_id", KINDS),
+    Case("text", "other_text", ("texts",)),
+    Case(
+        "separator",
+        "---",
+        ("prompts", "demonstrations", "texts"),
+        "documents.txt",
+        {"prompt": "text", "response": "text"},
+    ),
+    Case("roles", {"parrot": "assistant"}, ASKED, given={"prompt": "messages"}),
+    Case("replies", "all", ("demonstrations", "texts"), "trees.jsonl", {"format": "tree"}),
+    Case("split", "train", KINDS, given={"split": "validation", "validation_fraction": 0.5}),
+    Case("validation_fraction", 0.75, KINDS, given={"split": "validation", "validation_fraction": 0.25}),
+    Case("test_fraction", 0.75, KINDS, given={"split": "test", "test_fraction": 0.25}),
+    Case("split_seed", 1, KINDS, given={"split": "validation", "validation_fraction": 0.5}),
+    Case("limit", 2, KINDS),
+    Case("on_bad_row", "skip", KINDS, "bad.jsonl", {"max_bad": 0.5}),
+    Case("max_bad", 0.5, KINDS, "bad.jsonl", {"on_bad_row": "skip"}),
+)
+
+
+def kinds_of(field: str) -> set[str]:
+    """The kinds of records whose reading a field changes."""
+    return {kind for case in CASES if case.field == field for kind in case.kinds}
+
+
+def words(stage: str, key: str, field: str) -> str:
+    """What is shown of a source's setting, for the list."""
+    section = SECTIONS.get((stage, key.partition("[]")[0]))
+    if section is None:
+        return "NOT SHOWN: say in sources.SECTIONS what is read"
+    if section.kind in kinds_of(field):
+        return f"the stage hands it on, and other {section.kind} are read (test_sources.py)"
+    return f"says nothing about {section.kind}: it describes files for {_list(kinds_of(field))} too"
+
+
+def _list(kinds: Iterable[str]) -> str:
+    return ", ".join(kind for kind in KINDS if kind in kinds) or "nothing"
+
+
+def read(kind: str, folder: Path, case: Case, changed: bool) -> tuple[str, object]:
+    """Read a case's file: its records, or the error."""
+    told = {"path": case.file, **case.given, **({case.field: case.to} if changed else {})}
+    settings = SourceSettings(**{**told, "path": str(folder / told["path"])})
+    try:
+        return "records", list(map(_proper, getattr(reading, READERS[kind])([settings.build()]).records))
+    except DataError as error:
+        return "error", str(error)
+
+
+def _proper(record: Any) -> Any:
+    """A record without the row's other columns: those that the source names are not among them."""
+    if isinstance(record, Prompt):
+        return replace(record, columns={})
+    return replace(record, prompt=_proper(record.prompt)) if hasattr(record, "prompt") else record
+
+
+def check_values_differ() -> None:
+    """Raise where `TOLD` leaves a field of a source at its default."""
+    default, told = Source(path="a"), Source(path="a", **TOLD)
+    same = [name for name in SourceSettings.model_fields if getattr(default, name) == getattr(told, name)]
+    assert same == ["path"], f"TOLD has no other value for {same}"
+
+
+def write_files(folder: Path) -> None:
+    """Write a file of each layout."""
+    rows = [_row(number) for number in range(12)]
+    write_jsonl(folder / "table.jsonl", rows)
+    write_jsonl(folder / "other.jsonl", [_row(number) for number in range(20, 24)])
+    (folder / "bad.jsonl").write_text("\n".join([json.dumps(rows[0]), json.dumps(rows[1]), "{broken"]))
+    (folder / "documents.txt").write_text("One document.\n---\nAnother one.")
+    ask, answer = "\n\nHuman: Is it {}?", "\n\nAssistant: {}."
+    first, second = ask.format("late") + answer.format("Yes"), ask.format("cold") + answer.format("Quite")
+    transcripts = {
+        "chosen": first + second,
+        "rejected": first + ask.format("cold") + answer.format("No"),
+        "other_chosen": first + ask.format("warm") + answer.format("Not at all"),
+        "other_rejected": ask.format("late") + answer.format("No") + second,
+    }
+    write_jsonl(folder / "transcripts.jsonl", [transcripts])
+    replies = [{"text": text, "role": "assistant", "rank": rank} for rank, text in enumerate(("Yes.", "No."))]
+    write_jsonl(
+        folder / "trees.jsonl", [{"prompt": {"text": "Why?", "role": "prompter", "replies": replies}}]
+    )
+
+
+def _row(number: int) -> dict[str, Any]:
+    """A row with every column twice, the other one with another content."""
+    row: dict[str, Any] = {"id": f"r{number}", "annotator": "a", "label": "1", "ranks": [1, 2]}
+    names = ("prompt", "response", "chosen", "rejected", "text")
+    row |= {name: f"the {name} {number}" for name in names} | {"responses": [f"yes {number}", f"no {number}"]}
+    row |= {f"other_{name}": f"another {name} {number}" for name in (*names, "id", "annotator")}
+    messages = [{"role": role, "content": f"{role} {number}"} for role in ("user", "parrot", "user")]
+    return row | {
+        "other_responses": ["a", "b"],
+        "other_ranks": [2, 1],
+        "other_label": "2",
+        "messages": messages,
+    }

@@ -1,0 +1,69 @@
+"""What a source's settings change, and that each stage hands them on to what reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlhf.feedback import reading
+from rlhf.feedback.mapping import Source
+from stages._command import STAGES
+from tests.settings.effects import sources
+from tests.settings.effects.lab import Lab
+from tests.settings.effects.listing import source_keys
+from tests.settings.effects.sources import CASES, KINDS, READERS, SECTIONS, TOLD, Case, SourceSettings, read
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.field} of {case.file}")
+def test_setting_of_a_source_changes_what_is_read_of_these_kinds_only(tmp_path: Path, case: Case) -> None:
+    sources.write_files(tmp_path)
+    changed = {
+        kind for kind in KINDS if read(kind, tmp_path, case, False) != read(kind, tmp_path, case, True)
+    }
+    assert changed == set(case.kinds)
+    # A value that only breaks the reading would prove nothing.
+    assert {read(kind, tmp_path, case, True)[0] for kind in changed} == {"records"}
+
+
+def test_every_field_of_a_source_has_a_case_and_another_value() -> None:
+    assert {case.field for case in CASES} == set(SourceSettings.model_fields)
+    sources.check_values_differ()
+
+
+def test_every_list_of_sources_is_known_with_what_it_is_read_for() -> None:
+    found = {(stage, key.partition("[]")[0]) for stage in STAGES for key in source_keys(stage)}
+    assert found == set(SECTIONS)
+
+
+@pytest.mark.parametrize(("stage", "section"), SECTIONS)
+def test_stage_hands_all_settings_of_a_source_to_what_reads(
+    labs: dict[str, Lab], stage: str, section: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, (kind, given) = labs[stage], SECTIONS[stage, section]
+    usual = _source_of(lab, section, given)
+    told = Source(path=usual.path, **TOLD)
+    handed: list[Source] = []
+    original = getattr(reading, READERS[kind])
+
+    def spy(asked: list[Source]) -> Any:
+        """Note the source under test, and read it by its usual settings."""
+        handed.extend(source for source in asked if source == told)
+        return original([usual if source == told else source for source in asked])
+
+    monkeypatch.setattr(reading, READERS[kind], spy)
+    pair = f"{section}=[{json.dumps({'path': told.path, **TOLD, 'label_values': {'1': 'first'}})}]"
+    lab.drop(lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}'))))
+    assert len(handed) >= 2  # once for the check of the settings, once for the work
+
+
+def _source_of(lab: Lab, section: str, given: tuple[str, ...]) -> Source:
+    """The one source that stands there in the baseline."""
+    value: Any = lab.resolve(given)
+    for name in section.split("."):
+        value = getattr(value, name)
+    (source,) = value
+    found: Source = source.build()
+    return found
