@@ -90,6 +90,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "a sampled pad token is hidden from the tokens after it"),
         ("cache.batch_select_indices(going_on)", "cache.batch_select_indices(torch.arange(len(going_on)))",
          "remembered keys of other rows"),
+        ("if _can_drop_rows(cache):", "if isinstance(cache, DynamicCache):",
+         "states of linear attention of other rows (Mamba, LFM2)", ("tests/models/test_architectures.py",)),
         ("attention_mask=mask,", "attention_mask=torch.ones_like(mask),", "left padding attended to while sampling"),
         ("max_new_tokens=min(num_next, max_new_tokens - num_done)", "max_new_tokens=num_next",
          "longer than the limit"),
