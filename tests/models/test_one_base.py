@@ -66,6 +66,7 @@ def test_inv64_the_reference_is_bitwise_the_initial_policy_before_and_after_trai
     sft: str, reward: str
 ) -> None:
     base = load_one_base(sft)
+    assert not any(parameter.requires_grad for parameter in base.reference().parameters())
     policy, reference = base.policy(SPEC), base.reference()
     initial = logits(load_causal_lm(sft).eval())
     assert torch.equal(logits(reference), initial)

@@ -26,6 +26,7 @@ from rlhf.ppo.recipe import Recipe
 from rlhf.runs.folder import RunFolder
 from rlhf.scoring import RewardModelScorer
 from tests.helpers import tiny_gpt2, tiny_tokenizer
+from tests.launching import leave
 from tests.models.adapters import SPEC, write_reward_adapter, write_sft, write_sft_adapter
 from tests.ppo.texts import uneven_rows
 from tests.ppo.tiny import tiny_parts, tiny_prompts, tiny_recipe, weights
@@ -111,7 +112,6 @@ def main(folder: Path, stop_on: int | None, *modes: str) -> None:
     accelerator = Accelerator(cpu=True)
     left = {mode: train_in(mode, folder / mode, stop_on, accelerator) for mode in modes}
     torch.save(left, folder / f"left_{accelerator.process_index}.pt")
-    accelerator.end_training()
 
 
 def train_in(mode: str, folder: Path, stop_on: int | None, accelerator: Accelerator) -> dict[str, Any]:
@@ -149,3 +149,4 @@ def train_in(mode: str, folder: Path, stop_on: int | None, accelerator: Accelera
 if __name__ == "__main__":
     place, stop, *chosen = sys.argv[1:]
     main(Path(place), None if stop == "none" else int(stop), *chosen)
+    leave()

@@ -7,6 +7,7 @@ from pathlib import Path
 from rlhf.models.saving import save_model
 from tests.evaluation.report.made_up import write_run
 from tests.helpers import CHAT_TEMPLATE, tiny_gpt2, tiny_reward_model, tiny_tokenizer
+from tests.models.adapters import write_reward_adapter
 from tests.stage_data import JUDGE, demonstrations, rankings, write_jsonl
 
 GENERATOR = """
@@ -20,7 +21,9 @@ def riddles(seed):
         yield f"What has {number} keys and opens no door?"
 """
 SCORES = """
-def count(prompts, responses):
+def count(prompts, responses, tokens=None):
+    if tokens is not None:  # where tokens are scored
+        return [[1.0 for _ in pieces] for pieces in tokens]
     return [len(text) / 4 for text in responses]
 
 
@@ -30,6 +33,18 @@ def constant(prompts, responses):
 OTHER_JUDGE = """
 def judge(prompts, responses, **columns):
     return [{"score": float(len(text)), "brief": 1.0} for text in responses]
+"""
+
+DIARY = """
+class Diary:
+    def on_update(self, state):
+        print(f"diary: update {state.update}")
+
+    def on_evaluate(self, state):
+        print(f"diary: evaluate {state.update}")
+
+    def on_save(self, state):
+        print(f"diary: save {state.update}")
 """
 
 
@@ -43,6 +58,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "scores.py").write_text(SCORES)
     (folder / "judge.py").write_text(JUDGE)
     (folder / "other_judge.py").write_text(OTHER_JUDGE)
+    (folder / "diary.py").write_text(DIARY)
     (folder / "template.jinja").write_text(CHAT_TEMPLATE.replace("'|>'", "'|> '"))
     _write_finished_runs(folder / "finished")
 
@@ -55,6 +71,7 @@ def _write_models(folder: Path) -> None:
         save_model(model, tokenizer, folder / name, stop_token_ids=[tokenizer.eos_token_id])
     for name, seed in {"reward": 3, "other_reward": 9}.items():
         save_model(tiny_reward_model(tokenizer, seed, n_layer=1), tokenizer, folder / name)
+    write_reward_adapter(folder / "reward_adapter", str(folder / "base"))
 
 
 def _write_data(folder: Path) -> None:
