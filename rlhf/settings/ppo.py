@@ -242,7 +242,7 @@ class PpoSettings(Settings):
         ruled = self.ppo.score_normalisation != "none" or self.ppo.score_clip is not None
         if ruled and all(source.per_token for source in self.scores):
             raise ValueError(
-                "ppo.score_normalisation and ppo.score_clip are for scores of responses, but all of scores is "
+                "ppo.score_normalisation and ppo.score_clip are for scores of responses, but scores is all "
                 "per_token: set none and null"
             )
         return self

@@ -36,8 +36,12 @@ CLIPPED = (f"{UPDATE}inv57_gradients_are_clipped_and_the_norm_before_is_reported
 MEANS = (f"{UPDATE}inv56_statistics_are_means_over_tokens_and_steps",)
 INFINITE = (f"{UPDATE}a_loss_that_is_not_finite_stops_before_the_step_and_says_why",)
 MOVES = (f"{UPDATE}inv39_reference_and_reward_model_do_not_move_while_policy_and_critic_do",)
-TEXT = ("tests/ppo/test_ptx_in_update.py::test_inv60_the_gradient_is_that_of_ppo_plus_the_coefficient_times_that_of_the_text",)
-NO_TEXT = ("tests/ppo/test_ptx_in_update.py::test_inv60_inv76_text_does_not_move_the_policy_while_the_critic_warms_up",)
+TEXT = (
+    "tests/ppo/test_ptx_in_update.py::test_inv60_the_gradient_is_that_of_ppo_plus_the_coefficient_times_that_of_the_text",
+)
+NO_TEXT = (
+    "tests/ppo/test_ptx_in_update.py::test_inv60_inv76_text_does_not_move_the_policy_while_the_critic_warms_up",
+)
 ALONE = ("tests/ppo/test_trunk.py::test_inv76_updates_of_the_critic_alone_leave_the_policy_bitwise_as_it_is",)
 
 # fmt: off
@@ -98,7 +102,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("kl_k1(compared.old_logprobs, compared.ref_logprobs)", "kl_k1(compared.ref_logprobs, compared.old_logprobs)",
          "KL with the sign turned round", PENALISED),
         ("kl_k1(compared.old_logprobs, compared.ref_logprobs)", "kl_k1(compared.old_logprobs, compared.ref_logprobs).abs()",
-         "absolute log-ratio penalised: no longer the KL", ADDED_UP + (f"{STEPS}inv34_the_penalty_of_a_token_may_be_negative",)),
+         "absolute log-ratio penalised: no longer the KL", (*ADDED_UP, f"{STEPS}inv34_the_penalty_of_a_token_may_be_negative")),
         ("price = kl_coef if kl_in == \"reward\" else 0.0", "price = kl_coef",
          "KL added in the reward although it is in the loss", COMPARED),
         ("price = kl_coef if kl_in == \"reward\" else 0.0", "price = 0.0 if kl_in == \"reward\" else kl_coef",
