@@ -26,6 +26,16 @@ def count(prompts, responses):
 
 def constant(prompts, responses):
     return [7.0 for _ in responses]
+
+
+def one_each(prompts, responses, **columns):
+    per_token = columns.get("tokens")
+    return [1.0] * len(responses) if per_token is None else [[1.0] * len(tokens) for tokens in per_token]
+"""
+CALLBACKS = """
+class StopAtOnce:
+    def on_update(self, state):
+        state.stop = True
 """
 OTHER_JUDGE = """
 def judge(prompts, responses, **columns):
@@ -41,6 +51,7 @@ def write_inputs(folder: Path) -> None:
     _write_data(folder)
     (folder / "generator.py").write_text(GENERATOR)
     (folder / "scores.py").write_text(SCORES)
+    (folder / "callbacks.py").write_text(CALLBACKS)
     (folder / "judge.py").write_text(JUDGE)
     (folder / "other_judge.py").write_text(OTHER_JUDGE)
     (folder / "template.jinja").write_text(CHAT_TEMPLATE.replace("'|>'", "'|> '"))
@@ -53,7 +64,9 @@ def _write_models(folder: Path) -> None:
     for name, seed, spread in (("base", 0, 0.02), ("other", 7, 0.3)):
         model = tiny_gpt2(tokenizer, seed, n_layer=1, initializer_range=spread)
         save_model(model, tokenizer, folder / name, stop_token_ids=[tokenizer.eos_token_id])
-    for name, seed in {"reward": 3, "other_reward": 9}.items():
+    # A quarter of its tokens end a response, so that responses are of different lengths.
+    save_model(tiny_gpt2(tokenizer, n_layer=1), tokenizer, folder / "brief", stop_token_ids=range(300, 400))
+    for name, seed in {"reward": 3, "other_reward": 9, "reward_3": 5}.items():
         save_model(tiny_reward_model(tokenizer, seed, n_layer=1), tokenizer, folder / name)
 
 
@@ -66,12 +79,12 @@ def _write_data(folder: Path) -> None:
         for number, row in enumerate(rows):
             row["family"], row["size"] = ("even", "odd")[number % 2], ("small", "large")[number % 3 > 0]
         # One prompt and one response longer than the others.
-        rows[0]["prompt"][0]["content"] = "why " * 24
+        rows[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         rows[1]["response"] = "because " * 6
         write_jsonl(folder / f"demonstrations.{name}.jsonl", rows)
         write_jsonl(folder / f"prompts.{name}.jsonl", [{**row, "response": None} for row in rows[:count]])
         ranked = rankings(count, seed)
-        ranked[0]["prompt"][0]["content"] = "why " * 24
+        ranked[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         ranked[1]["responses"][0] = "because " * 6
         write_jsonl(folder / f"rankings.{name}.jsonl", ranked)
 

@@ -128,6 +128,31 @@ def num_steps(seen: Seen) -> int:
     return sum(step.optimizer == 0 for step in seen.notes.steps)
 
 
+def all_steps(seen: Seen) -> int:
+    """Steps of all optimizers."""
+    return len(seen.notes.steps)
+
+
+def num_optimizers(seen: Seen) -> int:
+    return len({step.optimizer for step in seen.notes.steps})
+
+
+def moves_away(seen: Seen) -> int:
+    """How often a whole model was moved to main memory by that name."""
+    return seen.notes.moves.count("cpu")
+
+
+def weight_loads_of(folder: str) -> Look:
+    """How often a model's weights were loaded from a folder of that name."""
+    return named(
+        f"loads of {folder}",
+        lambda seen: sum(
+            load.loader.startswith("AutoModel") and Path(load.path).name == folder
+            for load in seen.notes.loads
+        ),
+    )
+
+
 def rates_of(optimizer: int) -> Look:
     """The learning rates that an optimizer stepped with."""
     return named(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.settings.effects import of_ppo_recipe
+from tests.settings.effects import of_ppo_objective, of_ppo_recipe, of_ppo_scores, of_ppo_text
 from tests.settings.effects.effect import Effect, Entry, becomes, falls
 from tests.settings.effects.look import (
     counted,
@@ -10,11 +10,13 @@ from tests.settings.effects.look import (
     generated_rows,
     metric,
     num_samples,
+    num_steps,
     responses,
     steps_of,
     summary,
     weights,
 )
+from tests.settings.effects.of_ppo_scores import FROM_POLICY, score_effects
 from tests.settings.effects.shared import (
     checkpoint_effects,
     load_effects,
@@ -24,8 +26,6 @@ from tests.settings.effects.shared import (
 )
 
 REFERENCE = ("reference={path: '{inputs}/other'}",)
-FROM_POLICY = ("critic.init_from=policy",)
-BY_FUNCTION = ("scores=[{function: '{inputs}/scores.py:count'}]", *FROM_POLICY)
 
 
 def _both(name: str) -> str:
@@ -47,7 +47,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("reference.path", "{inputs}/base", "the KL is to another model", first("ppo/kl"), given=REFERENCE),
     *load_effects("reference", "other", REFERENCE),
     Effect("reference.dtype", "bfloat16", "the KL is to other weights", first("ppo/kl"), given=REFERENCE),
-    *(entry for entry in lora_effects() if entry.key != "lora.dropout"),  # PPO has no dropout anywhere
+    *lora_effects(),
     Effect("data.train", _both("train"), "both sources", responses),
     Effect(
         "data.validation",
@@ -56,33 +56,7 @@ ENTRIES: tuple[Entry, ...] = (
         first("evaluation/score"),
         given=("evaluation.num_prompts=16",),
     ),
-    Effect(
-        "scores",
-        "[{model: '{inputs}/reward'}, {function: '{inputs}/scores.py:constant'}]",
-        "the scores are added",
-        first("ppo/raw_score"),
-        lambda before, after: abs(after - before - 7) < 1e-4,
-    ),
-    Effect("scores[].model", "{inputs}/other_reward", "other scores", first("ppo/raw_score")),
-    Effect(
-        "scores[].function",
-        "{inputs}/scores.py:constant",
-        "its scores",
-        metric("ppo/raw_score"),
-        lambda before, after: set(after) == {7.0},
-        BY_FUNCTION,
-    ),
-    Effect(
-        "scores[].weight",
-        "2.0",
-        "twice the scores",
-        first("ppo/raw_score"),
-        lambda before, after: abs(after - 2 * before) < 1e-5,
-    ),
-    *load_effects("scores[]", "reward"),
-    Effect("scores[].dtype", "bfloat16", "rounded scores", first("ppo/raw_score")),
-    Effect("critic.init_from", "policy", "other values", first("ppo/value_mean")),
-    Effect("critic.path", "{inputs}/other_reward", "other values", first("ppo/value_mean")),
+    *of_ppo_scores.ENTRIES,
     Effect("sampling.temperature", "0.5", "surer choices", first("ppo/entropy"), falls),
     Effect(
         "sampling.max_response_tokens",
@@ -94,6 +68,14 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("sampling.max_prompt_tokens", "96", "no prompt is cut", counted("cut_within_turn"), becomes(2, 0)),
     Effect("sampling.batch_size", "2", "so many are sampled together", generated_rows, becomes(8, 2)),
     *of_ppo_recipe.ENTRIES,
+    *of_ppo_objective.ENTRIES,
+    *of_ppo_text.ENTRIES,
+    *score_effects(
+        "evaluation.held_out_scores",
+        first("evaluation/held_out_score"),
+        "other_reward",
+        ("ppo.num_updates=1",),
+    ),
     Effect(
         "evaluation.every_updates",
         "1",
@@ -133,4 +115,11 @@ ENTRIES: tuple[Entry, ...] = (
         becomes(2, 0),
     ),
     Effect("checkpoint.export", "best", "the weights of the best evaluation", weights),
+    Effect(
+        "callbacks",
+        "['{inputs}/callbacks.py:StopAtOnce']",
+        "one that stops after the first update",
+        num_steps,
+        becomes(4, 2),
+    ),
 )

@@ -19,6 +19,7 @@ from rlhf.feedback import reading
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.records import Prompt
 from rlhf.settings.shared import SourceSettings
+from tests.settings.effects.of_ppo_text import HELD_OUT, PTX, PTX_DEMONSTRATIONS
 from tests.stage_data import write_jsonl
 
 __all__ = ["CASES", "KINDS", "SECTIONS", "TOLD", "SourceSettings", "kinds_of", "read", "words", "write_files"]
@@ -53,6 +54,9 @@ SECTIONS: dict[tuple[str, str], Section] = {
     ("reward", "data.test"): Section("rankings"),
     ("ppo", "data.train"): Section("prompts"),
     ("ppo", "data.validation"): Section("prompts"),
+    ("ppo", "ptx.text"): Section("texts", PTX),
+    ("ppo", "ptx.demonstrations"): Section("demonstrations", PTX_DEMONSTRATIONS),
+    ("ppo", "evaluation.text.text"): Section("texts", HELD_OUT),
     ("report", "data.test"): Section("prompts"),
 }
 

@@ -60,6 +60,7 @@ class Notes:
     passes: list[Pass] = field(default_factory=list)
     generates: list[Generate] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    moves: list[str] = field(default_factory=list)  # where a whole model was moved to
 
 
 @contextmanager
@@ -77,6 +78,7 @@ def spying() -> Iterator[Notes]:
             _spy_on_loader(patch, notes, name)
         _spy_on_passes(patch, notes)
         _spy_on_generate(patch, notes)
+        _spy_on_moves(patch, notes)
         hook = register_optimizer_step_pre_hook(note_step)
         try:
             yield notes
@@ -134,3 +136,13 @@ def _spy_on_generate(patch: pytest.MonkeyPatch, notes: Notes) -> None:
         return original(self, *arguments, **options)
 
     patch.setattr(transformers.GenerationMixin, "generate", generate)
+
+
+def _spy_on_moves(patch: pytest.MonkeyPatch, notes: Notes) -> None:
+    original = torch.nn.Module.to
+
+    def to(self: Any, *arguments: Any, **options: Any) -> Any:
+        notes.moves.extend(str(place) for place in arguments[:1])
+        return original(self, *arguments, **options)
+
+    patch.setattr(torch.nn.Module, "to", to)
