@@ -79,6 +79,7 @@ def test_inv33_inv64_inv65_a_merged_policy_comes_out_and_nothing_else_changes(
     assert not any(part in name for name in moved for part in ("wte", "wpe", "ln"))
     rows = rows_of(tmp_path / "ppo")
     assert rows[0]["ppo/kl"] == 0.0
+    assert rows[1]["ppo/kl"] != 0.0
     assert all(row["ppo/first_ratio_error"] == 0.0 for row in rows)
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in before}
 
@@ -87,6 +88,7 @@ def test_inv64_from_an_sft_adapter_the_kl_is_to_that_model(tmp_path: Path, from_
     assert run_main(main, lay_over(from_adapter, KEPT)) == 0
     rows = rows_of(tmp_path / "ppo")
     assert rows[0]["ppo/kl"] == 0.0  # not the KL to the base, which is another model
+    assert rows[1]["ppo/kl"] != 0.0
     assert all(row["ppo/first_ratio_error"] == 0.0 for row in rows)
     folder = tmp_path / "ppo"
     assert "model.safetensors" not in files_of(folder)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rlhf.models.saving import unwrap_model
+from rlhf.ppo import update as update_module
 from rlhf.ppo.averaged import using_average
 from rlhf.ppo.checkpoint import load_best
 from rlhf.ppo.credit import advantages
@@ -110,13 +111,29 @@ def test_inv54_a_mean_over_responses_does_not_depend_on_the_cut_into_microbatche
 # ---- steps
 
 
-def test_inv59_an_update_stops_once_its_kl_is_too_large():
-    options = {"ppo_epochs": 8, "learning_rate": 3e-2}
+def test_inv59_an_update_stops_once_its_kl_is_too_large(monkeypatch):
+    """After the very step whose minibatch was further than that from the policy that sampled, in any epoch."""
+    options = {"ppo_epochs": 4, "learning_rate": 1e-2}
+    found = []
+    finish = update_module._Gradients.finish
+
+    def spy(self, max_grad_norm):
+        stats = finish(self, max_grad_norm)
+        found.append(stats)
+        return stats
+
+    monkeypatch.setattr(update_module._Gradients, "finish", spy)
     full, _ = learnt(tiny_recipe(**options))
-    early, _ = learnt(tiny_recipe(early_stop_kl=0.02, **options))
-    assert (full.num_optimizer_steps, full.stopped_early) == (16, 0.0)
-    assert 1 <= early.num_optimizer_steps < 16
+    kl = [stats["approx_kl"] for stats in found]
+    assert (full.num_optimizer_steps, full.stopped_early) == (8, 0.0)
+    limit = 0.99 * max(kl[2:5])
+    expected = next(step for step, value in enumerate(kl, start=1) if value > limit)
+    assert kl[0] == 0.0
+    assert 3 <= expected <= 5
+    early, _ = learnt(tiny_recipe(early_stop_kl=limit, **options))
+    assert early.num_optimizer_steps == expected
     assert early.stopped_early == 1.0
+    assert early.approx_kl == pytest.approx(sum(kl[:expected]) / expected)
 
 
 def test_inv58_an_early_stop_does_not_shift_the_schedule(tmp_path):
@@ -142,12 +159,12 @@ def test_inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_i
     parts = tiny_parts(recipe, function_scorer(noisy))
     prompts = tiny_prompts(parts.renderer, 8)
     calibrate(parts, recipe, prompts)
+    before = parts.moments.state_dict()
     rolled = roll_out(parts, recipe, prompts, seed=4)
     scored = score(rolled, parts.scorer, moments=parts.moments)
     assert scored.scores.mean().abs() < 1e-3
     torch.testing.assert_close(scored.scores.std(correction=0), torch.tensor(1.0), atol=1e-3, rtol=0)
     assert scored.raw_scores.tolist() == noisy(None, None, range(8)), "raw scores are kept to look at"
-    before = parts.moments.state_dict()
     learn(parts, recipe, experience_of(parts, recipe), 1)
     assert parts.moments.state_dict() == before
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlhf.errors import SettingsError
-from tests.settings.effects.effect import Effect
+from tests.settings.effects.effect import Effect, Refused
 from tests.settings.effects.lab import Lab
 
 
@@ -44,6 +44,14 @@ def check_nothing_else_changes(effect: Effect, lab: Lab, pairs: tuple[str, ...])
     if effect.along:  # companions that are not needed might have the effect
         with pytest.raises(SettingsError):
             lab.resolve((*effect.given, effect.pair))
+
+
+def check_refused(entry: Refused, lab: Lab) -> None:
+    """Resolve the settings without the refused value, and with it."""
+    lab.resolve(entry.given)
+    with pytest.raises(SettingsError) as caught:
+        lab.resolve((*entry.given, entry.pair))
+    assert entry.says in str(caught.value)
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:

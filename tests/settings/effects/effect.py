@@ -43,6 +43,20 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A setting whose other value a stage refuses, with a message that says why."""
+
+    key: str
+    to: str
+    says: str  # a part of the message
+    given: tuple[str, ...] = ()
+
+    @property
+    def pair(self) -> str:
+        return f"{self.key.replace('[]', '[0]')}={self.to}"
+
+
+@dataclass(frozen=True)
 class Shown:
     """A setting whose effect a test elsewhere shows; that test has to name the setting.
 
@@ -57,7 +71,7 @@ class Shown:
     says: str
 
 
-Entry = Effect | Shown
+Entry = Effect | Refused | Shown
 
 
 def becomes(before: Any, after: Any) -> Callable[[Any, Any], bool]:

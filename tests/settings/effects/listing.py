@@ -11,7 +11,7 @@ from pathlib import Path
 from rlhf.settings import schema
 from stages._command import STAGES, load_schema
 from tests.settings.effects import of_base, of_ppo, of_report, of_reward, of_sft, sources
-from tests.settings.effects.effect import Entry, Shown
+from tests.settings.effects.effect import Entry, Refused, Shown
 
 ENTRIES: dict[str, tuple[Entry, ...]] = {
     "base": of_base.ENTRIES,
@@ -104,4 +104,4 @@ def _said_of(stage: str, key: str) -> Iterator[str]:
 def _words(entry: Entry) -> str:
     if isinstance(entry, Shown):
         return f"{entry.says} ({entry.by})"
-    return f"{entry.to}: {entry.says}"
+    return f"{entry.to}: {'refused: ' * isinstance(entry, Refused)}{entry.says}"

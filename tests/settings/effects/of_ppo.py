@@ -1,8 +1,12 @@
-"""Settings of the PPO stage; those of the algorithm are in `of_ppo_recipe.py`."""
+"""Settings of the PPO stage.
+
+Those of the plain algorithm are in `of_ppo_recipe.py`, what steers it further in `of_ppo_controls.py`, scores,
+critic and memory in `of_ppo_scores.py`, text in `of_ppo_texts.py`.
+"""
 
 from __future__ import annotations
 
-from tests.settings.effects import of_ppo_objective, of_ppo_recipe, of_ppo_scores, of_ppo_text
+from tests.settings.effects import of_ppo_controls, of_ppo_recipe, of_ppo_scores, of_ppo_texts
 from tests.settings.effects.effect import Effect, Entry, becomes, falls
 from tests.settings.effects.look import (
     counted,
@@ -10,13 +14,12 @@ from tests.settings.effects.look import (
     generated_rows,
     metric,
     num_samples,
-    num_steps,
     responses,
     steps_of,
     summary,
     weights,
 )
-from tests.settings.effects.of_ppo_scores import FROM_POLICY, score_effects
+from tests.settings.effects.of_ppo_scores import FROM_POLICY
 from tests.settings.effects.shared import (
     checkpoint_effects,
     load_effects,
@@ -47,7 +50,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("reference.path", "{inputs}/base", "the KL is to another model", first("ppo/kl"), given=REFERENCE),
     *load_effects("reference", "other", REFERENCE),
     Effect("reference.dtype", "bfloat16", "the KL is to other weights", first("ppo/kl"), given=REFERENCE),
-    *lora_effects(),
+    *(entry for entry in lora_effects() if entry.key != "lora.dropout"),  # PPO has no dropout anywhere
     Effect("data.train", _both("train"), "both sources", responses),
     Effect(
         "data.validation",
@@ -68,14 +71,8 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("sampling.max_prompt_tokens", "96", "no prompt is cut", counted("cut_within_turn"), becomes(2, 0)),
     Effect("sampling.batch_size", "2", "so many are sampled together", generated_rows, becomes(8, 2)),
     *of_ppo_recipe.ENTRIES,
-    *of_ppo_objective.ENTRIES,
-    *of_ppo_text.ENTRIES,
-    *score_effects(
-        "evaluation.held_out_scores",
-        first("evaluation/held_out_score"),
-        "other_reward",
-        ("ppo.num_updates=1",),
-    ),
+    *of_ppo_controls.ENTRIES,
+    *of_ppo_texts.ENTRIES,
     Effect(
         "evaluation.every_updates",
         "1",
@@ -115,11 +112,4 @@ ENTRIES: tuple[Entry, ...] = (
         becomes(2, 0),
     ),
     Effect("checkpoint.export", "best", "the weights of the best evaluation", weights),
-    Effect(
-        "callbacks",
-        "['{inputs}/callbacks.py:StopAtOnce']",
-        "one that stops after the first update",
-        num_steps,
-        becomes(4, 2),
-    ),
 )

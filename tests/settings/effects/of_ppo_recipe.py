@@ -1,13 +1,16 @@
-"""Settings of how long, how fast and in what portions PPO trains."""
+"""Settings of PPO's algorithm."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.settings.effects.effect import Effect, Entry, becomes, falls, times
+from tests.settings.effects.effect import Effect, Entry, becomes, falls, rises, times
 from tests.settings.effects.look import (
     epsilons,
+    first,
     largest_gradient,
+    last,
+    metric,
     num_samples,
     num_steps,
     rates,
@@ -18,6 +21,19 @@ from tests.settings.effects.look import (
     weights,
     weights_norm,
 )
+from tests.settings.effects.seen import Seen
+
+ADAPTIVE = ("ppo.kl_controller=adaptive", "ppo.kl_target=5.0", "ppo.kl_horizon=20")
+FAR = ("reference={path: '{inputs}/other'}", *ADAPTIVE)  # with a KL that is above 0 from the start
+EPOCHS = (
+    "ppo.ppo_epochs=2",
+)  # without a second look at a minibatch nothing has moved far enough to be clipped
+
+
+def price_of_kl(seen: Seen) -> float:
+    """What the rewards of the last update lack of the scores, for each nat of KL."""
+    score, reward, kl = (seen.metrics(f"ppo/{name}")[-1] for name in ("score", "reward", "kl"))
+    return float((score - reward) / kl)
 
 
 def doubled(before: list[float], after: list[float]) -> bool:
@@ -59,6 +75,58 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Effect(
         "ppo.max_grad_norm", "null", "longer gradients", largest_gradient, lambda before, after: after > 1.1
+    ),
+    Effect(
+        "ppo.kl_controller",
+        "adaptive",
+        "the coefficient changes",
+        metric("ppo/kl_coef"),
+        lambda before, after: len(set(before)) == 1 and len(set(after)) == 2,
+        along=ADAPTIVE[1:],
+    ),
+    Effect(
+        "ppo.kl_target",
+        "0.001",
+        "a KL above it makes the coefficient rise",
+        last("ppo/kl_coef"),
+        rises,
+        FAR,
+    ),
+    Effect("ppo.kl_horizon", "50", "the coefficient falls slower", last("ppo/kl_coef"), rises, FAR),
+    Effect(
+        "ppo.kl_coef",
+        "0.5",
+        "the price of a nat in the reward",
+        price_of_kl,
+        lambda before, after: abs(before - 0.02) < 1e-4 and abs(after - 0.5) < 1e-4,
+    ),
+    Effect("ppo.gamma", "0.5", "other returns", first("ppo/return_mean")),
+    Effect("ppo.gae_lambda", "0.5", "other returns", first("ppo/return_mean")),
+    Effect("ppo.whiten_advantages", "false", "another loss", first("ppo/policy_loss")),
+    Effect("ppo.clip_range", "0.001", "more is clipped", last("ppo/clip_fraction"), rises, EPOCHS),
+    Effect(
+        "ppo.value_clip_range", "0.0001", "values are clipped", last("ppo/value_clip_fraction"), rises, EPOCHS
+    ),
+    Effect(
+        "ppo.score_clip",
+        "0.001",
+        "no score is larger",
+        first("ppo/score"),
+        lambda before, after: abs(after) < 0.00101 < abs(before),
+    ),
+    Effect(
+        "ppo.missing_eos_penalty",
+        "3.0",
+        "it is subtracted from the scores of all responses, which are cut",
+        first("ppo/score"),
+        lambda before, after: abs(before - after - 3) < 1e-5,
+    ),
+    Effect(
+        "ppo.missing_eos_score",
+        "-4.0",
+        "it is the score of all responses, which are cut",
+        metric("ppo/score"),
+        lambda before, after: set(after) == {-4.0},
     ),
     Effect("ppo.num_samples", "3", "so many responses", num_samples(kind="rollout", step=1), becomes(2, 3)),
     Effect(

@@ -1,135 +1,224 @@
-"""Settings of what scores and what values in PPO: `scores`, `evaluation.held_out_scores`, `critic`, `memory`."""
+"""Settings of what scores in the PPO stage, in training and held out, and of what values tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
-from tests.settings.effects.effect import Effect, becomes, falls, rises
-from tests.settings.effects.look import first, moves_away, num_optimizers, weight_loads_of, weights
+from tests.settings.effects.effect import Effect, Entry, Refused, falls, rises, times
+from tests.settings.effects.look import (
+    also,
+    first,
+    loads_of_weights,
+    metric,
+    moves_of,
+    rates_of,
+)
 from tests.settings.effects.seen import Seen
 from tests.settings.effects.shared import LORA, load_effects
 
 FROM_POLICY = ("critic.init_from=policy",)
-FROM_TRUNK = ("critic.init_from=trunk",)
-TWO_EACH = ("ppo.samples_per_prompt=2",)
-MEMBERS = "models: ['{inputs}/reward', '{inputs}/other_reward']"
+HELD_OUT = "evaluation.held_out_scores"
+COUNT = "[{function: '{inputs}/scores.py:count'}]"
+BY_FUNCTION = (f"scores={COUNT}", f"{HELD_OUT}={COUNT}", *FROM_POLICY)
+# Of two members the mean less one deviation would be the smaller of the two: half a deviation is neither.
+TWO = (
+    "[{models: ['{inputs}/reward', '{inputs}/other_reward'], combine: mean_minus_std, combine_std_coef: 0.5}]"
+)
+ENSEMBLES = (f"scores={TWO}", f"{HELD_OUT}={TWO}")
+HELD = (f"{HELD_OUT}=[{{model: '{{inputs}}/other_reward'}}]",)
+ON_BASE = ("scores=[{model: '{inputs}/reward_adapter'}]", LORA, "critic.init_from=trunk")
+ONE_STEP = ("critic.init_from=trunk", "ppo.minibatch_size=8")
+
+disagreement = first("ppo/scores[0].disagreement")
+held_out_score = first("evaluation/held_out_score")
+score_and_disagreement = also(first("ppo/raw_score"), disagreement)
 
 
-def score_effects(
-    section: str, see: Callable[[Seen], Any], folder: str, given: tuple[str, ...] = ()
-) -> tuple[Effect, ...]:
-    """`ScoreSettings` of a list whose sum is seen as `see`.
+def price_of_disagreement(seen: Seen) -> float:
+    """What a score lacks of the mean of its two members, for each deviation between them."""
+    score, deviation = (seen.metrics(f"ppo/{name}")[0] for name in ("raw_score", "scores[0].disagreement"))
+    return float(score / deviation)
 
-    Args:
-        section: the list.
-        see: the mean score of responses that are the same with every value.
-        folder: of the reward model that stands there with `given`; nothing else is loaded from it.
-        given: more settings of all runs.
-    """
 
-    def source(*settings: str) -> tuple[str, ...]:
-        return (*given, f"{section}=[{{{', '.join(settings)}}}]")
-
-    model = f"model: '{{inputs}}/{folder}'"
-    by_function = (*FROM_POLICY, *source("function: '{inputs}/scores.py:one_each'"))
-    item = f"{section}[]"
+def _ensemble_effects() -> tuple[Effect, ...]:
+    """`models`, `combine` and `combine_std_coef` of the scores that are trained on."""
+    without_coef = ("scores[0].combine_std_coef=null",)
     return (
         Effect(
-            section,
-            f"[{{{model}}}, {{function: '{{inputs}}/scores.py:constant'}}]",
-            "the scores are added",
-            see,
-            lambda before, after: abs(after - before - 7) < 1e-4,
-            source(model),
-        ),
-        Effect(f"{item}.model", "{inputs}/reward_3", "other scores", see, given=source(model)),
-        Effect(
-            f"{item}.models",
-            "['{inputs}/reward', '{inputs}/reward_3']",
-            "other scores",
-            see,
-            given=source(MEMBERS, "combine: mean"),
-        ),
-        Effect(f"{item}.combine", "min", "lower scores", see, falls, source(MEMBERS, "combine: mean")),
-        Effect(
-            f"{item}.combine_std_coef",
-            "1.0",
-            "lower scores",
-            see,
-            falls,
-            source(MEMBERS, "combine: mean_minus_std", "combine_std_coef: 0.0"),
+            "scores[].models",
+            "['{inputs}/reward']",
+            "a member alone disagrees with nobody",
+            disagreement,
+            lambda before, after: before > 0 == after,
+            ENSEMBLES,
         ),
         Effect(
-            f"{item}.function",
-            "{inputs}/scores.py:constant",
-            "its scores",
-            see,
-            becomes(1.0, 7.0),
-            by_function,
+            "scores[].combine",
+            "min",
+            "the worst instead of a mean less half a deviation: another half",
+            price_of_disagreement,
+            lambda before, after: abs(after - before + 0.5) < 1e-3,
+            ENSEMBLES,
+            along=without_coef,
         ),
         Effect(
-            f"{item}.per_token",
-            "true",
-            "each of the six tokens is scored, not the response",
-            see,
-            becomes(1.0, 6.0),
-            by_function,
+            "scores[].combine_std_coef",
+            "2.5",
+            "two more deviations are taken off",
+            price_of_disagreement,
+            lambda before, after: abs(after - before + 2) < 1e-3,
+            ENSEMBLES,
         ),
-        Effect(
-            f"{item}.weight",
-            "2.0",
-            "twice the scores",
-            see,
-            lambda before, after: abs(after - 2 * before) < 1e-5,
-            source(model),
-        ),
-        *load_effects(item, folder, source(model)),
-        Effect(f"{item}.dtype", "bfloat16", "rounded scores", see, given=source(model)),
     )
 
 
-def smallest_optimizer(seen: Seen) -> int:
-    """The parameters of the optimizer that has fewest."""
-    return min(step.num_parameters for step in seen.notes.steps)
+def _held_out_effects() -> tuple[Effect, ...]:
+    """`ScoreSettings` of scores that nothing is trained on."""
+    pair = also(held_out_score, first("evaluation/score"))
+    entries = (
+        Effect("model", "{inputs}/reward", "the score that is trained on", pair, _only_then_equal, HELD),
+        Effect("weight", "2.0", "twice the score", held_out_score, times(2), HELD),
+        Effect("dtype", "bfloat16", "rounded scores", held_out_score, given=HELD),
+        Effect(
+            "function",
+            "{inputs}/scores.py:constant",
+            "its scores",
+            metric("evaluation/held_out_score"),
+            lambda before, after: set(after) == {7.0},
+            BY_FUNCTION,
+        ),
+        Effect(
+            "per_token",
+            "true",
+            "a number for each of six tokens",
+            metric("evaluation/held_out_score"),
+            lambda before, after: set(after) == {6.0},
+            BY_FUNCTION,
+        ),
+        Effect(
+            "models",
+            "['{inputs}/reward']",
+            "another score",
+            held_out_score,
+            given=ENSEMBLES,
+        ),
+        Effect(
+            "combine",
+            "mean",
+            "a mean from which nothing is taken off",
+            held_out_score,
+            rises,
+            ENSEMBLES,
+            along=("evaluation.held_out_scores[0].combine_std_coef=null",),
+        ),
+        Effect("combine_std_coef", "2.5", "more is taken off", held_out_score, falls, ENSEMBLES),
+    )
+    return tuple(replace(entry, key=f"{HELD_OUT}[].{entry.key}") for entry in entries)
 
 
-CRITIC = (
+def _only_then_equal(before: list[float], after: list[float]) -> bool:
+    return before[0] != before[1] and after[0] == after[1]
+
+
+def _of_models_only(section: str) -> tuple[Refused, ...]:
+    """What a source that is a function would not read."""
+    values = {"revision": "v2", "trust_remote_code": "true", "dtype": "bfloat16"}
+    says = "are only read where a model is loaded"
+    return tuple(Refused(f"{section}[].{name}", to, says, BY_FUNCTION) for name, to in values.items())
+
+
+ENTRIES: tuple[Entry, ...] = (
+    *_of_models_only("scores"),
+    *_of_models_only(HELD_OUT),
+    Effect(
+        "scores",
+        "[{model: '{inputs}/reward'}, {function: '{inputs}/scores.py:constant'}]",
+        "the scores are added",
+        first("ppo/raw_score"),
+        lambda before, after: abs(after - before - 7) < 1e-4,
+    ),
+    Effect("scores[].model", "{inputs}/other_reward", "other scores", first("ppo/raw_score")),
+    *_ensemble_effects(),
+    Effect(
+        "scores[].function",
+        "{inputs}/scores.py:constant",
+        "its scores",
+        metric("ppo/raw_score"),
+        lambda before, after: set(after) == {7.0},
+        BY_FUNCTION,
+    ),
+    Effect(
+        "scores[].per_token",
+        "true",
+        "a number for each of six tokens",
+        metric("ppo/raw_score"),
+        lambda before, after: set(after) == {6.0},
+        BY_FUNCTION,
+    ),
+    Effect(
+        "scores[].weight",
+        "2.0",
+        "twice the scores",
+        first("ppo/raw_score"),
+        lambda before, after: abs(after - 2 * before) < 1e-5,
+    ),
+    *load_effects("scores[]", "reward"),
+    Effect("scores[].dtype", "bfloat16", "rounded scores", first("ppo/raw_score")),
+    Effect(
+        HELD_OUT,
+        HELD[0].partition("=")[2],
+        "they are measured at both ends",
+        metric("evaluation/held_out_score"),
+        lambda before, after: not before and len(after) == 2,
+    ),
+    *_held_out_effects(),
+    *load_effects(f"{HELD_OUT}[]", "other_reward", HELD),
     Effect(
         "critic",
         "null",
-        "no second optimizer",
-        num_optimizers,
-        becomes(2, 1),
-        TWO_EACH,
-        along=("ppo.advantages=leave_one_out",),
+        "no optimizer of a critic, and no values",
+        also(rates_of(1), metric("ppo/value_mean")),
+        lambda before, after: all(before) and not any(after),
+        along=("ppo.advantages=leave_one_out", "ppo.samples_per_prompt=2"),
     ),
     Effect("critic.init_from", "policy", "other values", first("ppo/value_mean")),
     Effect(
         "critic.init_from",
         "trunk",
-        "only the head is the critic's own",
-        smallest_optimizer,
-        lambda before, after: after < 100 < before,
+        "one model less is loaded",
+        loads_of_weights("reward"),
+        lambda before, after: after < before,
     ),
     Effect("critic.path", "{inputs}/other_reward", "other values", first("ppo/value_mean")),
-    Effect("critic.value_coef", "50.0", "other weights of the policy", weights, given=FROM_TRUNK),
-)
-
-MEMORY = (
+    Effect(
+        "critic.value_coef",
+        "5.0",
+        "50 times the gradient of the critic, whose weight is 0.1 where none is set",
+        first("ppo/critic_grad_norm"),
+        lambda before, after: abs(after / before - 50) < 1e-3,
+        ONE_STEP,
+    ),
+    Refused("critic.value_coef", "0.5", "only read where critic.init_from is trunk"),
     Effect(
         "memory.one_base",
         "true",
-        "the base is loaded once, not for policy, reference and critic",
-        weight_loads_of("base"),
-        becomes(3, 1),
-        (LORA, *FROM_POLICY),
+        "the weights of the base are loaded once, not for policy, reference and reward model each",
+        loads_of_weights("base"),
+        lambda before, after: before > 2 and after == 1,
+        ON_BASE,
     ),
-    Effect("memory.offload", "true", "frozen models are moved to main memory after use", moves_away, rises),
-)
-
-ENTRIES = (
-    *score_effects("scores", first("ppo/raw_score"), "reward"),
-    *CRITIC,
-    *MEMORY,
+    Effect(
+        "memory.offload",
+        "true",
+        "two updates and two evaluations each move the reward model there and back, and the start does",
+        moves_of("GPT2ForSequenceClassification"),
+        lambda before, after: after - before == 2 * 5,
+    ),
+    Effect(
+        "memory.offload",
+        "true",
+        "and the reference",
+        moves_of("GPT2LMHeadModel"),
+        lambda before, after: after - before == 2 * 5,
+    ),
 )

@@ -19,7 +19,6 @@ from rlhf.feedback import reading
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.records import Prompt
 from rlhf.settings.shared import SourceSettings
-from tests.settings.effects.of_ppo_text import HELD_OUT, PTX, PTX_DEMONSTRATIONS
 from tests.stage_data import write_jsonl
 
 __all__ = ["CASES", "KINDS", "SECTIONS", "TOLD", "SourceSettings", "kinds_of", "read", "words", "write_files"]
@@ -54,9 +53,18 @@ SECTIONS: dict[tuple[str, str], Section] = {
     ("reward", "data.test"): Section("rankings"),
     ("ppo", "data.train"): Section("prompts"),
     ("ppo", "data.validation"): Section("prompts"),
-    ("ppo", "ptx.text"): Section("texts", PTX),
-    ("ppo", "ptx.demonstrations"): Section("demonstrations", PTX_DEMONSTRATIONS),
-    ("ppo", "evaluation.text.text"): Section("texts", HELD_OUT),
+    ("ppo", "ptx.text"): Section(
+        "texts", ("ptx={text: [{path: '{inputs}/text.txt'}], batch_size: 4, max_tokens: 64}",)
+    ),
+    ("ppo", "ptx.demonstrations"): Section(
+        "demonstrations",
+        (
+            "ptx={demonstrations: [{path: '{inputs}/demonstrations.train.jsonl'}], batch_size: 4, max_tokens: 64}",
+        ),
+    ),
+    ("ppo", "evaluation.text.text"): Section(
+        "texts", ("evaluation.text={text: [{path: '{inputs}/more_text.txt'}], max_tokens: 64}",)
+    ),
     ("report", "data.test"): Section("prompts"),
 }
 

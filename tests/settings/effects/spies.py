@@ -52,6 +52,13 @@ class Step(NamedTuple):
     num_parameters: int
 
 
+class Move(NamedTuple):
+    """A frozen or trained model is put on a device, also on the one where it is."""
+
+    model: str  # its class
+    place: str
+
+
 @dataclass
 class Notes:
     """What the spies saw in one run."""
@@ -60,7 +67,7 @@ class Notes:
     passes: list[Pass] = field(default_factory=list)
     generates: list[Generate] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    moves: list[str] = field(default_factory=list)  # where a whole model was moved to
+    moves: list[Move] = field(default_factory=list)
 
 
 @contextmanager
@@ -139,10 +146,12 @@ def _spy_on_generate(patch: pytest.MonkeyPatch, notes: Notes) -> None:
 
 
 def _spy_on_moves(patch: pytest.MonkeyPatch, notes: Notes) -> None:
-    original = torch.nn.Module.to
+    original = transformers.PreTrainedModel.to
 
     def to(self: Any, *arguments: Any, **options: Any) -> Any:
-        notes.moves.extend(str(place) for place in arguments[:1])
+        # The library moves models too; that is its own affair.
+        if sys._getframe(1).f_globals["__name__"].startswith("rlhf."):
+            notes.moves.append(Move(type(self).__name__, str(arguments[0])))
         return original(self, *arguments, **options)
 
-    patch.setattr(torch.nn.Module, "to", to)
+    patch.setattr(transformers.PreTrainedModel, "to", to)

@@ -10,8 +10,8 @@ import pytest
 
 from rlhf.settings.layers import resolve_settings
 from rlhf.settings.sft import SftSettings
-from tests.settings.effects.checking import check
-from tests.settings.effects.effect import Effect, rises, times
+from tests.settings.effects.checking import check, check_refused
+from tests.settings.effects.effect import Effect, Refused, rises, times
 from tests.settings.effects.look import named
 
 
@@ -97,3 +97,12 @@ def test_a_value_that_changes_other_settings_too_fails() -> None:
 
 def test_folders_below_the_root_move_with_it() -> None:
     checked(entry("run.root", "elsewhere"), lambda settings, number: settings.run.output)
+
+
+def test_a_refusal_needs_its_words() -> None:
+    lab: Any = Pretended(None)
+    check_refused(Refused("sft.epochs", "0.0", "sft.epochs"), lab)
+    with pytest.raises(AssertionError):
+        check_refused(Refused("sft.epochs", "0.0", "is not a word of it"), lab)
+    with pytest.raises(pytest.fail.Exception):
+        check_refused(Refused("sft.epochs", "4.0", ""), lab)
