@@ -55,6 +55,8 @@ def main(folder: Path) -> None:
         refused = str(error)
     left = {"weights": weights(model), "loss": found.loss, "num_tokens": found.num_tokens, "refused": refused}
     torch.save(left, folder / f"left_{index}.pt")
+    # torch deadlocks now and then where a process ends while its gloo thread still lets go of what was gathered
+    accelerator.wait_for_everyone()
     accelerator.end_training()
 
 
