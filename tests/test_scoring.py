@@ -299,6 +299,14 @@ def test_a_function_scores_tokens(renderer, tokenizer):
     assert found.responses.tolist() == [0.0, 0.0, 0.0]
 
 
+def test_inv19_scores_of_tokens_past_a_response_never_count(renderer):
+    texts = ["one", "two and three", "x"]
+    generation = generation_of(renderer, texts)
+    found = as_scores(torch.full(generation.response_ids.shape, 2.0), generation)
+    assert not generation.response_mask.all()
+    assert torch.equal(found.tokens, 2.0 * generation.response_mask)
+
+
 @pytest.mark.parametrize("given", [[[1.0]] * 3, [1.0, 2.0, 3.0], ["abcd"] * 3, [[float("nan")] * 4] * 3])
 def test_scores_of_tokens_that_do_not_fit_are_named(renderer, tokenizer, given):
     texts = ["one two", "one two", "one two"]

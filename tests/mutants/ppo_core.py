@@ -36,8 +36,12 @@ CLIPPED = (f"{UPDATE}inv57_gradients_are_clipped_and_the_norm_before_is_reported
 MEANS = (f"{UPDATE}inv56_statistics_are_means_over_tokens_and_steps",)
 INFINITE = (f"{UPDATE}a_loss_that_is_not_finite_stops_before_the_step_and_says_why",)
 MOVES = (f"{UPDATE}inv39_reference_and_reward_model_do_not_move_while_policy_and_critic_do",)
-TEXT = ("tests/ppo/test_ptx_in_update.py::test_inv60_the_gradient_is_that_of_ppo_plus_the_coefficient_times_that_of_the_text",)
-NO_TEXT = ("tests/ppo/test_ptx_in_update.py::test_inv60_inv76_text_does_not_move_the_policy_while_the_critic_warms_up",)
+TEXT = (
+    "tests/ppo/test_ptx_in_update.py::test_inv60_the_gradient_is_that_of_ppo_plus_the_coefficient_times_that_of_the_text",
+)
+NO_TEXT = (
+    "tests/ppo/test_ptx_in_update.py::test_inv60_inv76_text_does_not_move_the_policy_while_the_critic_warms_up",
+)
 ALONE = ("tests/ppo/test_trunk.py::test_inv76_updates_of_the_critic_alone_leave_the_policy_bitwise_as_it_is",)
 
 # fmt: off
@@ -188,7 +192,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("(logprobs - targets.old_logprobs)[targets.mask].expm1()", "(logprobs - logprobs)[targets.mask].expm1()",
          "the alarm of the first ratio is always silent"),
         ("(logprobs - targets.old_logprobs)[targets.mask].expm1().abs().max()", "(logprobs - targets.old_logprobs)[targets.mask].expm1().max()",
-         "a ratio below 1 is no error"),
+         "a ratio below 1 is no error", (f"{UPDATE}inv01_the_first_ratio_is_that_of_the_first_step",)),
     ],
     "rlhf/ppo/update.py": [
         ("    counts: Any = accelerator.reduce(torch.tensor(own, device=mask.device), \"sum\")",
