@@ -102,7 +102,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("kl_k1(compared.old_logprobs, compared.ref_logprobs)", "kl_k1(compared.ref_logprobs, compared.old_logprobs)",
          "KL with the sign turned round", PENALISED),
         ("kl_k1(compared.old_logprobs, compared.ref_logprobs)", "kl_k1(compared.old_logprobs, compared.ref_logprobs).abs()",
-         "absolute log-ratio penalised: no longer the KL", ADDED_UP + (f"{STEPS}inv34_the_penalty_of_a_token_may_be_negative",)),
+         "absolute log-ratio penalised: no longer the KL", (*ADDED_UP, f"{STEPS}inv34_the_penalty_of_a_token_may_be_negative")),
         ("price = kl_coef if kl_in == \"reward\" else 0.0", "price = kl_coef",
          "KL added in the reward although it is in the loss", COMPARED),
         ("price = kl_coef if kl_in == \"reward\" else 0.0", "price = 0.0 if kl_in == \"reward\" else kl_coef",

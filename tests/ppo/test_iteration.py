@@ -27,13 +27,16 @@ def test_every_number_of_the_recipe_reaches_the_verb_that_it_is_for(monkeypatch)
     )
     parts = tiny_parts(recipe, ptx=text)
     given = {}
-    for name in ("rollout", "score", "reward", "credit", "update"):
 
-        def spy(*args, name=name, original=getattr(iteration, name), **kwargs):
+    def watched(name, original):
+        def spy(*args, **kwargs):
             given[name] = kwargs
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(iteration, name, spy)
+        return spy
+
+    for name in ("rollout", "score", "reward", "credit", "update"):
+        monkeypatch.setattr(iteration, name, watched(name, getattr(iteration, name)))
     one_update(parts, recipe, tiny_prompts(parts.renderer, 4), Progress())
     expected = {
         "rollout": {"temperature", "max_response_tokens", "generation_batch_size"},
