@@ -104,3 +104,11 @@ def test_inv45_what_a_scorer_says_of_padding_does_not_count(renderer):
     assert not generation.response_mask.all()
     given = torch.full(generation.response_ids.shape, 7.0)
     assert torch.equal(as_scores(given, generation).tokens, 7.0 * generation.response_mask)
+
+
+def test_inv19_scores_of_tokens_past_a_response_never_count(renderer):
+    texts = ["one", "two and three", "x"]
+    generation = generation_of(renderer, texts)
+    found = as_scores(torch.full(generation.response_ids.shape, 2.0), generation)
+    assert not generation.response_mask.all()
+    assert torch.equal(found.tokens, 2.0 * generation.response_mask)

@@ -192,7 +192,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("(logprobs - targets.old_logprobs)[targets.mask].expm1()", "(logprobs - logprobs)[targets.mask].expm1()",
          "the alarm of the first ratio is always silent"),
         ("(logprobs - targets.old_logprobs)[targets.mask].expm1().abs().max()", "(logprobs - targets.old_logprobs)[targets.mask].expm1().max()",
-         "a ratio below 1 is no error"),
+         "a ratio below 1 is no error", (f"{UPDATE}inv01_the_first_ratio_is_that_of_the_first_step",)),
     ],
     "rlhf/ppo/update.py": [
         ("    counts: Any = accelerator.reduce(torch.tensor(own, device=mask.device), \"sum\")",

@@ -217,6 +217,13 @@ def test_inv61_adam_epsilon_is_1e_5_and_the_rates_are_separate():
     assert parts.critic_optimizer.param_groups[0]["lr"] == 3e-3
 
 
+def test_weight_decay_is_that_of_the_recipe():
+    for decay in (0.0, 0.1):
+        parts = tiny_parts(tiny_recipe(weight_decay=decay))
+        optimizers = (parts.policy_optimizer, parts.critic_optimizer)
+        assert [optimizer.param_groups[0]["weight_decay"] for optimizer in optimizers] == [decay, decay]
+
+
 def test_inv19_ids_and_numbers_at_padding_change_no_weight():
     recipe = tiny_recipe(max_response_tokens=12)
     results = []
