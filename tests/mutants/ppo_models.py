@@ -15,7 +15,7 @@ IN_MEMORY = (
     f"{ONE_BASE}weights_are_in_memory_once",
     f"{ONE_BASE}a_share_holds_the_same_tensors_and_takes_no_adapter_of_another",
 )
-SCORING = "tests/test_scoring.py::test_"
+SCORING = "tests/test_scoring_sources.py::test_"
 ENSEMBLE = (f"{SCORING}an_ensemble_by_hand",)
 SUMS = (f"{SCORING}sums_hold_tokens_and_responses_and_find_their_models",)
 PER_TOKEN = (f"{SCORING}a_function_scores_tokens",)

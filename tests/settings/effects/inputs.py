@@ -84,12 +84,12 @@ def _write_data(folder: Path) -> None:
         for number, row in enumerate(rows):
             row["family"], row["size"] = ("even", "odd")[number % 2], ("small", "large")[number % 3 > 0]
         # One prompt and one response longer than the others.
-        rows[0]["prompt"][0]["content"] = "why " * 24
+        rows[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         rows[1]["response"] = "because " * 6
         write_jsonl(folder / f"demonstrations.{name}.jsonl", rows)
         write_jsonl(folder / f"prompts.{name}.jsonl", [{**row, "response": None} for row in rows[:count]])
         ranked = rankings(count, seed)
-        ranked[0]["prompt"][0]["content"] = "why " * 24
+        ranked[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         ranked[1]["responses"][0] = "because " * 6
         write_jsonl(folder / f"rankings.{name}.jsonl", ranked)
 

@@ -188,8 +188,8 @@ ENTRIES: tuple[Entry, ...] = (
         first("ppo/score_std"),
         lambda before, after: before < 0.3 and 0.5 < after < 2,
     ),
-    Refused("ppo.score_normalisation", "initial", "all of scores is per_token", PER_TOKEN),
-    Refused("ppo.score_clip", "1.0", "all of scores is per_token", PER_TOKEN),
+    Refused("ppo.score_normalisation", "initial", "scores is all per_token", PER_TOKEN),
+    Refused("ppo.score_clip", "1.0", "scores is all per_token", PER_TOKEN),
     Effect(
         "ppo.length_penalty",
         "0.5",

@@ -160,7 +160,7 @@ def model_effects(section: str, saved: set[str]) -> tuple[Effect, ...]:
 
 
 def lora_effects(*, more_trained: int = 0) -> tuple[Effect, ...]:
-    """`LoraSettings`; `more_trained` parameters are trained beside the adapters."""
+    """`AdapterSettings`; `more_trained` are the parameters that are trained beside the adapters."""
     given = (LORA,)
     return (
         Effect(
@@ -179,15 +179,7 @@ def lora_effects(*, more_trained: int = 0) -> tuple[Effect, ...]:
             given,
         ),
         Effect("lora.alpha", "64.0", "other weights", weights, given=given),
-        Effect("lora.dropout", "0.5", "other weights", weights, given=given),
-        Effect(
-            "lora.target_modules",
-            "[c_attn]",
-            "fewer adapters",
-            trained_parameters,
-            falls,
-            given,
-        ),
+        Effect("lora.target_modules", "[c_attn]", "fewer adapters", trained_parameters, falls, given),
         Effect(
             "lora.merge",
             "false",
@@ -197,3 +189,7 @@ def lora_effects(*, more_trained: int = 0) -> tuple[Effect, ...]:
             given,
         ),
     )
+
+
+# Where there is dropout: PPO has none anywhere.
+LORA_DROPOUT = Effect("lora.dropout", "0.5", "other weights", weights, given=(LORA,))
