@@ -89,7 +89,7 @@ def test_inv01_inv09_inv33_inv72_in_bfloat16_the_ratio_is_as_exactly_1_and_the_k
                     lambda _, __, out: seen.add((out.dtype, torch.is_grad_enabled()))
                 )
     experience = collect(parts, recipe)
-    assert (torch.bfloat16, False) in seen  # generation aside, which runs in the weights' own type
+    assert (torch.bfloat16, False) in seen
     assert experience.kl.abs().max() == 0.0
     assert experience.old_logprobs.dtype == torch.float32
     seen.clear()
