@@ -42,7 +42,7 @@ def refuse_sharding() -> None:
     for name, what in _SHARDING.items():
         if os.environ.get(name, "false").lower() in ("true", "1"):
             raise SettingsError(
-                f"the accelerate config asks for {what}, which cuts models into parts; here each process holds "
-                "whole models (data parallel): take one of configs/accelerate, and LoRA or "
+                f"the accelerate config asks for {what}, which cuts models into parts; here each process "
+                "holds whole models (data parallel): take one of configs/accelerate, and LoRA or "
                 "gradient_checkpointing where memory is short"
             )
