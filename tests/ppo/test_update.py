@@ -212,9 +212,9 @@ def test_inv58_learning_rates_follow_the_schedule_step_by_step():
 
 def test_inv61_adam_epsilon_is_1e_5_and_the_rates_are_separate():
     parts = tiny_parts(tiny_recipe(learning_rate=1e-3, critic_learning_rate=3e-3))
-    assert parts.policy_optimizer.param_groups[0]["eps"] == 1e-5
-    assert parts.policy_optimizer.param_groups[0]["lr"] == 1e-3
-    assert parts.critic_optimizer.param_groups[0]["lr"] == 3e-3
+    optimizers = (parts.policy_optimizer, parts.critic_optimizer)
+    assert [optimizer.param_groups[0]["eps"] for optimizer in optimizers] == [1e-5, 1e-5]
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [1e-3, 3e-3]
 
 
 def test_weight_decay_is_that_of_the_recipe():
