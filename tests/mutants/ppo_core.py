@@ -8,6 +8,7 @@ STEPS = "tests/ppo/test_steps.py::test_"
 CONTROLS = "tests/ppo/test_controls.py::test_"
 GROUPS = "tests/ppo/test_groups.py::test_"
 UPDATE = "tests/ppo/test_update.py::test_"
+BY_STEP = "tests/ppo/test_update_steps.py::test_"
 SUM = ("tests/ppo/test_objective.py",)
 RANKS = ("tests/ppo/test_in_threads.py::test_inv49_inv54_inv68_inv69_two_ranks_learn_what_one_learns",)
 KL_0 = (f"{STEPS}inv33_kl_is_exactly_0_while_the_policy_is_the_reference",)
@@ -192,25 +193,25 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("(logprobs - targets.old_logprobs)[targets.mask].expm1()", "(logprobs - logprobs)[targets.mask].expm1()",
          "the alarm of the first ratio is always silent"),
         ("(logprobs - targets.old_logprobs)[targets.mask].expm1().abs().max()", "(logprobs - targets.old_logprobs)[targets.mask].expm1().max()",
-         "a ratio below 1 is no error", (f"{UPDATE}inv01_the_first_ratio_is_that_of_the_first_step",)),
+         "a ratio below 1 is no error", (f"{BY_STEP}inv01_the_first_ratio_is_that_of_the_first_step",)),
     ],
     "rlhf/ppo/update.py": [
         ("    counts: Any = accelerator.reduce(torch.tensor(own, device=mask.device), \"sum\")",
          "    counts = torch.tensor(own) * accelerator.num_processes", "tokens counted per rank", RANKS),
         ("mask.sum(1) if objective.loss_average == \"tokens\" else mask.any(1).long()", "mask.sum(1)",
-         "responses averaged over tokens", (f"{UPDATE}inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses",)),
+         "responses averaged over tokens", (f"{BY_STEP}inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses",)),
         ("mask.sum(1) if objective.loss_average", "torch.full_like(mask[:, 0], mask.shape[1], dtype=torch.long) if objective.loss_average",
          "divided by padded tokens", TOKEN_MEAN),
         ("divisors[place], objective)", "divisors[0], objective)", "every minibatch divided by the tokens of the first",
-         (f"{UPDATE}inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses",)),
-        ("divisors[place], objective)", "sum(divisors), objective)", "divided by the tokens of the rollout", TOKEN_MEAN + MEANS + (f"{UPDATE}inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses",)),
+         (f"{BY_STEP}inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses",)),
+        ("divisors[place], objective)", "sum(divisors), objective)", "divided by the tokens of the rollout", TOKEN_MEAN + MEANS + (f"{BY_STEP}inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses",)),
         ("first_step + num_steps)\n", "first_step)\n", "ptx text of an update's first step in all of its steps",
          ("tests/ppo/test_ptx_in_update.py::test_inv60_every_optimizer_step_of_a_run_learns_from_its_own_text",)),
         ("first_step + num_steps)\n", "num_steps)\n", "ptx step index starts anew with every update", TEXT),
         ("gradients.ratio_error if num_steps == 0 else first_ratio_error", "gradients.ratio_error",
-         "ratio of the last step called the first", (f"{UPDATE}inv01_the_first_ratio_is_that_of_the_first_step",)),
+         "ratio of the last step called the first", (f"{BY_STEP}inv01_the_first_ratio_is_that_of_the_first_step",)),
         ("    optimizer.zero_grad(set_to_none=True)\n", "    pass\n", "gradients of earlier steps added up",
-         (f"{UPDATE}inv54_no_gradient_of_an_earlier_step_is_left",)),
+         (f"{BY_STEP}inv54_no_gradient_of_an_earlier_step_is_left",)),
         ("stop = early_stop_kl is not None and stats[\"approx_kl\"] > early_stop_kl", "stop = False", "early stop that never stops", STOP),
         ("stop = early_stop_kl is not None and stats[\"approx_kl\"] > early_stop_kl", "stop = early_stop_kl is not None",
          "early stop at the first step", STOP),
@@ -253,7 +254,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("reduced: Any = self.accelerator.reduce(self.sums, \"sum\")", "reduced: Any = self.sums * self.accelerator.num_processes",
          "statistics and early stop per rank", RANKS),
         ("max(self.ratio_error, terms.ratio_error)", "terms.ratio_error", "first ratio of the last microbatch alone",
-         (f"{UPDATE}inv01_the_first_ratio_is_that_of_the_first_step",)),
+         (f"{BY_STEP}inv01_the_first_ratio_is_that_of_the_first_step",)),
     ],
 }
 # fmt: on

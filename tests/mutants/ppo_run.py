@@ -41,7 +41,7 @@ ONCE = (f"{GROUPS}every_prompt_is_taken_once_an_epoch_also_with_several_samples"
 BEST = ("tests/ppo/test_checkpoint.py::test_the_best_weights_are_kept_and_come_back",)
 NOTED = (f"{LOOP}the_first_the_last_and_the_best_evaluation_are_noted",)
 INTERRUPT = ("tests/ppo/test_checkpoint.py::test_inv75_an_interrupt_saves_and_the_run_goes_on",)
-CALIBRATED = (f"{CONTROLS}inv38_inv73_a_resumed_run_keeps_the_moments_of_its_start",)
+CALIBRATED = ("tests/ppo/test_iteration.py::test_inv38_inv73_a_resumed_run_keeps_the_moments_of_its_start",)
 SAID = ("tests/ppo/test_diagnostics.py::test_a_run_says_a_trouble_once_also_where_it_is_resumed",)
 WATCH = ("tests/ppo/test_diagnostics.py::test_a_resumed_run_is_told_the_same_and_nothing_twice",)
 PTX = "tests/ppo/test_ptx.py::test_"
@@ -141,9 +141,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("        for model in models:\n            model.to(self.accelerator.device)\n        try:", "        try:", "offload that never comes back", OFFLOAD),
         ("        if not self.offload:\n", "        if self.offload:\n", "offload turned round", OFFLOAD),
         ("    with parts.at_hand(reference, *models_of(scorer)):\n        pass  # from now on they are where they are between uses\n", "",
-         "frozen models on the device until they are first used", (f"{CONTROLS}frozen_models_leave_the_device_before_training",)),
-        ("    for model in (learner, reference):", "    for model in (learner,):", "dropout left on in the reference", KL_0),
-        ("    for model in (learner, reference):", "    for model in (reference,):", "dropout left on in policy and critic", KL_0),
+         "frozen models on the device until they are first used", ("tests/ppo/test_parts.py::test_frozen_models_leave_the_device_before_training",)),
+        ("        disable_dropout(model)\n", "        if model is learner:\n            disable_dropout(model)\n", "dropout left on in the reference", KL_0),
+        ("        disable_dropout(model)\n", "        if model is reference:\n            disable_dropout(model)\n", "dropout left on in policy and critic", KL_0),
         ("    freeze_all_but(reference, learner)\n", "", "the reference can be trained", APART),
         ("        for transformer in learner.transformers():", "        for transformer in learner.transformers()[:1]:", "checkpointing for the policy alone", CHECKPOINTING),
         ("    enable({\"use_reentrant\": False})\n    assert is_checkpointing(target)\n", "", "gradient checkpointing ignored (TRL 1.12)", CHECKPOINTING),
@@ -151,7 +151,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("learner.critic_parameters(), recipe.critic_learning_rate, recipe)", "learner.critic_parameters(), recipe.learning_rate, recipe)",
          "critic's optimizer at the policy's rate", RATES),
         (" eps=recipe.adam_epsilon,", "", "Adam's epsilon left at 1e-8", RATES),
-        (", weight_decay=recipe.weight_decay", "", "AdamW's own weight decay of 0.01", (f"{UPDATE}weight_decay_is_that_of_the_recipe",)),
+        (", weight_decay=recipe.weight_decay", "", "AdamW's own weight decay of 0.01", ("tests/ppo/test_parts.py::test_weight_decay_is_that_of_the_recipe",)),
         ("reference = accelerator.prepare_model(reference, evaluation_mode=True)", "pass", "reference at another precision than the policy", BFLOAT16),
         ("if recipe.kl_controller == \"fixed\":", "if True:", "adaptive controller asked for, fixed made", ADAPTIVE),
         ("AdaptiveKLController(recipe.kl_coef, recipe.kl_target, recipe.kl_horizon)", "AdaptiveKLController(recipe.kl_coef, recipe.kl_horizon, recipe.kl_target)",
@@ -159,7 +159,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     ],
     "rlhf/ppo/averaged.py": [
         ("if not wanted or parts.average is None:", "if parts.average is None:", "the average evaluated unasked",
-         (f"{CONTROLS}inv77_an_average_that_is_not_asked_for_is_not_evaluated",)),
+         ("tests/ppo/test_parts.py::test_inv77_an_average_that_is_not_asked_for_is_not_evaluated",)),
         ("    finally:\n        put_in_place(weights, kept)", "    finally:\n        pass", "average not restored: training goes on from it", AVERAGED),
         ("        yield\n    finally:\n        put_in_place(weights, kept)", "        yield\n        put_in_place(weights, kept)\n    finally:\n        pass",
          "average left in the policy after an error", OWN_AGAIN),
