@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rlhf.feedback.records import Ranking
+from rlhf.models.values import sequence_scores
 from rlhf.rendering import Renderer, render_rankings
 from rlhf.scoring import RewardModelScorer, score_sequences
 from tests.helpers import tiny_reward_model

@@ -163,6 +163,11 @@ class PpoTrainingSettings(Settings):
                 f"value_clip_range and critic_warmup_updates are for a critic; advantages {self.advantages} "
                 "uses none"
             )
+        if (self.gamma, self.gae_lambda) != (1.0, 0.95):
+            raise ValueError(
+                f"gamma and gae_lambda are only read where advantages is gae, not {self.advantages}: "
+                "leave them at 1.0 and 0.95"
+            )
         return self
 
 
@@ -233,8 +238,21 @@ class PpoSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _rules_have_scores(self) -> PpoSettings:
+        ruled = self.ppo.score_normalisation != "none" or self.ppo.score_clip is not None
+        if ruled and all(source.per_token for source in self.scores):
+            raise ValueError(
+                "ppo.score_normalisation and ppo.score_clip are for scores of responses, but scores is all "
+                "per_token: set none and null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _text_is_held_out(self) -> PpoSettings:
         check_held_out(self.ptx, self.evaluation.text)
+        if self.ptx is not None:
+            part = min(self.ppo.microbatch_size, self.ptx.batch_size)
+            check_divides(self.ptx.batch_size, "ptx.batch_size", part, "ppo.microbatch_size")
         return self
 
     @model_validator(mode="after")

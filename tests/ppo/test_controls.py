@@ -8,12 +8,15 @@ import pytest
 import torch
 
 from rlhf.models.saving import unwrap_model
+from rlhf.ppo import update as update_module
 from rlhf.ppo.averaged import using_average
+from rlhf.ppo.batching import PromptOrder
 from rlhf.ppo.checkpoint import load_best
 from rlhf.ppo.credit import advantages
 from rlhf.ppo.evaluation import evaluate
 from rlhf.ppo.iteration import calibrate, learn, roll_out
 from rlhf.ppo.loop import Habits
+from rlhf.ppo.parts import Parts
 from rlhf.ppo.steps import ScoreRules, score
 from rlhf.runs.jsonl import read_jsonl
 from tests.ppo.running import HABITS, all_weights, run_training
@@ -110,13 +113,30 @@ def test_inv54_a_mean_over_responses_does_not_depend_on_the_cut_into_microbatche
 # ---- steps
 
 
-def test_inv59_an_update_stops_once_its_kl_is_too_large():
-    options = {"ppo_epochs": 8, "learning_rate": 3e-2}
+def test_inv59_an_update_stops_once_its_kl_is_too_large(monkeypatch):
+    """After the very step whose minibatch was further than that from the policy that sampled, in any epoch."""
+    options = {"ppo_epochs": 4, "learning_rate": 1e-2}
+    found = []
+    finish = update_module._Gradients.finish
+
+    def spy(self, max_grad_norm):
+        stats = finish(self, max_grad_norm)
+        found.append(stats)
+        return stats
+
+    monkeypatch.setattr(update_module._Gradients, "finish", spy)
     full, _ = learnt(tiny_recipe(**options))
-    early, _ = learnt(tiny_recipe(early_stop_kl=0.02, **options))
-    assert (full.num_optimizer_steps, full.stopped_early) == (16, 0.0)
-    assert 1 <= early.num_optimizer_steps < 16
+    kl = [stats["approx_kl"] for stats in found]
+    assert (full.num_optimizer_steps, full.stopped_early) == (8, 0.0)
+    limit = 1.05 * max(kl[:4])
+    expected = next(step for step, value in enumerate(kl, start=1) if value > limit)
+    assert kl[0] == 0.0
+    assert 5 <= expected <= 7
+    assert sum(kl[:4]) > limit, "it is no sum over the steps"
+    early, _ = learnt(tiny_recipe(early_stop_kl=limit, **options))
+    assert early.num_optimizer_steps == expected
     assert early.stopped_early == 1.0
+    assert early.approx_kl == pytest.approx(sum(kl[:expected]) / expected)
 
 
 def test_inv58_an_early_stop_does_not_shift_the_schedule(tmp_path):
@@ -133,6 +153,10 @@ def test_inv58_an_early_stop_does_not_shift_the_schedule(tmp_path):
 # ---- scores
 
 
+def first_prompts(count):
+    return PromptOrder(32, 1, count).take(0, count)
+
+
 def noisy(prompts, responses, number):
     return [50.0 + 3.0 * (n % 4) for n in number]
 
@@ -142,14 +166,25 @@ def test_inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_i
     parts = tiny_parts(recipe, function_scorer(noisy))
     prompts = tiny_prompts(parts.renderer, 8)
     calibrate(parts, recipe, prompts)
+    before = parts.moments.state_dict()
     rolled = roll_out(parts, recipe, prompts, seed=4)
     scored = score(rolled, parts.scorer, moments=parts.moments)
     assert scored.scores.mean().abs() < 1e-3
     torch.testing.assert_close(scored.scores.std(correction=0), torch.tensor(1.0), atol=1e-3, rtol=0)
     assert scored.raw_scores.tolist() == noisy(None, None, range(8)), "raw scores are kept to look at"
-    before = parts.moments.state_dict()
     learn(parts, recipe, experience_of(parts, recipe), 1)
     assert parts.moments.state_dict() == before
+
+
+def test_inv38_inv73_a_resumed_run_keeps_the_moments_of_its_start(tmp_path):
+    """They are those of the policy before any update, taken once: neither a rollout nor a resume moves them."""
+    options = {"score_normalisation": "initial", "learning_rate": 3e-2}
+    parts = tiny_parts(tiny_recipe(**options))
+    calibrate(parts, tiny_recipe(**options), [tiny_prompts(parts.renderer)[i] for i in first_prompts(8)])
+    run_training(tmp_path / "ppo", tiny_recipe(num_updates=1, **options), finish=False)
+    resumed, _, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=2, **options))
+    assert resumed.moments.count == 8
+    assert resumed.moments.state_dict() == parts.moments.state_dict()
 
 
 def test_inv37_running_normalisation_takes_in_every_rollout_and_survives_a_resume(tmp_path):
@@ -248,6 +283,17 @@ def test_inv77_the_best_weights_are_the_averaged_ones_where_those_are_evaluated(
     assert evaluate(parts, recipe, tiny_prompts(parts.renderer)[:6]).objective == objective
 
 
+def test_inv77_an_average_that_is_not_asked_for_is_not_evaluated():
+    parts = tiny_parts(tiny_recipe(ema_decay=0.9))
+    for value in parts.average.values():
+        value.zero_()
+    before = weights(parts.policy)
+    with using_average(parts, False):
+        assert same_weights(before, weights(parts.policy))
+    with using_average(parts, True):
+        assert all(not value.any() for value in weights(parts.policy).values())
+
+
 def test_the_policy_is_bitwise_its_own_again_after_its_average_stood_in(tmp_path):
     recipe = tiny_recipe(num_updates=2, ema_decay=0.9)
     parts, _, _ = run_training(tmp_path / "ppo", recipe, held_out=False)
@@ -279,6 +325,20 @@ def test_frozen_models_are_on_the_device_only_while_they_are_used(monkeypatch, t
     assert {where for _, where in inside} == {str(parts.accelerator.device)}
     assert [where for _, where in moves[len(inside) :]] == ["cpu", "cpu"]
     assert unwrap_model(parts.learner).policy is parts.policy
+
+
+def test_frozen_models_leave_the_device_before_training(monkeypatch):
+    """Or the first rollout, which needs neither, would have the least memory of all."""
+    left = []
+    original = Parts.at_hand
+
+    def spy(self, *models):
+        left.extend(models)
+        return original(self, *models)
+
+    monkeypatch.setattr(Parts, "at_hand", spy)
+    parts = tiny_parts(tiny_recipe(), offload=True)
+    assert left == [parts.reference, parts.scorer.model]
 
 
 def test_a_run_with_offloading_ends_with_the_same_weights(tmp_path):

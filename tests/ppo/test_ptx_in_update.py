@@ -9,7 +9,7 @@ import torch
 
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.credit import advantages
-from rlhf.ppo.iteration import roll_out
+from rlhf.ppo.iteration import learn, roll_out
 from rlhf.ppo.objective import Objective
 from rlhf.ppo.ptx import PtxText, TextRow, policy_forward, text_loss
 from rlhf.ppo.steps import score
@@ -92,6 +92,24 @@ def test_inv60_inv76_text_does_not_move_the_policy_while_the_critic_warms_up():
     stats, grads = gradient(text(3.0), train_policy=False)
     assert stats.ptx_loss == 0.0
     assert all((grad == 0).all() for grad in grads.values())
+
+
+def test_inv60_every_optimizer_step_of_a_run_learns_from_its_own_text():
+    seen = []
+
+    class Spy(PtxText):
+        def losses(self, learner, step):
+            seen.append(step)
+            return super().losses(learner, step)
+
+    recipe = tiny_recipe(ppo_epochs=2, num_updates=3, early_stop_kl=None)
+    spy = Spy(rows(), coef=1.0, batch_size=8, microbatch_size=4, seed=1, pad_token_id=0)
+    parts = tiny_parts(recipe, ptx=spy)
+    rolled = roll_out(parts, recipe, tiny_prompts(parts.renderer, 8), seed=4)
+    experience = advantages(score(rolled, parts.scorer), parts.reference, parts.learner, kl_coef=0.1)
+    for number in (1, 2, 3):
+        learn(parts, recipe, experience, number)
+    assert seen == list(range(recipe.num_optimizer_steps))
 
 
 def test_inv60_inv73_a_run_with_text_resumes_bitwise(tmp_path):

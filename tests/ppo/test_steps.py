@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 import torch
 
+from rlhf.maths.advantages import gae
+from rlhf.maths.moments import RunningMoments
 from rlhf.models.values import sequence_scores
 from rlhf.ppo.credit import advantages, compare, credit, response_values, reward
-from rlhf.ppo.steps import ScoreRules, rollout, score
+from rlhf.ppo.steps import ScoreRules, final_scores, rollout, score
 from rlhf.ppo.types import Experience, Rollout, ScoredRollout
 from rlhf.rollout import build_generation, join
 from tests.ppo.tiny import function_scorer, tiny_parts, tiny_prompts, tiny_recipe
@@ -201,3 +203,81 @@ def test_inv42_scores_stay_with_their_rows(parts, recipe):
         return [float(n) for n in number]
 
     assert score(roll(parts, recipe), function_scorer(place)).scores.tolist() == [float(i) for i in range(8)]
+
+
+def test_inv42_texts_stay_with_their_rows(parts, recipe):
+    rolled = roll(parts, recipe)
+    assert len(set(rolled.texts)) > 4
+    assert [parts.renderer.decode_response(ids) for ids in rolled.generation.responses()] == list(
+        rolled.texts
+    )
+
+
+def test_inv02_entropy_is_of_the_distribution_that_was_sampled_from(parts, recipe):
+    with torch.no_grad():
+        parts.policy.lm_head.weight.mul_(20.0)
+    rolled = roll(parts, recipe, temperature=0.5)
+    ids, mask = join(rolled.generation.rows(torch.tensor([0])))
+    num_tokens = int(rolled.generation.response_mask[0].sum())
+    logits = parts.policy(input_ids=ids, attention_mask=mask.long()).logits[0, -num_tokens - 1 : -1]
+    expected = torch.distributions.Categorical(logits=logits / 0.5).entropy()
+    assert (expected - torch.distributions.Categorical(logits=logits).entropy()).abs().max() > 0.01
+    torch.testing.assert_close(rolled.entropy[0, :num_tokens], expected, atol=1e-4, rtol=1e-4)
+    cold = roll(parts, recipe, temperature=1e-3)
+    assert cold.old_logprobs.min() > -1e-3, "next to temperature 0 only the likeliest tokens are sampled"
+
+
+def test_inv31_scores_of_tokens_are_rewards_at_their_tokens(parts, recipe):
+    def judge(prompts, generation, texts):
+        return torch.arange(1.0, 1.0 + generation.response_ids.numel()).reshape(generation.response_ids.shape)
+
+    rolled = roll(parts, recipe)
+    mask = rolled.generation.response_mask
+    rewarded = reward(compare(score(rolled, judge), parts.reference), kl_coef=0.0)
+    torch.testing.assert_close(rewarded.rewards, judge(None, rolled.generation, None) * mask)
+
+
+def test_inv22_inv37_rules_apply_in_their_order(parts, recipe):
+    """Normalised, clipped, then what a missing end and each token cost, which no clip takes back."""
+    moments = RunningMoments()
+    moments.update(torch.tensor([8.0, 12.0]))  # mean 10, deviation 2
+    generation = build_generation([[5]] * 3, [[9, 1], [9, 9, 9], [9, 1]], [1], 0)
+    raw = torch.tensor([20.0, 20.0, 11.0])
+    rules = ScoreRules(score_clip=1.5, missing_eos_penalty=0.5, length_penalty=0.1)
+    assert final_scores(raw, generation, rules, moments).tolist() == pytest.approx(
+        [1.5 - 0.2, 1.5 - 0.5 - 0.3, 0.5 - 0.2]
+    )
+    low = torch.tensor([-20.0, -20.0, 9.0])
+    assert final_scores(low, generation, rules, moments).tolist() == pytest.approx(
+        [-1.5 - 0.2, -1.5 - 0.5 - 0.3, -0.5 - 0.2]
+    )
+    rules = ScoreRules(score_clip=1.5, missing_eos_score=-4.0)
+    assert final_scores(raw, generation, rules, moments).tolist() == pytest.approx([1.5, -4.0, 0.5])
+
+
+def test_inv34_the_penalty_of_a_token_may_be_negative(parts, recipe):
+    """Only so do the penalties add up to the KL in expectation."""
+    compared = compare(score(roll(parts, recipe), parts.scorer), parts.reference)
+    moved = dataclasses.replace(compared, ref_logprobs=compared.ref_logprobs + 0.5)
+    mask = compared.generation.response_mask
+    torch.testing.assert_close(reward(moved, kl_coef=1.0).kl, torch.where(mask, -0.5, 0.0))
+
+
+def test_inv44_credit_discounts_by_gamma_and_lambda(parts, recipe):
+    rewarded = reward(compare(score(roll(parts, recipe), parts.scorer), parts.reference), kl_coef=0.1)
+    found = credit(rewarded, parts.learner, gamma=0.9, gae_lambda=0.5, whiten_advantages=False)
+    expected, _ = gae(rewarded.rewards, found.old_values, rewarded.generation.response_mask, 0.9, 0.5)
+    assert torch.equal(found.advantages, expected)
+    assert found.old_values.abs().max() > 0
+
+
+def test_inv05_values_of_the_learner_are_those_of_each_row_alone(parts):
+    """One per response token, left-aligned, each from before its token; also through policy and critic as one."""
+    responses = [[9, 1], [9, 8, 7, 1]]
+    both = build_generation([[5, 6, 7], [8]], responses, [1], 0)
+    values = response_values(parts.learner, both)
+    for row, (prompt, response) in enumerate(zip([[5, 6, 7], [8]], responses, strict=True)):
+        ids = torch.tensor([prompt + response])
+        alone = parts.learner.critic(ids, torch.ones_like(ids, dtype=torch.bool))[0]
+        expected = alone[len(prompt) - 1 : -1]
+        torch.testing.assert_close(values[row, : len(response)], expected)

@@ -18,7 +18,7 @@ from rlhf.ppo.iteration import learn
 from rlhf.ppo.objective import Objective
 from rlhf.ppo.parts import is_checkpointing
 from rlhf.ppo.steps import rollout, row_lengths, score
-from rlhf.ppo.update import clip_gradients, update
+from rlhf.ppo.update import clip_gradients, minibatch_divisors, update
 from rlhf.rollout import logprobs_with_gradient
 from tests.ppo.tiny import same_weights, tiny_parts, tiny_prompts, tiny_recipe, weights
 
@@ -217,6 +217,13 @@ def test_inv61_adam_epsilon_is_1e_5_and_the_rates_are_separate():
     assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [1e-3, 3e-3]
 
 
+def test_weight_decay_is_that_of_the_recipe():
+    for decay in (0.0, 0.1):
+        parts = tiny_parts(tiny_recipe(weight_decay=decay))
+        optimizers = (parts.policy_optimizer, parts.critic_optimizer)
+        assert [optimizer.param_groups[0]["weight_decay"] for optimizer in optimizers] == [decay, decay]
+
+
 def test_inv19_ids_and_numbers_at_padding_change_no_weight():
     recipe = tiny_recipe(max_response_tokens=12)
     results = []
@@ -301,3 +308,54 @@ def test_minibatches_of_a_process_are_cut_by_length():
     again = split_minibatches(lengths, 4, 2)
     for parts_, expected in zip(experience.minibatches, again, strict=True):
         assert [rows.tolist() for rows in parts_] == [rows.tolist() for rows in expected]
+
+
+def test_inv54_a_minibatch_is_divided_by_its_own_tokens_or_responses(monkeypatch):
+    recipe = tiny_recipe(max_response_tokens=12)
+    parts = tiny_parts(recipe)
+    experience = collect(parts, recipe)
+    mask = experience.generation.response_mask
+    lengths = [int(sum(mask[rows].sum() for rows in minibatch)) for minibatch in experience.minibatches]
+    assert len(set(lengths)) == 2
+    by_responses = Objective(loss_average="responses")
+    assert minibatch_divisors(experience, parts.accelerator, Objective()) == lengths
+    assert minibatch_divisors(experience, parts.accelerator, by_responses) == [4, 4]
+    used = []
+    original = run_update.__globals__["update"].__globals__["microbatch_terms"]
+
+    def spy(learner, experience, rows, divisor, *args, **kwargs):
+        used.append((tuple(rows.tolist()), divisor))
+        return original(learner, experience, rows, divisor, *args, **kwargs)
+
+    monkeypatch.setattr("rlhf.ppo.update.microbatch_terms", spy)
+    run_update(parts, experience, ppo_epochs=2)
+    expected = {
+        (tuple(rows.tolist()), length)
+        for minibatch, length in zip(experience.minibatches, lengths, strict=True)
+        for rows in minibatch
+    }
+    assert set(used) == expected
+
+
+def test_inv01_the_first_ratio_is_that_of_the_first_step():
+    recipe = tiny_recipe()
+    parts = tiny_parts(recipe)
+    experience = collect(parts, recipe)
+    old = experience.old_logprobs.clone()
+    old[experience.minibatches[0][0]] += 0.5  # the ratio is e^-0.5 in one microbatch of the first step
+    stats = run_update(parts, dataclasses.replace(experience, old_logprobs=old))
+    assert stats.first_ratio_error == pytest.approx(1 - float(torch.tensor(-0.5).exp()), rel=1e-4)
+    old = experience.old_logprobs.clone()
+    for rows in experience.minibatches[1]:
+        old[rows] += 0.5
+    parts = tiny_parts(recipe)
+    assert run_update(parts, dataclasses.replace(experience, old_logprobs=old)).first_ratio_error == 0.0
+
+
+def test_inv54_no_gradient_of_an_earlier_step_is_left():
+    """Also where the critic alone moves: the policy's gradients must not wait for its first step."""
+    recipe = tiny_recipe()
+    for train_policy in (True, False):
+        parts = tiny_parts(recipe)
+        run_update(parts, collect(parts, recipe), train_policy=train_policy)
+        assert all(p.grad is None or not p.grad.any() for p in parts.learner.parameters())

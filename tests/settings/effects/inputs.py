@@ -77,18 +77,19 @@ def _write_models(folder: Path) -> None:
 def _write_data(folder: Path) -> None:
     texts = [f"The baker number {n} lives in the red house near the river." for n in range(40)]
     (folder / "text.txt").write_text("\n\n".join(texts))
-    (folder / "more_text.txt").write_text("\n\n".join(text.replace("baker", "gardener") for text in texts))
+    for name, trade in (("more_text", "gardener"), ("third_text", "painter")):
+        (folder / f"{name}.txt").write_text("\n\n".join(text.replace("baker", trade) for text in texts))
     for seed, (name, count) in enumerate({"train": 16, "validation": 8, "test": 8, "more": 8}.items()):
         rows = demonstrations(count + 1, seed)  # one of them is too long
         for number, row in enumerate(rows):
             row["family"], row["size"] = ("even", "odd")[number % 2], ("small", "large")[number % 3 > 0]
         # One prompt and one response longer than the others.
-        rows[0]["prompt"][0]["content"] = "why " * 24
+        rows[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         rows[1]["response"] = "because " * 6
         write_jsonl(folder / f"demonstrations.{name}.jsonl", rows)
         write_jsonl(folder / f"prompts.{name}.jsonl", [{**row, "response": None} for row in rows[:count]])
         ranked = rankings(count, seed)
-        ranked[0]["prompt"][0]["content"] = "why " * 24
+        ranked[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         ranked[1]["responses"][0] = "because " * 6
         write_jsonl(folder / f"rankings.{name}.jsonl", ranked)
 

@@ -50,7 +50,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("reference.path", "{inputs}/base", "the KL is to another model", first("ppo/kl"), given=REFERENCE),
     *load_effects("reference", "other", REFERENCE),
     Effect("reference.dtype", "bfloat16", "the KL is to other weights", first("ppo/kl"), given=REFERENCE),
-    *(entry for entry in lora_effects() if entry.key != "lora.dropout"),  # PPO has no dropout anywhere
+    *lora_effects(),
     Effect("data.train", _both("train"), "both sources", responses),
     Effect(
         "data.validation",

@@ -31,6 +31,10 @@ PAIR = (
 )
 FAR_ONE_STEP = ("reference={path: '{inputs}/other'}", "ppo.minibatch_size=8")
 KL_IN_LOSS = (*FAR_ONE_STEP, "ppo.kl_in=loss", "ppo.kl_loss=k2")
+PER_TOKEN = (
+    "scores=[{function: '{inputs}/scores.py:count', per_token: true}]",
+    "critic.init_from=policy",
+)
 AVERAGE = ("checkpoint.weights=average", "ppo.ema_decay=0.5")
 
 
@@ -158,6 +162,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Effect("ppo.kl_loss", "k3", "the other estimate", estimator, becomes("k2", "k3"), KL_IN_LOSS),
     Refused("ppo.kl_loss", "k3", "kl_loss (k2 or k3) is set where kl_in is loss"),
+    Refused("ppo.gamma", "0.5", "gamma and gae_lambda are only read where advantages is gae", GROUPS),
+    Refused("ppo.gae_lambda", "0.5", "gamma and gae_lambda are only read where advantages is gae", GROUPS),
     Effect("ppo.clip_range_high", "0.001", "more is clipped", last("ppo/clip_fraction"), rises, EPOCHS),
     Effect("ppo.dual_clip", "1.001", "bad tokens are clipped too", first("ppo/clip_fraction"), rises, EPOCHS),
     Effect("ppo.entropy_coef", "10.0", "more varied responses", last("ppo/entropy"), rises),
@@ -182,6 +188,8 @@ ENTRIES: tuple[Entry, ...] = (
         first("ppo/score_std"),
         lambda before, after: before < 0.3 and 0.5 < after < 2,
     ),
+    Refused("ppo.score_normalisation", "initial", "scores is all per_token", PER_TOKEN),
+    Refused("ppo.score_clip", "1.0", "scores is all per_token", PER_TOKEN),
     Effect(
         "ppo.length_penalty",
         "0.5",
@@ -203,7 +211,7 @@ ENTRIES: tuple[Entry, ...] = (
         "the average is saved",
         way_from_start,
         _shorter_way,
-        along=("ppo.ema_decay=0.9",),
+        along=("ppo.ema_decay=0.999",),
     ),
     Effect(
         "checkpoint.weights",
@@ -211,7 +219,7 @@ ENTRIES: tuple[Entry, ...] = (
         "the average is evaluated",
         last("evaluation/kl"),
         _shorter_way,
-        along=("ppo.ema_decay=0.9",),
+        along=("ppo.ema_decay=0.999",),
     ),
     Effect(
         "callbacks",

@@ -120,7 +120,16 @@ def _only_then_equal(before: list[float], after: list[float]) -> bool:
     return before[0] != before[1] and after[0] == after[1]
 
 
+def _of_models_only(section: str) -> tuple[Refused, ...]:
+    """What a source that is a function would not read."""
+    values = {"revision": "v2", "trust_remote_code": "true", "dtype": "bfloat16"}
+    says = "are only read where a model is loaded"
+    return tuple(Refused(f"{section}[].{name}", to, says, BY_FUNCTION) for name, to in values.items())
+
+
 ENTRIES: tuple[Entry, ...] = (
+    *_of_models_only("scores"),
+    *_of_models_only(HELD_OUT),
     Effect(
         "scores",
         "[{model: '{inputs}/reward'}, {function: '{inputs}/scores.py:constant'}]",

@@ -15,7 +15,7 @@ from tests.settings.effects.look import (
 
 TEXT = "[{path: '{inputs}/text.txt', format: text, separator: \"\\n\\n\"}]"
 MORE = "[{path: '{inputs}/more_text.txt', format: text, separator: \"\\n\\n\"}]"
-BOTH = f"{TEXT[:-1]}, {MORE[1:]}"
+OTHER = TEXT.replace("text.txt", "third_text.txt")  # what is learnt may not be measured on too
 SHOWN = "[{path: '{inputs}/demonstrations.train.jsonl'}]"
 DRAWN = "generator: '{inputs}/generator.py:documents', num_documents: 20"
 LEARNT = f"{{text: {TEXT}, {DRAWN}, demonstrations: {SHOWN}, batch_size: 4, max_tokens: 64}}"
@@ -37,8 +37,15 @@ ENTRIES: tuple[Entry, ...] = (
         metric("ppo/ptx_loss"),
         lambda before, after: not any(before) and len(after) == 2 and min(after) > 1,
     ),
-    Effect("ptx.text", BOTH, "both sources are read", learnt, becomes(["60"], ["100"]), GIVEN),
-    Effect("ptx.text", MORE, "and learnt from", ptx_loss, given=GIVEN),
+    Effect(
+        "ptx.text",
+        f"{TEXT[:-1]}, {OTHER[1:]}",
+        "both sources are read",
+        learnt,
+        becomes(["60"], ["100"]),
+        GIVEN,
+    ),
+    Effect("ptx.text", OTHER, "and learnt from", ptx_loss, given=GIVEN),
     Effect("ptx.generator", "{inputs}/generator.py:riddles", "other text", ptx_loss, given=GIVEN),
     Effect("ptx.generator_seed", "2", "other text", ptx_loss, given=GIVEN),
     Effect("ptx.num_documents", "30", "so many are drawn", learnt, becomes(["60"], ["70"]), GIVEN),
@@ -67,7 +74,14 @@ ENTRIES: tuple[Entry, ...] = (
         metric("evaluation/text_loss"),
         lambda before, after: not before and len(after) == 2 and min(after) > 1,
     ),
-    Effect("evaluation.text.text", BOTH, "both sources are read", measured, becomes(["60"], ["100"]), GIVEN),
+    Effect(
+        "evaluation.text.text",
+        f"{MORE[:-1]}, {OTHER[1:]}",
+        "both sources are read",
+        measured,
+        becomes(["60"], ["100"]),
+        GIVEN,
+    ),
     Effect("evaluation.text.text", "[]", "and measured on", text_loss, given=GIVEN),
     Effect(
         "evaluation.text.generator", "{inputs}/generator.py:riddles", "other text", text_loss, given=GIVEN
