@@ -13,8 +13,8 @@ from rlhf.models.adapter_folders import adapter_base
 from rlhf.models.loading import load_causal_lm, load_reward_model
 from rlhf.runs.jsonl import read_jsonl
 from tests.models.adapters import IDS, write_reward_adapter, write_sft_adapter
+from tests.ppo_stage import lay_over, main, prompts, write_reward
 from tests.stage_data import JUDGE, files_of, run_main, summary_of, weights_of, write_base, write_jsonl
-from tests.test_ppo_stage import lay_over, main, prompts, write_reward
 
 LORA = "lora={rank: 4, alpha: 8.0}"
 KEPT = "lora={rank: 4, alpha: 8.0, merge: false}"

@@ -250,6 +250,9 @@ class PpoSettings(Settings):
     @model_validator(mode="after")
     def _text_is_held_out(self) -> PpoSettings:
         check_held_out(self.ptx, self.evaluation.text)
+        if self.ptx is not None:
+            part = min(self.ppo.microbatch_size, self.ptx.batch_size)
+            check_divides(self.ptx.batch_size, "ptx.batch_size", part, "ppo.microbatch_size")
         return self
 
     @model_validator(mode="after")

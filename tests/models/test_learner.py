@@ -78,3 +78,19 @@ def test_a_policy_alone_has_no_values(tokenizer):
     assert values is None
     assert learner.critic_parameters() == []
     assert not learner.has_critic
+
+
+def test_inv72_a_trunk_head_values_in_float32_also_under_autocast(tokenizer):
+    learner = TrunkLearner(tiny_gpt2(tokenizer).bfloat16())
+    torch.nn.init.normal_(learner.value_head.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, values = learner(*batch(), 4)
+    assert values.dtype == torch.float32
+    assert not torch.equal(values, values.bfloat16().float()), "nor rounded on the way"
+
+
+def test_a_forward_pass_leaves_no_hook_on_the_policy(tokenizer):
+    learner = TrunkLearner(tiny_gpt2(tokenizer))
+    for _ in range(2):
+        learner(*batch(), 4)
+    assert not learner.policy.get_output_embeddings()._forward_pre_hooks

@@ -46,7 +46,7 @@ def test_inv73_a_checkpoint_holds_adapters_and_heads_only(sft: str, reward: str)
     assert sum(".score." in name for name in kept) == (1 if base.model.config.model_type == "gpt2" else 2)
 
 
-def test_inv6_the_policy_generates_as_the_whole_model_does(sft: str, reward: str) -> None:
+def test_inv06_the_policy_generates_as_the_whole_model_does(sft: str, reward: str) -> None:
     base = load_one_base(sft)
     learner = SeparateLearner(base.policy(SPEC), base.critic(reward))
     train_a_little(learner)

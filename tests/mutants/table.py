@@ -8,16 +8,20 @@ from typing import NamedTuple
 from tests.maths.wrong_versions import WRONG_VERSIONS as MATHS
 from tests.mutants.models import WRONG_VERSIONS as MODELS
 from tests.mutants.ppo import WRONG_VERSIONS as PPO
+from tests.mutants.ppo_core import WRONG_VERSIONS as PPO_CORE
+from tests.mutants.ppo_models import WRONG_VERSIONS as PPO_MODELS
+from tests.mutants.ppo_run import WRONG_VERSIONS as PPO_RUN
 from tests.mutants.ranking import WRONG_VERSIONS as RANKING
 from tests.mutants.rendering import WRONG_VERSIONS as RENDERING
 from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
 from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO)
+TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/scoring.py": ("tests/test_scoring.py", "tests/test_scoring_sources.py"),
     "rlhf/sampling.py": ("tests/test_sampling.py", "tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),

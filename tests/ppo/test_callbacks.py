@@ -70,3 +70,19 @@ def test_looking_changes_nothing(tmp_path):
         tmp_path / "watched", tiny_recipe(num_updates=2), callbacks=[Callback(), Diary()]
     )
     assert same_weights(all_weights(plain), all_weights(watched))
+
+
+def test_inv75_every_callback_is_called_and_any_may_stop(tmp_path):
+    class Enough:
+        def on_update(self, state):
+            state.stop = state.update == 3
+
+    first, last = Diary(), Diary()
+    _, progress, _ = run_training(
+        tmp_path / "ppo", tiny_recipe(num_updates=6), callbacks=[first, Enough(), last]
+    )
+    assert progress.update == 3
+    assert first.pages == last.pages
+    assert [page[1] for page in last.pages if page[0] == "evaluate"] == [0, 2, 3], (
+        "the last one, though not due"
+    )

@@ -108,6 +108,9 @@ def test_kl_is_the_log_ratio_of_the_whole_response(parts, recipe):
         response_logprobs(model, generation, 1.0).sum() for model in (parts.policy, parts.reference)
     )
     assert found.rows[0]["kl"] == pytest.approx(float(ours - theirs), abs=1e-4)
+    assert found.metrics["evaluation/kl_per_token"] == pytest.approx(
+        found.metrics["evaluation/kl"] / found.metrics["evaluation/response_tokens"]
+    )
     assert found.objective == pytest.approx(
         found.metrics["evaluation/final_score"] - 0.5 * found.metrics["evaluation/kl"]
     )
@@ -130,3 +133,37 @@ def test_an_evaluation_leaves_no_trace_in_the_global_generator(parts, recipe):
     state = torch.get_rng_state()
     evaluate(parts, recipe, tiny_prompts(parts.renderer)[:2])
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_held_out_scorer_and_text_are_measured_beside_the_score(parts, recipe):
+    held_out = function_scorer(lambda prompts, responses: [float(len(text)) for text in responses])
+    found = evaluate(
+        parts, recipe, tiny_prompts(parts.renderer)[:5], held_out_scorer=held_out, text_loss=lambda: 1.25
+    )
+    assert [row["held_out_score"] for row in found.rows] == [len(row["response"]) for row in found.rows]
+    assert found.metrics["evaluation/text_loss"] == 1.25
+    plain = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:5])
+    assert found.objective == plain.objective, "nothing is chosen by what is held out"
+
+
+@pytest.mark.parametrize("normalisation", ["none", "initial", "running"])
+def test_inv37_inv38_scores_of_evaluations_compare_whatever_is_normalised(normalisation):
+    """In the units of the reward where these stay as they are, in the scorer's where they move."""
+    recipe = tiny_recipe(score_normalisation=normalisation)
+    parts = tiny_parts(recipe, function_scorer(lambda prompts, responses: [14.0] * len(responses)))
+    if parts.moments is not None:
+        parts.moments.update(torch.tensor([8.0, 12.0]))  # mean 10, deviation 2
+    found = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:3])
+    assert found.metrics["evaluation/score"] == 14.0
+    assert found.metrics["evaluation/final_score"] == (2.0 if normalisation == "initial" else 14.0)
+
+
+def test_scores_of_tokens_count_in_score_and_objective(recipe):
+    def judge_of_tokens(prompts, generation, texts):
+        return torch.ones(generation.response_ids.shape)
+
+    parts = tiny_parts(recipe, judge_of_tokens)
+    found = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:5])
+    for row in found.rows:
+        assert row["score"] == row["final_score"] == row["response_tokens"]
+    assert found.objective == pytest.approx(found.metrics["evaluation/response_tokens"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rlhf.ppo.loop import Habits
+from rlhf.ppo.checkpoint import Progress
+from rlhf.ppo.evaluation import Evaluation
+from rlhf.ppo.loop import Habits, note_evaluation
 from rlhf.runs.jsonl import read_jsonl
 from tests.ppo.running import all_weights, losses, noisy_scorer, run_training
 from tests.ppo.tiny import (
@@ -95,3 +97,23 @@ def test_inv39_reward_model_and_reference_are_unchanged_by_training(tmp_path):
     parts, _, _ = run_training(tmp_path / "ppo", recipe)
     assert same_weights(weights(fresh.reference), weights(parts.reference))
     assert same_weights(weights(fresh.scorer.model), weights(parts.scorer.model))
+
+
+def test_the_first_the_last_and_the_best_evaluation_are_noted():
+    progress = Progress()
+    best = []
+    for update, objective in enumerate([1.0, 3.0, 2.0, 3.0]):
+        progress.update = update
+        best.append(note_evaluation(progress, Evaluation({"evaluation/objective": objective}, objective, [])))
+    assert best == [True, True, False, False], "of equals the earlier, which is nearer to the reference"
+    assert (progress.best_update, progress.best_objective) == (1, 3.0)
+    found = (progress.first_evaluation, progress.best_evaluation, progress.last_evaluation)
+    assert [one["evaluation/objective"] for one in found] == [1.0, 3.0, 3.0]
+
+
+def test_every_row_of_metrics_carries_the_updates_done(tmp_path):
+    run_training(tmp_path / "ppo", tiny_recipe(num_updates=3))
+    rows = read_jsonl(tmp_path / "ppo" / "metrics.jsonl")
+    assert [row["step"] for row in rows if "evaluation/score" in row] == [0, 2, 3]
+    assert [row["step"] for row in rows if "ppo/score" in row] == [1, 2, 3]
+    assert [row["ppo/episodes"] for row in rows if "ppo/score" in row] == [8, 16, 24]

@@ -82,7 +82,7 @@ def rewards(tmp_path: Path, sft: str) -> list[str]:
 
 
 @pytest.mark.parametrize("critic", ["reward", "policy", "trunk", None])
-def test_inv1_inv33_inv64_inv65_ratio_one_kl_zero_and_the_base_stays(
+def test_inv01_inv33_inv64_inv65_ratio_one_kl_zero_and_the_base_stays(
     tmp_path: Path, sft: str, rewards: list[str], critic: str | None
 ) -> None:
     base = load_one_base(sft)

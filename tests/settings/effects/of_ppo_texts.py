@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.settings.effects.effect import Effect, Entry, becomes, rises
 from tests.settings.effects.look import (
     first,
@@ -12,6 +14,7 @@ from tests.settings.effects.look import (
     said,
     training_passes,
 )
+from tests.settings.effects.seen import Seen
 
 TEXT = "[{path: '{inputs}/text.txt', format: text, separator: \"\\n\\n\"}]"
 MORE = "[{path: '{inputs}/more_text.txt', format: text, separator: \"\\n\\n\"}]"
@@ -26,7 +29,12 @@ ptx_loss = first("ppo/ptx_loss")
 text_loss = first("evaluation/text_loss")
 learnt = said(r"ptx: (\d+) documents")
 measured = said(r"evaluation.text: (\d+) documents")
-ptx_rows = said(r"ptx.demonstrations: (\d+) rows")
+
+
+def rows_learnt(seen: Seen) -> int:
+    """How many rows of text the run says that it learns from."""
+    (found,) = re.findall(r"optimizer steps read all ([\d,]+) rows", seen.said)
+    return int(found.replace(",", ""))
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -52,11 +60,12 @@ ENTRIES: tuple[Entry, ...] = (
     Effect(
         "ptx.demonstrations",
         "[]",
-        "none are learnt from",
-        ptx_rows,
-        lambda before, after: before and not after,
+        "less rows are learnt from",
+        rows_learnt,
+        lambda before, after: 0 < after < before,
         GIVEN,
     ),
+    Effect("ptx.demonstrations", "[]", "without them the loss is another", ptx_loss, given=GIVEN),
     Effect("ptx.coef", "0.0", "the text is not learnt", last("ppo/ptx_loss"), rises, GIVEN),
     Effect(
         "ptx.batch_size",
