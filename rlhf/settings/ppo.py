@@ -135,6 +135,11 @@ class PpoTrainingSettings(Settings):
     def _fits_together(self) -> PpoTrainingSettings:
         check_divides(self.rollout_batch_size, "rollout_batch_size", self.minibatch_size, "minibatch_size")
         check_divides(self.minibatch_size, "minibatch_size", self.microbatch_size, "microbatch_size")
+        if self.critic_warmup_updates >= self.num_updates:
+            raise ValueError(
+                f"critic_warmup_updates {self.critic_warmup_updates} leaves none of num_updates "
+                f"{self.num_updates} to the policy"
+            )
         adaptive = (self.kl_target, self.kl_horizon)
         if self.kl_controller == "adaptive" and (None in adaptive or self.kl_coef == 0):
             raise ValueError("kl_controller adaptive needs kl_target, kl_horizon and a kl_coef above 0")
