@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.maths.wrong_versions import Entry
 
+IDS = ("tests/test_rollout_ids.py",)
 LOGPROBS = ("tests/test_rollout.py", "tests/test_rollout_ids.py")
 
 # fmt: off
@@ -30,7 +31,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("result[index, : logprobs.shape[1]]", "result[: len(index), : logprobs.shape[1]]",
          "every microbatch written over the first"),
         ("with torch.no_grad():\n        for start", "with torch.enable_grad():\n        for start",
-         "old and reference log-probabilities keep their graph"),
+         "old and reference log-probabilities keep their graph", IDS),
         ("with evaluating(model), own_generation_config(model), autocast():",
          "with own_generation_config(model), autocast():",
          "dropout left on while sampling"),
@@ -55,10 +56,10 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "response mask from ids: pad == eos loses its end token"),
         ("pad_left([list(ids) for ids in prompts], pad_token_id)\n",
          "pad_left([list(ids) for ids in prompts], pad_token_id)\n    prompt_mask = prompt_ids != pad_token_id\n",
-         "prompt mask from ids: pad == eos hides the ends of earlier turns"),
+         "prompt mask from ids: pad == eos hides the ends of earlier turns", IDS),
         ("pad_left([list(prompts[i]) for i in chosen], pad_token_id)\n",
          "pad_left([list(prompts[i]) for i in chosen], pad_token_id)\n            prompt_mask = prompt_ids != pad_token_id\n",
-         "mask from ids while sampling: another prompt than in training"),
+         "mask from ids while sampling: another prompt than in training", IDS),
         ("zip(chosen, sampled, strict=True)", "zip(range(start, start + len(sampled)), sampled, strict=True)",
          "responses left in order of the prompts' lengths"),
         ("sampling_noise(seed, [numbers[i] for i in chosen], max_new_tokens)",
@@ -70,11 +71,11 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "left-padded prompts trimmed on the right"),
         ("ended=self.ended[index],", "ended=self.ended[: len(index)],", "ends of other rows"),
         ("[ids[len(ids) - n :] for ids, n in", "[ids[:n] for ids, n in",
-         "left padding ignored where prompts are read back"),
+         "left padding ignored where prompts are read back", IDS),
         ("num_prompt_tokens + num_response_tokens > limit", "num_prompt_tokens > limit",
          "context checked for the prompt alone"),
         ("stop_token_ids=renderer.stop_token_ids", "stop_token_ids=renderer.stop_token_ids[1:] or [0]",
-         "the template's end-of-turn token does not stop"),
+         "the template's end-of-turn token does not stop", IDS),
     ],
     "rlhf/sampling.py": [
         ("scores.float() / self.temperature", "scores.float()", "temperature left out of the sampling"),
@@ -92,7 +93,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "the same random numbers again after some tokens"),
         ("torch.cat([mask, torch.ones_like(new_ids)], dim=1)[going_on]",
          "torch.cat([mask, (new_ids != pad_token_id).long()], dim=1)[going_on]",
-         "a sampled pad token is hidden from the tokens after it"),
+         "a sampled pad token is hidden from the tokens after it", IDS),
         ("cache.batch_select_indices(going_on)", "cache.batch_select_indices(torch.arange(len(going_on)))",
          "remembered keys of other rows"),
         ("if _can_drop_rows(cache):", "if isinstance(cache, DynamicCache):",
