@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from rlhf.errors import UserError
 from rlhf.runs import console
@@ -30,6 +30,7 @@ from rlhf.runs.clock import format_seconds
 from rlhf.runs.folder import RunFolder
 from rlhf.settings import schema
 from rlhf.settings.layers import Resolved, Settings, describe_layers, resolve_settings, settings_to_yaml
+from stages._processes import process_state, refuse_sharding
 
 __all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
 
@@ -154,6 +155,7 @@ class _Command:
         for line in describe_layers(resolved):
             console.say(f"  {line}")
         settings = resolved.settings
+        refuse_sharding()
         if self.check is not None:
             self.check(settings)
         if options.dry_run:
@@ -177,7 +179,7 @@ class _Command:
         from accelerate.utils import set_seed
 
         run = settings.run  # type: ignore[attr-defined]
-        state = _process_state()
+        state = process_state()
         self.folder = RunFolder.open(
             run.output,
             settings.model_dump(by_alias=True),
@@ -239,19 +241,6 @@ class _Command:
         elif self.rank == 0 and message:
             print(message, file=sys.stderr, flush=True)
         return code
-
-
-def _process_state() -> Any:
-    """Say how accelerate sees the processes; an ``Accelerator()`` made after it shares it."""
-    import torch
-    from accelerate import PartialState
-    from accelerate.utils import parse_flag_from_env
-
-    several_on_cpu = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.accelerator.is_available()
-    if several_on_cpu:
-        # Unless it is told, accelerate takes several processes without a GPU for as many single ones.
-        os.environ["ACCELERATE_USE_CPU"] = "true"
-    return PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU"))
 
 
 def _parser(stage: str) -> argparse.ArgumentParser:

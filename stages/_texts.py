@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from rlhf.ppo.ptx import PtxText, TextRow
     from rlhf.rendering import Renderer
+    from rlhf.settings.ppo import PpoSettings
     from rlhf.settings.ptx import DocumentSettings, HeldOutTextSettings, PtxSettings
     from rlhf.settings.shared import SourceSettings
 
@@ -24,6 +25,7 @@ __all__ = [
     "check_ptx",
     "check_texts",
     "read_documents",
+    "text_sources",
 ]
 
 
@@ -71,6 +73,15 @@ def check_ptx(settings: PtxSettings) -> None:
     if settings.demonstrations:
         reading = read_demonstrations(_inputs.build_sources(settings.demonstrations))
         _inputs.say_reading("ptx.demonstrations", reading)
+
+
+def text_sources(settings: PpoSettings) -> list[Sequence[SourceSettings]]:
+    """Return every list of files that text of PPO is read from."""
+    ptx, held_out = settings.ptx, settings.evaluation.text
+    return [
+        *([ptx.text, ptx.demonstrations] if ptx is not None else []),
+        *([held_out.text] if held_out is not None else []),
+    ]
 
 
 def build_texts(

@@ -17,7 +17,7 @@ from stages._command import run_stage
 from stages._ppo_evaluation import build_evaluation
 from stages._ppo_models import build_parts, build_recipe
 from stages._ppo_one_base import check_adapters, open_base
-from stages._texts import build_texts, check_ptx, check_texts
+from stages._texts import build_texts, check_ptx, check_texts, text_sources
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
@@ -96,7 +96,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     parts = build_parts(settings, accelerator, recipe, base)
 
     # 2. Prompts as ids.
-    _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
+    _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation, *text_sources(settings))
     train_records, held_out_records = _read(settings)
     prompts = render_prompts(train_records, parts.renderer)
     held_out = render_prompts(held_out_records, parts.renderer)

@@ -26,6 +26,7 @@ TARGETS = [
     "format",
     "test",
     "invariants",
+    "mutants",
     "clean",
 ]
 

@@ -134,6 +134,14 @@ def test_a_callback_of_the_users_ends_the_run(folder, words):
         ),
         (["callbacks=[nowhere.py:Diary]"], "nowhere.py' does not exist"),
         (["ppo.dual_clip=0.5"], "ppo.dual_clip"),
+        (
+            ["ppo.critic_warmup_updates=4"],
+            "critic_warmup_updates 4 leaves none of num_updates 4 to the policy",
+        ),
+        (
+            ["ptx={generator: a.py:f, num_documents: 9, batch_size: 3}"],
+            "ptx.batch_size 3 is not a multiple of",
+        ),
     ],
 )
 def test_mistakes_end_in_one_clear_message(tmp_path, words, capsys, more, message):

@@ -13,8 +13,8 @@ from rlhf.models.adapter_folders import adapter_base
 from rlhf.models.loading import load_causal_lm, load_reward_model
 from rlhf.runs.jsonl import read_jsonl
 from tests.models.adapters import IDS, write_reward_adapter, write_sft_adapter
+from tests.ppo_stage import lay_over, main, prompts, write_reward
 from tests.stage_data import JUDGE, files_of, run_main, summary_of, weights_of, write_base, write_jsonl
-from tests.test_ppo_stage import lay_over, main, prompts, write_reward
 
 LORA = "lora={rank: 4, alpha: 8.0}"
 KEPT = "lora={rank: 4, alpha: 8.0, merge: false}"
@@ -79,6 +79,7 @@ def test_inv33_inv64_inv65_a_merged_policy_comes_out_and_nothing_else_changes(
     assert not any(part in name for name in moved for part in ("wte", "wpe", "ln"))
     rows = rows_of(tmp_path / "ppo")
     assert rows[0]["ppo/kl"] == 0.0
+    assert rows[1]["ppo/kl"] != 0.0
     assert all(row["ppo/first_ratio_error"] == 0.0 for row in rows)
     assert before == {name: (tmp_path / name).stat().st_mtime_ns for name in before}
 
@@ -87,6 +88,7 @@ def test_inv64_from_an_sft_adapter_the_kl_is_to_that_model(tmp_path: Path, from_
     assert run_main(main, lay_over(from_adapter, KEPT)) == 0
     rows = rows_of(tmp_path / "ppo")
     assert rows[0]["ppo/kl"] == 0.0  # not the KL to the base, which is another model
+    assert rows[1]["ppo/kl"] != 0.0
     assert all(row["ppo/first_ratio_error"] == 0.0 for row in rows)
     folder = tmp_path / "ppo"
     assert "model.safetensors" not in files_of(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def test_inv38_inv74_an_adapter_is_left_with_head_and_zero(tmp_path: Path, words
     }
     assert not {"model.safetensors", "config.json"} & files_of(folder)
     assert adapter_base(str(folder)) == str(tmp_path / "sft")
+    assert json.loads((folder / "adapter_config.json").read_text())["task_type"] == "SEQ_CLS"
     kept = {name for name in weights(folder) if "lora_" not in name}
     assert kept == {
         f"base_model.model.{name}"

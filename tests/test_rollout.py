@@ -278,16 +278,6 @@ def test_greedy_takes_the_likeliest_token(policy):
     assert generation.response_ids[0, 0] == first
 
 
-def test_rows_trims_to_the_longest_of_the_rows():
-    generation = build_generation([[5, 6, 7], [8]], [[9, STOP], [9, 9, 9]], [STOP], PAD)
-    part = generation.rows(torch.tensor([0]))
-    assert part.prompt_ids.tolist() == [[5, 6, 7]]
-    assert part.response_ids.tolist() == [[9, STOP]]
-    other = generation.rows(torch.tensor([1]))
-    assert (other.prompt_ids.tolist(), other.response_ids.tolist()) == ([[8]], [[9, 9, 9]])
-    assert other.ended.tolist() == [False]
-
-
 def test_logits_are_the_same_without_logits_to_keep(tokenizer, monkeypatch):
     model = tiny_gpt2(tokenizer)
     generation = sample(model)

@@ -63,3 +63,13 @@ def test_inv21_every_stop_token_of_the_renderer_ends_a_response(policy, tokenize
 
 def test_inv50_logprobs_for_the_targets_have_no_gradient(policy):
     assert not response_logprobs(policy, sample(policy), 1.0).requires_grad
+
+
+def test_rows_trims_to_the_longest_of_the_rows():
+    generation = build_generation([[5, 6, 7], [8]], [[9, STOP], [9, 9, 9]], [STOP], PAD)
+    part = generation.rows(torch.tensor([0]))
+    assert part.prompt_ids.tolist() == [[5, 6, 7]]
+    assert part.response_ids.tolist() == [[9, STOP]]
+    other = generation.rows(torch.tensor([1]))
+    assert (other.prompt_ids.tolist(), other.response_ids.tolist()) == ([[8]], [[9, 9, 9]])
+    assert other.ended.tolist() == [False]

@@ -6,6 +6,7 @@ The algorithm, from the prompt to the step:
 - `rlhf.ppo.types`: one dataclass a station of a prompt's journey
 - `rlhf.ppo.steps`: roll out and score; `rlhf.ppo.credit`: compare, reward, credit
 - `rlhf.ppo.objective`: the terms of the loss; `rlhf.ppo.update`: the optimizer steps
+- `rlhf.ppo.ptx`: text that is learned beside the experience
 - `rlhf.ppo.batching`: which prompt comes when, and which rows share a forward pass
 
 A run of it:

@@ -14,7 +14,7 @@ from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import own_rows
 from rlhf.ppo.parts import Parts
 from rlhf.ppo.recipe import Recipe
-from rlhf.ppo.steps import final_scores
+from rlhf.ppo.steps import final_scores, final_token_scores
 from rlhf.rollout import Generation, generate, response_logprobs
 from rlhf.sampling import derive_seed
 from rlhf.scoring import as_scores, models_of
@@ -143,7 +143,8 @@ def _scores(
     on_tokens = given.tokens.sum(1)
     moments = parts.moments if recipe.score_normalisation == "initial" else None
     final = final_scores(given.responses, generation, recipe.score_rules, moments)
-    return {"score": (given.responses + on_tokens).tolist(), "final_score": (final + on_tokens).tolist()}
+    final = final + final_token_scores(given.tokens, generation, recipe.score_rules).sum(1)
+    return {"score": (given.responses + on_tokens).tolist(), "final_score": final.tolist()}
 
 
 def _totals(scorer: Scorer, records: list[Prompt], generation: Generation, texts: list[str]) -> list[float]:

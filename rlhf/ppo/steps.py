@@ -127,9 +127,18 @@ def score(
         ScoredRollout,
         raw_scores=raw_scores,
         scores=scores,
-        token_scores=given.tokens.to(device),
+        token_scores=final_token_scores(given.tokens.to(device), generation, rules),
         score_parts=given.parts,
     )
+
+
+def final_token_scores(
+    token_scores: Tensor, generation: Generation, rules: ScoreRules | None = None
+) -> Tensor:
+    """Drop the scores (B, R) of the tokens of a response whose score is replaced because it was cut."""
+    if rules is None or rules.missing_eos_score is None:
+        return token_scores
+    return torch.where(generation.ended.to(token_scores.device)[:, None], token_scores, 0.0)
 
 
 def final_scores(

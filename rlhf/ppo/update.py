@@ -93,24 +93,21 @@ def update(
     divisors = minibatch_divisors(experience, accelerator, objective)
     totals: dict[str, float] = {}
     first_ratio_error, num_steps, stop = 0.0, 0, False
-    for epoch in range(ppo_epochs):
-        for place in minibatch_order(len(experience.minibatches), seed, number, epoch):
-            if before_step is not None:
-                before_step(num_steps)
-            gradients = _Gradients(learner, accelerator, train_policy)
-            gradients.add_ptx(ptx if train_policy else None, first_step + num_steps)
-            gradients.add_experience(experience, place, divisors[place], objective)
-            first_ratio_error = gradients.ratio_error if num_steps == 0 else first_ratio_error
-            stats = gradients.finish(max_grad_norm)
-            _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)
-            for optimizer, moves in ((policy_optimizer, train_policy), (critic_optimizer, True)):
-                _step(optimizer, moves)
-            num_steps += 1
-            for name, value in stats.items():
-                totals[name] = totals.get(name, 0.0) + value
-            stop = early_stop_kl is not None and stats["approx_kl"] > early_stop_kl
-            if stop:
-                break
+    for place in _places(len(experience.minibatches), ppo_epochs, seed, number):
+        if before_step is not None:
+            before_step(num_steps)
+        gradients = _Gradients(learner, accelerator, train_policy)
+        gradients.add_ptx(ptx if train_policy else None, first_step + num_steps)
+        gradients.add_experience(experience, place, divisors[place], objective)
+        first_ratio_error = gradients.ratio_error if num_steps == 0 else first_ratio_error
+        stats = gradients.finish(max_grad_norm)
+        _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)
+        for optimizer, moves in ((policy_optimizer, train_policy), (critic_optimizer, True)):
+            _step(optimizer, moves)
+        num_steps += 1
+        for name, value in stats.items():
+            totals[name] = totals.get(name, 0.0) + value
+        stop = early_stop_kl is not None and stats["approx_kl"] > early_stop_kl
         if stop:
             break
     return UpdateStats(
@@ -121,6 +118,12 @@ def update(
         policy_learning_rate=policy_optimizer.param_groups[0]["lr"],
         critic_learning_rate=0.0 if critic_optimizer is None else critic_optimizer.param_groups[0]["lr"],
     )
+
+
+def _places(num_minibatches: int, ppo_epochs: int, seed: int, number: int) -> Iterator[int]:
+    """Yield which minibatch comes next, epoch after epoch."""
+    for epoch in range(ppo_epochs):
+        yield from minibatch_order(num_minibatches, seed, number, epoch)
 
 
 def _step(optimizer: Any | None, moves: bool) -> None:

@@ -135,6 +135,11 @@ class PpoTrainingSettings(Settings):
     def _fits_together(self) -> PpoTrainingSettings:
         check_divides(self.rollout_batch_size, "rollout_batch_size", self.minibatch_size, "minibatch_size")
         check_divides(self.minibatch_size, "minibatch_size", self.microbatch_size, "microbatch_size")
+        if self.critic_warmup_updates >= self.num_updates:
+            raise ValueError(
+                f"critic_warmup_updates {self.critic_warmup_updates} leaves none of num_updates "
+                f"{self.num_updates} to the policy"
+            )
         adaptive = (self.kl_target, self.kl_horizon)
         if self.kl_controller == "adaptive" and (None in adaptive or self.kl_coef == 0):
             raise ValueError("kl_controller adaptive needs kl_target, kl_horizon and a kl_coef above 0")
@@ -162,6 +167,11 @@ class PpoTrainingSettings(Settings):
             raise ValueError(
                 f"value_clip_range and critic_warmup_updates are for a critic; advantages {self.advantages} "
                 "uses none"
+            )
+        if (self.gamma, self.gae_lambda) != (1.0, 0.95):
+            raise ValueError(
+                f"gamma and gae_lambda are only read where advantages is gae, not {self.advantages}: "
+                "leave them at 1.0 and 0.95"
             )
         return self
 
@@ -233,8 +243,21 @@ class PpoSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _rules_have_scores(self) -> PpoSettings:
+        ruled = self.ppo.score_normalisation != "none" or self.ppo.score_clip is not None
+        if ruled and all(source.per_token for source in self.scores):
+            raise ValueError(
+                "ppo.score_normalisation and ppo.score_clip are for scores of responses, but scores is all "
+                "per_token: set none and null"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _text_is_held_out(self) -> PpoSettings:
         check_held_out(self.ptx, self.evaluation.text)
+        if self.ptx is not None:
+            part = min(self.ppo.microbatch_size, self.ptx.batch_size)
+            check_divides(self.ptx.batch_size, "ptx.batch_size", part, "ppo.microbatch_size")
         return self
 
     @model_validator(mode="after")

@@ -54,7 +54,12 @@ class ScoreSettings(Settings):
             raise ValueError("models and combine (mean, min or mean_minus_std) are set together")
         if (self.combine_std_coef is not None) != (self.combine == "mean_minus_std"):
             raise ValueError("combine_std_coef is set where combine is mean_minus_std, and only there")
+        if self.function is not None and (self.revision, self.trust_remote_code, self.dtype) != _OF_NO_MODEL:
+            raise ValueError("revision, trust_remote_code and dtype are only read where a model is loaded")
         return self
+
+
+_OF_NO_MODEL = (None, False, "float32")
 
 
 class CriticSettings(Settings):

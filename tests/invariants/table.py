@@ -112,6 +112,6 @@ STATEMENTS = {
 
 NOT_APPLICABLE = {
     10: "there is no second engine: responses are sampled with the model in training, by transformers' generate, and old log-probabilities come from the training forward (6 and 9 hold that)",
-    70: "ZeRO-3 and FSDP are not offered (configs/accelerate is data parallel only), and accelerate refuses FSDP on a CPU, so that nothing about them could be shown in the tests",
+    70: "models are never cut into parts: a launch under FSDP, DeepSpeed or Megatron-LM is refused by every stage (tests/stages/test_launch.py), and accelerate refuses FSDP on a CPU, so that nothing about it could be shown in the tests",
 }
 NUMBERS = tuple(range(1, 83))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,11 @@ def test_every_number_has_one_line_and_few_do_not_apply() -> None:
 )
 def test_numbers_are_read_from_a_name(name: str, numbers: tuple[int, ...]) -> None:
     assert numbers_in(name) == numbers
+
+
+def test_numbers_in_names_have_two_digits() -> None:
+    """So that a search for inv08 finds them all."""
+    assert [test.node_id for test in find_tests() if re.search(r"inv_?\d(?!\d)", test.name)] == []
 
 
 def test_tests_are_found_in_files_and_classes_only(tmp_path: Path) -> None:

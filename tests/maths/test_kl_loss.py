@@ -112,7 +112,7 @@ def test_inv29_a_microbatch_without_a_token_has_loss_zero_with_gradient(estimato
     assert (x.grad == 0).all()
 
 
-def test_inv8_half_precision_is_compared_in_float32() -> None:
+def test_inv08_half_precision_is_compared_in_float32() -> None:
     new, ref = (torch.tensor([[x]], dtype=torch.bfloat16) for x in (-100.5, -1.0078125))
     loss = kl_loss(new, ref, new, ONE, num_tokens=1)
     assert loss.dtype == torch.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from rlhf.models.adapters import LoraSpec, add_lora
 from rlhf.models.centring import norm_before_head, recentre
+from rlhf.models.learner import last_logits
 from rlhf.models.loading import build_reward_model, load_causal_lm
 from rlhf.models.saving import save_model
 from tests.helpers import tiny_gpt2, tiny_tokenizer
@@ -17,6 +19,7 @@ from tests.helpers import tiny_gpt2, tiny_tokenizer
 SPEC = LoraSpec(rank=4, alpha=8.0)
 IDS = torch.tensor([[9, 8, 7, 1, 0, 0], [5, 4, 3, 2, 6, 1]])
 MASK = torch.tensor([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]]).bool()
+LEFT = (IDS.flip(1), MASK.flip(1))  # padded on the left, as learners take them
 
 
 def tiny_llama(seed: int = 0) -> LlamaForCausalLM:
@@ -71,3 +74,26 @@ def write_reward_adapter(folder: Path, base: str, seed: int = 1, shift: float = 
     recentre(learnt(model, seed), shift)
     save_model(model, tiny_tokenizer(), folder, keep_adapter=True)
     return str(folder)
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return last_logits(model, *LEFT, num_last=3)
+
+
+def digest(model: torch.nn.Module) -> str:
+    found = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        found.update(name.encode() + value.numpy().tobytes())
+    return found.hexdigest()
+
+
+def train_a_little(learner: torch.nn.Module, steps: int = 3) -> None:
+    """Pull at everything that is trained."""
+    trained = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.5)
+    for _ in range(steps):
+        found, values = learner(*LEFT, 3)
+        (found.log_softmax(-1)[..., 7].mean() + values.square().mean()).backward()
+        optimizer.step()
+        optimizer.zero_grad()

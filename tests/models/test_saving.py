@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from rlhf.models import LoraSpec, add_lora, load_causal_lm, save_model, unwrap_model
 from rlhf.models.adapters import merged_copy
@@ -38,6 +38,44 @@ def test_inv74_folder_is_plain_hugging_face(tmp_path: Path) -> None:
     assert AutoTokenizer.from_pretrained(tmp_path).chat_template == tokenizer.chat_template
     assert "pipeline_tag: text-generation" in (tmp_path / "README.md").read_text()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".saving")]
+
+
+class Wrapper(torch.nn.Module):
+    """What accelerate and torch.compile put around a model, by the name under which it is inside."""
+
+    def __init__(self, name: str, model: torch.nn.Module) -> None:
+        super().__init__()
+        setattr(self, name, model)
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("module",), ("_orig_mod",), ("module", "_orig_mod"), ("_orig_mod", "module")]
+)
+def test_inv74_names_have_no_prefix_whatever_is_around_the_model(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    tokenizer = tiny_tokenizer()
+    model = tiny_gpt2(tokenizer)
+    wrapped: torch.nn.Module = model
+    for name in names:
+        wrapped = Wrapper(name, wrapped)
+    save_model(wrapped, tokenizer, tmp_path)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as file:
+        assert set(file.keys()) == {name for name, _ in model.named_parameters()}
+    assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(IDS).logits, model(IDS).logits)
+
+
+def test_inv74_the_generation_config_is_kept(tmp_path: Path) -> None:
+    """Sampling settings without do_sample would fail to save, or be lost."""
+    tokenizer = tiny_tokenizer()
+    model = tiny_gpt2(tokenizer)
+    kept = {"top_k": 7, "top_p": 0.8, "temperature": 0.6, "repetition_penalty": 1.1, "max_length": 99}
+    for name, value in kept.items():
+        setattr(model.generation_config, name, value)
+    save_model(model, tokenizer, tmp_path, stop_token_ids=[1])
+    found = GenerationConfig.from_pretrained(tmp_path)
+    assert {name: getattr(found, name) for name in kept} == kept
+    assert (found.do_sample, found.eos_token_id) == (True, 1)
 
 
 def test_other_files_of_the_run_stay(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ IN_MEMORY = (
     f"{ONE_BASE}weights_are_in_memory_once",
     f"{ONE_BASE}a_share_holds_the_same_tensors_and_takes_no_adapter_of_another",
 )
-SCORING = "tests/test_scoring.py::test_"
+SCORING = "tests/test_scoring_sources.py::test_"
 ENSEMBLE = (f"{SCORING}an_ensemble_by_hand",)
 SUMS = (f"{SCORING}sums_hold_tokens_and_responses_and_find_their_models",)
 PER_TOKEN = (f"{SCORING}a_function_scores_tokens",)
@@ -66,14 +66,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("stacked.std(0, correction=0)", "stacked.std(0)", "disagreement of a sample", ENSEMBLE),
         ("as_scores(member(prompts, generation, texts), generation) for member", "as_scores(self.members[0](prompts, generation, texts), generation) for member",
          "an ensemble of one model", ENSEMBLE),
-        ("given.masked_fill(~generation.response_mask.cpu(), 0.0)", "given", "per-token scores not masked",
-         (f"{SCORING}inv19_scores_of_tokens_past_a_response_never_count",)),
         ("Scores(torch.zeros(shape[0]), kept, {})", "Scores(kept.sum(1), kept, {})", "scores of tokens counted twice", PER_TOKEN),
         ("scores[row, : len(found)] = torch", "scores[row, -len(found) :] = torch", "scores of tokens right-aligned", PER_TOKEN),
         ("or len(found) != len(pieces):", "or len(found) > len(pieces):", "tokens without a score get 0", UNFIT),
-        ("tokens = tokens + weight * given.tokens", "tokens = tokens + given.tokens", "weights ignored for scores of tokens", SUMS),
-        ("responses = responses + weight * given.responses", "responses = responses + given.responses", "weights of the sources ignored", SUMS),
-        ("responses = responses + weight * given.responses", "responses = weight * given.responses", "the last source alone", SUMS),
         ("        return [model for member in scorer.members for model in models_of(member)]", "        return []", "models of an ensemble never off-loaded", SUMS),
         ("given.responses + given.tokens.sum(1)\n", "weight * (given.responses + given.tokens.sum(1))\n", "sources shown weighted",
          (f"{SCORING}several_sources_are_added_with_their_weights",)),

@@ -200,9 +200,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("found.metrics[\"evaluation/text_loss\"] = loss", "pass", "loss on text measured and lost", HELD_OUT),
         ("parts.moments if recipe.score_normalisation == \"initial\" else None", "parts.moments", "evaluations normalised by moments that move", COMPARE),
         ("parts.moments if recipe.score_normalisation == \"initial\" else None", "None", "objective in other units than the reward", COMPARE),
-        ("\"final_score\": (final + on_tokens).tolist()", "\"final_score\": final.tolist()", "scores of tokens left out of the objective", TOKENS),
+        ("    final = final + final_token_scores(given.tokens, generation, recipe.score_rules).sum(1)\n", "", "scores of tokens left out of the objective", TOKENS),
         ("\"score\": (given.responses + on_tokens).tolist()", "\"score\": given.responses.tolist()", "scores of tokens left out of the score", TOKENS),
-        ("\"final_score\": (final + on_tokens).tolist()", "\"final_score\": (given.responses + on_tokens).tolist()", "objective of the score before the rules", TRAINED_ON),
+        ("\"final_score\": final.tolist()", "\"final_score\": (given.responses + on_tokens).tolist()", "objective of the score before the rules", TRAINED_ON),
         ("means[\"kl\"] / means[\"response_tokens\"]", "means[\"kl\"] / len(rows)", "KL a token divided by rows", (f"{EVALUATION}kl_is_the_log_ratio_of_the_whole_response",)),
     ],
     "rlhf/ppo/checkpoint.py": [

@@ -21,6 +21,11 @@ TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, P
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/scoring.py": (
+        "tests/test_scoring.py",
+        "tests/test_scoring_ids.py",
+        "tests/test_scoring_sources.py",
+    ),
     "rlhf/sampling.py": ("tests/test_sampling.py", "tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),

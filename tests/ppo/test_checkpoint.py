@@ -48,7 +48,7 @@ RESUMED = {
 @pytest.mark.parametrize("stop_after", [1, 3])
 def test_inv73_a_resumed_run_is_bitwise_the_unbroken_one(tmp_path, monkeypatch, stop_after):
     recipe = tiny_recipe(num_updates=5, **RESUMED)
-    whole, _, _ = run_training(tmp_path / "whole", recipe, scorer=noisy_scorer())
+    whole, unbroken, _ = run_training(tmp_path / "whole", recipe, scorer=noisy_scorer())
     original = loop.one_update
 
     def killed(parts, recipe_, prompts, progress):
@@ -65,6 +65,7 @@ def test_inv73_a_resumed_run_is_bitwise_the_unbroken_one(tmp_path, monkeypatch, 
         file.write(json.dumps({"step": stop_after + 1, "ppo/score": 9.0}) + '\n{"torn')
     monkeypatch.setattr(loop, "one_update", original)
     resumed, progress, _ = run_training(tmp_path / "broken", recipe, scorer=noisy_scorer(), habits=habits)
+    assert progress == unbroken
     assert progress.update == 5
     assert same_weights(all_weights(whole), all_weights(resumed))
     assert losses(tmp_path / "whole") == losses(tmp_path / "broken")

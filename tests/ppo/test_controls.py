@@ -16,6 +16,7 @@ from rlhf.ppo.iteration import calibrate, learn, roll_out
 from rlhf.ppo.loop import Habits
 from rlhf.ppo.steps import ScoreRules, score
 from rlhf.runs.jsonl import read_jsonl
+from rlhf.scoring import FunctionScorer
 from tests.ppo.running import HABITS, all_weights, run_training
 from tests.ppo.tiny import function_scorer, same_weights, tiny_parts, tiny_prompts, tiny_recipe, weights
 
@@ -204,6 +205,22 @@ def test_each_token_costs_the_length_penalty():
     scored = score(rolled, parts.scorer, rules=ScoreRules(length_penalty=0.1))
     lengths = rolled.generation.response_mask.sum(1)
     torch.testing.assert_close(scored.scores, 2.0 - 0.1 * lengths)
+
+
+def test_inv22_a_replaced_score_replaces_those_of_the_tokens_too():
+    recipe = tiny_recipe()
+
+    def ones(prompts, responses, tokens):
+        return [[1.0] * len(pieces) for pieces in tokens]
+
+    scorer = FunctionScorer("ones", ones, lambda ids: ["a"] * len(ids))
+    parts = tiny_parts(recipe, scorer)
+    rolled = roll_out(parts, recipe, tiny_prompts(parts.renderer, 8), seed=4)
+    found = score(rolled, scorer, rules=ScoreRules(missing_eos_score=-1.0))
+    ended = rolled.generation.ended
+    assert 0 < ended.sum() < 8
+    assert (found.total_scores[~ended] == -1.0).all()
+    assert torch.equal(found.total_scores[ended], rolled.generation.response_mask.sum(1)[ended].float())
 
 
 def test_inv49_whitened_rewards_have_variance_1_and_keep_their_mean():

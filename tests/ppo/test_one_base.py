@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from rlhf.ppo.recipe import Recipe
 from rlhf.rollout import build_generation, response_logprobs
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.scoring import EnsembleScorer, RewardModelScorer, models_of
-from tests.models.adapters import IDS, MASK, SPEC, write_reward_adapter, write_sft, write_sft_adapter
+from tests.models.adapters import IDS, MASK, SPEC, digest, write_reward_adapter, write_sft, write_sft_adapter
 from tests.ppo.tiny import (
     function_scorer,
     open_run,
@@ -50,13 +49,6 @@ def one_base_parts(
     judges = [RewardModelScorer(path, base.reward_model(path), None, 4) for path in rewards]
     scorer = options.pop("scorer", None) or EnsembleScorer("judges", tuple(judges), "mean")
     return tiny_parts(recipe, scorer, learner=learner, reference=base.reference(), **options)
-
-
-def digest(model: torch.nn.Module) -> str:
-    found = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        found.update(name.encode() + value.numpy().tobytes())
-    return found.hexdigest()
 
 
 def reference_logprobs(model: torch.nn.Module) -> torch.Tensor:
@@ -90,7 +82,7 @@ def rewards(tmp_path: Path, sft: str) -> list[str]:
 
 
 @pytest.mark.parametrize("critic", ["reward", "policy", "trunk", None])
-def test_inv1_inv33_inv64_inv65_ratio_one_kl_zero_and_the_base_stays(
+def test_inv01_inv33_inv64_inv65_ratio_one_kl_zero_and_the_base_stays(
     tmp_path: Path, sft: str, rewards: list[str], critic: str | None
 ) -> None:
     base = load_one_base(sft)

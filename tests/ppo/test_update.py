@@ -89,7 +89,7 @@ def test_inv01_inv09_inv33_inv72_in_bfloat16_the_ratio_is_as_exactly_1_and_the_k
                     lambda _, __, out: seen.add((out.dtype, torch.is_grad_enabled()))
                 )
     experience = collect(parts, recipe)
-    assert (torch.bfloat16, False) in seen  # generation aside, which runs in the weights' own type
+    assert (torch.bfloat16, False) in seen
     assert experience.kl.abs().max() == 0.0
     assert experience.old_logprobs.dtype == torch.float32
     seen.clear()
@@ -212,9 +212,9 @@ def test_inv58_learning_rates_follow_the_schedule_step_by_step():
 
 def test_inv61_adam_epsilon_is_1e_5_and_the_rates_are_separate():
     parts = tiny_parts(tiny_recipe(learning_rate=1e-3, critic_learning_rate=3e-3))
-    assert parts.policy_optimizer.param_groups[0]["eps"] == 1e-5
-    assert parts.policy_optimizer.param_groups[0]["lr"] == 1e-3
-    assert parts.critic_optimizer.param_groups[0]["lr"] == 3e-3
+    optimizers = (parts.policy_optimizer, parts.critic_optimizer)
+    assert [optimizer.param_groups[0]["eps"] for optimizer in optimizers] == [1e-5, 1e-5]
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [1e-3, 3e-3]
 
 
 def test_inv19_ids_and_numbers_at_padding_change_no_weight():

@@ -17,6 +17,7 @@ from rlhf.ppo.batching import own_rows
 from rlhf.ppo.ptx import PtxText, TextRow, ptx_loss, text_loss
 from stages._texts import _check_same_everywhere
 from tests.helpers import tiny_gpt2, tiny_tokenizer
+from tests.launching import leave
 from tests.ppo.texts import forward_of, uneven_rows
 from tests.ppo.tiny import weights
 
@@ -55,8 +56,8 @@ def main(folder: Path) -> None:
         refused = str(error)
     left = {"weights": weights(model), "loss": found.loss, "num_tokens": found.num_tokens, "refused": refused}
     torch.save(left, folder / f"left_{index}.pt")
-    accelerator.end_training()
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    leave()

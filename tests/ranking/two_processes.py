@@ -15,6 +15,7 @@ from rlhf.models import disable_dropout
 from rlhf.ranking.training import train_reward_model
 from rlhf.runs.folder import RunFolder
 from tests.helpers import tiny_reward_model, tiny_tokenizer
+from tests.launching import leave
 from tests.ranking.test_training import plan, rankings
 
 # Without centring, a shift of all scores has no gradient but rounding, which Adam would blow up to whole steps.
@@ -46,8 +47,8 @@ def main(folder: Path) -> None:
         run.finish()
         left[name] = {key: value.detach() for key, value in model.state_dict().items()}
     torch.save(left, folder / f"left_{state.process_index}.pt")
-    state.destroy_process_group()
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    leave()

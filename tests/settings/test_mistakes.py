@@ -78,7 +78,7 @@ def test_all_mistakes_of_all_layers_come_together(resolve: Resolver) -> None:
             "ppo is null; a section with key: value lines is expected (null means not set, and this has to be set)",
         ),
         ("lora: {rank: 0}", "lora.rank is 0; at least 1 is expected"),
-        ("ppo: {warmup_fraction: 1}", "ppo.warmup_fraction is 1; less than 1 is expected"),
+        ("lora: {dropout: 1}", "lora.dropout is 1; less than 1 is expected"),
         ("ppo: {clip_range: .nan}", "ppo.clip_range is nan; a finite number is expected"),
         ("ppo: {clip_range: true}", "ppo.clip_range is true; a number is expected"),
         ("ppo: {clip_range: '3'}", "ppo.clip_range is '3'; a number is expected"),

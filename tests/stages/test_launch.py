@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import accelerate.utils.launch
 import pytest
 
 from rlhf.runs.files import read_json
 from stages import _launch
+from stages._command import run_stage
+from tests.stage_data import run_main
+from tests.stages import probe
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -27,10 +32,10 @@ def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_launcher_gives_back_the_status_and_no_traceback_of_its_own() -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     launch = [sys.executable, "-m", "stages._launch", "--config_file"]
-    probe = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
+    words = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
     one = str(REPOSITORY / "configs/accelerate/one_process.yaml")
     done = subprocess.run(
-        [*launch, one, *probe, "probe.fail=data"],
+        [*launch, one, *words, "probe.fail=data"],
         env=environment,
         capture_output=True,
         text=True,
@@ -84,15 +89,40 @@ def test_a_process_gets_its_share_of_the_cores(
     assert seen == [threads]
 
 
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("ACCELERATE_USE_FSDP", "FSDP"),
+        ("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"),
+        ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM"),
+    ],
+)
+def test_models_that_are_cut_into_parts_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, what: str
+) -> None:
+    """Why invariant 70 does not apply. The name is what accelerate's launcher sets."""
+    assert f'current_env["{name}"] = "true"' in inspect.getsource(accelerate.utils.launch)
+    monkeypatch.setenv(name, "true")
+    assert (
+        run_main(
+            lambda words: run_stage("probe", probe.ProbeSettings, probe.train, argv=words),
+            ["--config=probe.yaml"],
+        )
+        == 2
+    )
+    assert f"the accelerate config asks for {what}, which cuts models into parts" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
 @pytest.mark.slow
 def test_two_processes_on_the_cpu() -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     environment.pop("ACCELERATE_USE_CPU")
     launch = [sys.executable, "-m", "stages._launch", "--config_file"]
     two = str(REPOSITORY / "configs/accelerate/cpu_two_processes.yaml")
-    probe = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
+    words = ["-m", "tests.stages.probe", "--config", "probe.yaml"]
     done = subprocess.run(
-        [*launch, two, *probe], env=environment, capture_output=True, text=True, check=False
+        [*launch, two, *words], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 2\n") == 1

@@ -85,6 +85,7 @@ BASELINES: dict[str, tuple[str, ...]] = {
         *_sources("prompts", "test"),
         "evaluation.judge={inputs}/judge.py:judge",
         "evaluation.num_prompts=6",
+        "evaluation.greedy=false",
         "evaluation.max_prompt_tokens=48",
         "evaluation.max_response_tokens=6",
         "evaluation.batch_size=4",

@@ -7,6 +7,7 @@ from pathlib import Path
 from rlhf.models.saving import save_model
 from tests.evaluation.report.made_up import write_run
 from tests.helpers import CHAT_TEMPLATE, tiny_gpt2, tiny_reward_model, tiny_tokenizer
+from tests.models.adapters import write_reward_adapter
 from tests.stage_data import JUDGE, demonstrations, rankings, write_jsonl
 
 GENERATOR = """
@@ -20,7 +21,9 @@ def riddles(seed):
         yield f"What has {number} keys and opens no door?"
 """
 SCORES = """
-def count(prompts, responses):
+def count(prompts, responses, tokens=None):
+    if tokens is not None:  # where tokens are scored
+        return [[1.0 for _ in pieces] for pieces in tokens]
     return [len(text) / 4 for text in responses]
 
 
@@ -30,6 +33,18 @@ def constant(prompts, responses):
 OTHER_JUDGE = """
 def judge(prompts, responses, **columns):
     return [{"score": float(len(text)), "brief": 1.0} for text in responses]
+"""
+
+DIARY = """
+class Diary:
+    def on_update(self, state):
+        print(f"diary: update {state.update}")
+
+    def on_evaluate(self, state):
+        print(f"diary: evaluate {state.update}")
+
+    def on_save(self, state):
+        print(f"diary: save {state.update}")
 """
 
 
@@ -43,6 +58,7 @@ def write_inputs(folder: Path) -> None:
     (folder / "scores.py").write_text(SCORES)
     (folder / "judge.py").write_text(JUDGE)
     (folder / "other_judge.py").write_text(OTHER_JUDGE)
+    (folder / "diary.py").write_text(DIARY)
     (folder / "template.jinja").write_text(CHAT_TEMPLATE.replace("'|>'", "'|> '"))
     _write_finished_runs(folder / "finished")
 
@@ -55,23 +71,25 @@ def _write_models(folder: Path) -> None:
         save_model(model, tokenizer, folder / name, stop_token_ids=[tokenizer.eos_token_id])
     for name, seed in {"reward": 3, "other_reward": 9}.items():
         save_model(tiny_reward_model(tokenizer, seed, n_layer=1), tokenizer, folder / name)
+    write_reward_adapter(folder / "reward_adapter", str(folder / "base"))
 
 
 def _write_data(folder: Path) -> None:
     texts = [f"The baker number {n} lives in the red house near the river." for n in range(40)]
     (folder / "text.txt").write_text("\n\n".join(texts))
-    (folder / "more_text.txt").write_text("\n\n".join(text.replace("baker", "gardener") for text in texts))
+    for name, trade in (("more_text", "gardener"), ("third_text", "painter")):
+        (folder / f"{name}.txt").write_text("\n\n".join(text.replace("baker", trade) for text in texts))
     for seed, (name, count) in enumerate({"train": 16, "validation": 8, "test": 8, "more": 8}.items()):
         rows = demonstrations(count + 1, seed)  # one of them is too long
         for number, row in enumerate(rows):
             row["family"], row["size"] = ("even", "odd")[number % 2], ("small", "large")[number % 3 > 0]
         # One prompt and one response longer than the others.
-        rows[0]["prompt"][0]["content"] = "why " * 24
+        rows[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         rows[1]["response"] = "because " * 6
         write_jsonl(folder / f"demonstrations.{name}.jsonl", rows)
         write_jsonl(folder / f"prompts.{name}.jsonl", [{**row, "response": None} for row in rows[:count]])
         ranked = rankings(count, seed)
-        ranked[0]["prompt"][0]["content"] = "why " * 24
+        ranked[0]["prompt"][0]["content"] = f"{name}: " + "why " * 24
         ranked[1]["responses"][0] = "because " * 6
         write_jsonl(folder / f"rankings.{name}.jsonl", ranked)
 

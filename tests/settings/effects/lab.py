@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from rlhf.runs import provenance
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import resolve_settings
 from stages._command import load_schema, run_stage
@@ -107,7 +108,7 @@ class Lab:
         words = [f"--config={self.inputs}/empty.yaml", *self.words(pairs)]
         gc.freeze()  # a stage collects garbage itself, which takes as long as the rest of it in a full process
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _without_drawing():
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _in_a_hurry():
                 run_stage(self.stage, self.schema, self.module.train, check=self.module.check, argv=words)
         except SystemExit as ended:
             return int(ended.code or 0), out.getvalue(), err.getvalue()
@@ -118,10 +119,12 @@ class Lab:
 
 
 @contextlib.contextmanager
-def _without_drawing() -> Iterator[None]:
-    """Leave the report's figures empty: no setting changes them, and they take as long as all the rest."""
+def _in_a_hurry() -> Iterator[None]:
+    """Leave out what no setting changes and what takes about as long as a tiny run: figures, versions, git."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda self, file, **_: file.write("<svg ></svg>"))
+        patch.setattr(provenance, "_versions", dict)
+        patch.setattr(provenance, "git_state", lambda folder: None)
         yield
 
 

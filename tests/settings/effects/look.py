@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+from safetensors.torch import load_file
+
 from tests.settings.effects.seen import Seen
 
 Look = Callable[[Seen], Any]
@@ -59,6 +62,14 @@ def weights(seen: Seen) -> dict[str, list[float]]:
 
 def weights_norm(seen: Seen) -> float:
     return math.sqrt(sum(value**2 for values in seen.weights.values() for value in values))
+
+
+def way_from_start(seen: Seen) -> float:
+    """How far the saved weights are from those that the policy started with."""
+    settings = yaml.safe_load(seen.read("config.yaml"))
+    start, end = load_file(Path(settings["policy"]["path"]) / "model.safetensors"), seen.tensors
+    assert start.keys() == end.keys()
+    return math.sqrt(sum(float((end[name] - value).square().sum()) for name, value in start.items()))
 
 
 def saved_types(seen: Seen) -> set[str]:
@@ -189,6 +200,33 @@ def all_types(seen: Seen) -> set[str]:
     return {str(one.dtype).removeprefix("torch.") for one in seen.notes.passes}
 
 
+def longest_training_pass(seen: Seen) -> int:
+    return max(one.tokens for one in seen.notes.passes if one.trains)
+
+
+def num_generates(seen: Seen) -> int:
+    return len(seen.notes.generates)
+
+
+def moves_of(model: str) -> Look:
+    """How often a model of this class was put somewhere."""
+    return named(
+        f"moves of {model}",
+        lambda seen: sum(move.model == model for move in seen.notes.moves),
+    )
+
+
+def loads_of_weights(folder: str) -> Look:
+    """How often the weights of a folder of that name were loaded."""
+    return named(
+        f"loads of the weights of {folder}",
+        lambda seen: sum(
+            Path(load.path).name == folder and load.loader.startswith("AutoModel")
+            for load in seen.notes.loads
+        ),
+    )
+
+
 def told_loaders(option: str, folder: str) -> Look:
     """What `from_pretrained` was told by our code, each time it loaded from a folder of that name."""
     return named(
@@ -199,6 +237,11 @@ def told_loaders(option: str, folder: str) -> Look:
             if Path(load.path).name == folder
         ],
     )
+
+
+def also(*looks: Look) -> Look:
+    """Several things at once."""
+    return named(", ".join(look.__name__ for look in looks), lambda seen: [look(seen) for look in looks])
 
 
 def every_load_gets(value: Any) -> Callable[[Any, Any], bool]:

@@ -1,8 +1,12 @@
-"""Settings of the PPO stage; those of the algorithm are in `of_ppo_recipe.py`."""
+"""Settings of the PPO stage.
+
+Those of the plain algorithm are in `of_ppo_recipe.py`, what steers it further in `of_ppo_controls.py`, scores,
+critic and memory in `of_ppo_scores.py`, text in `of_ppo_texts.py`.
+"""
 
 from __future__ import annotations
 
-from tests.settings.effects import of_ppo_recipe
+from tests.settings.effects import of_ppo_controls, of_ppo_recipe, of_ppo_scores, of_ppo_texts
 from tests.settings.effects.effect import Effect, Entry, becomes, falls
 from tests.settings.effects.look import (
     counted,
@@ -15,6 +19,7 @@ from tests.settings.effects.look import (
     summary,
     weights,
 )
+from tests.settings.effects.of_ppo_scores import FROM_POLICY
 from tests.settings.effects.shared import (
     checkpoint_effects,
     load_effects,
@@ -24,8 +29,6 @@ from tests.settings.effects.shared import (
 )
 
 REFERENCE = ("reference={path: '{inputs}/other'}",)
-FROM_POLICY = ("critic.init_from=policy",)
-BY_FUNCTION = ("scores=[{function: '{inputs}/scores.py:count'}]", *FROM_POLICY)
 
 
 def _both(name: str) -> str:
@@ -47,7 +50,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("reference.path", "{inputs}/base", "the KL is to another model", first("ppo/kl"), given=REFERENCE),
     *load_effects("reference", "other", REFERENCE),
     Effect("reference.dtype", "bfloat16", "the KL is to other weights", first("ppo/kl"), given=REFERENCE),
-    *(entry for entry in lora_effects() if entry.key != "lora.dropout"),  # PPO has no dropout anywhere
+    *lora_effects(),
     Effect("data.train", _both("train"), "both sources", responses),
     Effect(
         "data.validation",
@@ -56,33 +59,7 @@ ENTRIES: tuple[Entry, ...] = (
         first("evaluation/score"),
         given=("evaluation.num_prompts=16",),
     ),
-    Effect(
-        "scores",
-        "[{model: '{inputs}/reward'}, {function: '{inputs}/scores.py:constant'}]",
-        "the scores are added",
-        first("ppo/raw_score"),
-        lambda before, after: abs(after - before - 7) < 1e-4,
-    ),
-    Effect("scores[].model", "{inputs}/other_reward", "other scores", first("ppo/raw_score")),
-    Effect(
-        "scores[].function",
-        "{inputs}/scores.py:constant",
-        "its scores",
-        metric("ppo/raw_score"),
-        lambda before, after: set(after) == {7.0},
-        BY_FUNCTION,
-    ),
-    Effect(
-        "scores[].weight",
-        "2.0",
-        "twice the scores",
-        first("ppo/raw_score"),
-        lambda before, after: abs(after - 2 * before) < 1e-5,
-    ),
-    *load_effects("scores[]", "reward"),
-    Effect("scores[].dtype", "bfloat16", "rounded scores", first("ppo/raw_score")),
-    Effect("critic.init_from", "policy", "other values", first("ppo/value_mean")),
-    Effect("critic.path", "{inputs}/other_reward", "other values", first("ppo/value_mean")),
+    *of_ppo_scores.ENTRIES,
     Effect("sampling.temperature", "0.5", "surer choices", first("ppo/entropy"), falls),
     Effect(
         "sampling.max_response_tokens",
@@ -94,6 +71,8 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("sampling.max_prompt_tokens", "96", "no prompt is cut", counted("cut_within_turn"), becomes(2, 0)),
     Effect("sampling.batch_size", "2", "so many are sampled together", generated_rows, becomes(8, 2)),
     *of_ppo_recipe.ENTRIES,
+    *of_ppo_controls.ENTRIES,
+    *of_ppo_texts.ENTRIES,
     Effect(
         "evaluation.every_updates",
         "1",

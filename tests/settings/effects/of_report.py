@@ -160,10 +160,10 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("evaluation.temperature", "0.1", "other answers", answers_of("sft")),
     Effect(
         "evaluation.greedy",
-        "false",
-        "no likeliest answers",
+        "true",
+        "likeliest answers too",
         number("sft", "greedy"),
-        lambda before, after: before is not None and after is None,
+        lambda before, after: before is None and after is not None,
     ),
     Effect("evaluation.max_prompt_tokens", "40", "no longer passes", longest_pass),
     Effect(

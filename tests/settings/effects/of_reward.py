@@ -12,6 +12,7 @@ from tests.settings.effects.look import (
     weights,
 )
 from tests.settings.effects.shared import (
+    LORA_DROPOUT,
     checkpoint_effects,
     lora_effects,
     model_effects,
@@ -30,7 +31,8 @@ def _both(name: str) -> str:
 ENTRIES: tuple[Entry, ...] = (
     *run_effects("reward"),
     *model_effects("model", {"bfloat16", "float32"}),
-    *lora_effects(more_trained=HEAD, kept=False),
+    *lora_effects(more_trained=HEAD),
+    LORA_DROPOUT,
     Effect("data.train", _both("train"), "both sources", summary("num_rankings"), becomes(16, 24)),
     Effect("data.validation", _both("validation"), "both sources", first("reward/log_loss")),
     Effect("data.test", _both("test"), "both sources", summary("num_prompts"), becomes(8, 15)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.settings.effects.effect import Effect, Entry, becomes
 from tests.settings.effects.look import counted, first, num_samples, responses, steps_of, summary
 from tests.settings.effects.shared import (
+    LORA_DROPOUT,
     checkpoint_effects,
     lora_effects,
     model_effects,
@@ -22,6 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
     *run_effects("sft"),
     *model_effects("model", {"bfloat16"}),
     *lora_effects(),
+    LORA_DROPOUT,
     Effect("data.train", _both("train"), "both sources", summary("num_demonstrations"), becomes(16, 24)),
     Effect("data.validation", _both("validation"), "both sources", first("sft/validation_loss")),
     *trainer_effects("sft"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from rlhf.runs.jsonl import read_jsonl
 from tests.settings.effects.spies import Notes
@@ -62,11 +63,13 @@ class Seen:
     @property
     def weights(self) -> dict[str, list[float]]:
         """The saved weights, adapters included."""
-        found: dict[str, list[float]] = {}
-        for file in sorted(self.folder.glob("*.safetensors")):
-            tensors = load_file(file)
-            found |= {name: tensor.float().flatten().tolist() for name, tensor in tensors.items()}
-        return found
+        return {name: tensor.float().flatten().tolist() for name, tensor in self.tensors.items()}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The saved weights as tensors."""
+        files = sorted(self.folder.glob("*.safetensors"))
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
 
     @property
     def dtypes(self) -> set[str]:

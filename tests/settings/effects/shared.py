@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.settings.effects.effect import Effect, Refused, becomes, falls
+from tests.settings.effects.effect import Effect, becomes, falls
 from tests.settings.effects.look import (
     chat_template,
     checkpoints,
@@ -159,24 +159,9 @@ def model_effects(section: str, saved: set[str]) -> tuple[Effect, ...]:
     )
 
 
-def lora_effects(*, more_trained: int = 0, kept: bool = True) -> tuple[Effect | Refused, ...]:
-    """`LoraSettings`.
-
-    Args:
-        more_trained: parameters that are trained beside the adapters.
-        kept: whether the stage can leave the adapters unmerged.
-    """
+def lora_effects(*, more_trained: int = 0) -> tuple[Effect, ...]:
+    """`AdapterSettings`; `more_trained` are the parameters that are trained beside the adapters."""
     given = (LORA,)
-    merge: Effect | Refused = Refused("lora.merge", "false", "lora.merge has to be true", given)
-    if kept:
-        merge = Effect(
-            "lora.merge",
-            "false",
-            "an adapter is saved instead of a whole model",
-            saved_files,
-            lambda before, after: "adapter_config.json" in set(after) - set(before),
-            given,
-        )
     return (
         Effect(
             "lora",
@@ -194,14 +179,17 @@ def lora_effects(*, more_trained: int = 0, kept: bool = True) -> tuple[Effect | 
             given,
         ),
         Effect("lora.alpha", "64.0", "other weights", weights, given=given),
-        Effect("lora.dropout", "0.5", "other weights", weights, given=given),
+        Effect("lora.target_modules", "[c_attn]", "fewer adapters", trained_parameters, falls, given),
         Effect(
-            "lora.target_modules",
-            "[c_attn]",
-            "fewer adapters",
-            trained_parameters,
-            falls,
+            "lora.merge",
+            "false",
+            "an adapter is saved instead of a whole model",
+            saved_files,
+            lambda before, after: "adapter_config.json" in set(after) - set(before),
             given,
         ),
-        merge,
     )
+
+
+# Where there is dropout: PPO has none anywhere.
+LORA_DROPOUT = Effect("lora.dropout", "0.5", "other weights", weights, given=(LORA,))

@@ -53,6 +53,18 @@ SECTIONS: dict[tuple[str, str], Section] = {
     ("reward", "data.test"): Section("rankings"),
     ("ppo", "data.train"): Section("prompts"),
     ("ppo", "data.validation"): Section("prompts"),
+    ("ppo", "ptx.text"): Section(
+        "texts", ("ptx={text: [{path: '{inputs}/text.txt'}], batch_size: 4, max_tokens: 64}",)
+    ),
+    ("ppo", "ptx.demonstrations"): Section(
+        "demonstrations",
+        (
+            "ptx={demonstrations: [{path: '{inputs}/demonstrations.train.jsonl'}], batch_size: 4, max_tokens: 64}",
+        ),
+    ),
+    ("ppo", "evaluation.text.text"): Section(
+        "texts", ("evaluation.text={text: [{path: '{inputs}/more_text.txt'}], max_tokens: 64}",)
+    ),
     ("report", "data.test"): Section("prompts"),
 }
 

@@ -52,6 +52,13 @@ class Step(NamedTuple):
     num_parameters: int
 
 
+class Move(NamedTuple):
+    """A frozen or trained model is put on a device, also on the one where it is."""
+
+    model: str  # its class
+    place: str
+
+
 @dataclass
 class Notes:
     """What the spies saw in one run."""
@@ -60,6 +67,7 @@ class Notes:
     passes: list[Pass] = field(default_factory=list)
     generates: list[Generate] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
 
 
 @contextmanager
@@ -77,6 +85,7 @@ def spying() -> Iterator[Notes]:
             _spy_on_loader(patch, notes, name)
         _spy_on_passes(patch, notes)
         _spy_on_generate(patch, notes)
+        _spy_on_moves(patch, notes)
         hook = register_optimizer_step_pre_hook(note_step)
         try:
             yield notes
@@ -134,3 +143,15 @@ def _spy_on_generate(patch: pytest.MonkeyPatch, notes: Notes) -> None:
         return original(self, *arguments, **options)
 
     patch.setattr(transformers.GenerationMixin, "generate", generate)
+
+
+def _spy_on_moves(patch: pytest.MonkeyPatch, notes: Notes) -> None:
+    original = transformers.PreTrainedModel.to
+
+    def to(self: Any, *arguments: Any, **options: Any) -> Any:
+        # The library moves models too; that is its own affair.
+        if sys._getframe(1).f_globals["__name__"].startswith("rlhf."):
+            notes.moves.append(Move(type(self).__name__, str(arguments[0])))
+        return original(self, *arguments, **options)
+
+    patch.setattr(transformers.PreTrainedModel, "to", to)
