@@ -35,16 +35,22 @@ def moved_off():
     found = advantages(
         score(rolled, parts.scorer), parts.reference, parts.learner, kl_coef=KL_COEF, kl_in="loss"
     )
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        noise = torch.randn(parts.policy.lm_head.weight.shape, generator=torch.Generator().manual_seed(0))
-        parts.policy.lm_head.weight.add_(noise, alpha=0.2)
+        weight = parts.policy.lm_head.weight
+        weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.02)
         for parameter in parts.learner.critic.parameters():
             parameter.mul_(0.9)
+    # advantages of both signs at ratios of both sides, so that each clip meets tokens that it holds back
+    mask = found.generation.response_mask
+    credit, shift = (torch.randn(mask.shape, generator=generator) * mask for _ in range(2))
+    found = dataclasses.replace(found, advantages=credit, old_logprobs=found.old_logprobs + 0.3 * shift)
     return parts, found
 
 
 def row_by_row(parts, found, rows, objective, divisor):
     """The four terms as they are written in the papers' sums, and the largest |ratio - 1|."""
+    signs = set()
     sums = dict.fromkeys(("policy_loss", "value_loss", "entropy_loss", "kl_loss"), torch.zeros(()))
     worst = 0.0
     prompts, responses = found.generation.prompts(), found.generation.responses()
@@ -76,7 +82,10 @@ def row_by_row(parts, found, rows, objective, divisor):
             sums["kl_loss"] = sums["kl_loss"] + kl_loss(
                 logprobs, ref, old, mask, estimator=objective.kl_loss, **each
             )
+        ratio, sign = (logprobs.detach() - old).exp()[0].tolist(), (credit > 0)[0].tolist()
+        signs |= {(r > 1.2, r < 0.95, positive) for r, positive in zip(ratio, sign, strict=True)}
         worst = max(worst, float((logprobs.detach() - old).exp().sub(1).abs().max()))
+    assert {(True, False, True), (True, False, False), (False, True, False)} <= signs, "every clip is needed"
     return sums, worst
 
 
@@ -86,7 +95,7 @@ def test_inv02_inv51_inv53_the_loss_is_the_weighted_sum_of_its_terms_row_by_row(
     """Left and right padding, temperature, positions, clips and coefficients; the gradient tells them apart."""
     parts, found = moved_off()
     objective = dataclasses.replace(OBJECTIVE, kl_loss=estimator, loss_average=loss_average)
-    rows = torch.tensor([5, 0, 3])
+    rows = torch.tensor([7, 6, 3])
     assert len(set(found.generation.response_mask[rows].sum(1).tolist())) == 3
     terms = microbatch_terms(parts.learner, found, rows, 17, objective)
     sums, worst = row_by_row(parts, found, rows.tolist(), objective, 17)
@@ -112,7 +121,7 @@ def test_inv02_inv51_inv53_the_loss_is_the_weighted_sum_of_its_terms_row_by_row(
 
 def test_inv76_the_critic_alone_has_a_loss_without_the_policys_terms():
     parts, found = moved_off()
-    rows = torch.tensor([5, 0, 3])
+    rows = torch.tensor([7, 6, 3])
     terms = microbatch_terms(parts.learner, found, rows, 17, OBJECTIVE, policy_counts=False)
     sums, _ = row_by_row(parts, found, rows.tolist(), OBJECTIVE, 17)
     torch.testing.assert_close(terms.loss, 0.4 * sums["value_loss"], atol=1e-6, rtol=1e-5)
