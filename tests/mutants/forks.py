@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import importlib
 import os
 import shutil
@@ -47,6 +48,7 @@ def import_heavy() -> None:
     for name in HEAVY:
         importlib.import_module(name)
     sys.modules["torch"].set_num_threads(1)
+    gc.freeze()  # what is imported is never garbage; looking through it again would cost each fork most of its time
 
 
 def copy_project(target: Path) -> None:
@@ -105,7 +107,15 @@ def _become_pytest(project: Path, tests: Sequence[str], seconds: int) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] in ("rlhf", "tests")]:
         del sys.modules[name]  # or the originals would be tested
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--basetemp", str(project / "basetemp")]
+    options = [
+        "-x",
+        "-q",
+        "--assert=plain",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        str(project / "basetemp"),
+    ]
     places = ["--rootdir", str(project), "-c", str(project / "pyproject.toml")]
     os._exit(int(pytest.main([*options, *places, *tests], plugins=[_Plugin(project / "failed.txt")])))
 
