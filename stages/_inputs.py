@@ -151,10 +151,11 @@ def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_respo
 def build_lora(settings: AdapterSettings | None) -> LoraSpec | None:
     """Turn the settings of LoRA into what `rlhf.models` takes; None trains all weights."""
     from rlhf.models.adapters import LoraSpec
+    from rlhf.settings.shared import LoraSettings
 
     if settings is None:
         return None
-    dropout: float = getattr(settings, "dropout", 0.0)  # PPO's settings have none
+    dropout = settings.dropout if isinstance(settings, LoraSettings) else 0.0
     return LoraSpec(settings.rank, settings.alpha, dropout, settings.target_modules)
 
 

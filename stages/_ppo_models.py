@@ -31,8 +31,10 @@ def build_recipe(settings: PpoSettings) -> Recipe:
 
     numbers = settings.ppo.model_dump(exclude={"mixed_precision", "gradient_checkpointing"})
     numbers["kl_loss"] = numbers["kl_loss"] or "k2"  # not read where KL is in the reward
-    if settings.critic is not None and settings.critic.init_from == "trunk":
-        numbers["value_coef"] = settings.critic.value_coef or TRUNK_VALUE_COEF
+    if settings.critic is not None:
+        numbers["critic_learning_rate"] = settings.critic.learning_rate
+        if settings.critic.init_from == "trunk":
+            numbers["value_coef"] = settings.critic.value_coef or TRUNK_VALUE_COEF
     return Recipe(
         seed=settings.run.seed,
         temperature=settings.sampling.temperature,
@@ -70,6 +72,8 @@ def build_parts(
     scorer = build_scorer(settings, settings.scores, "scores", accelerator, tokenizer, base)
     if base is not None:
         say_memory(base, learner, reference, scorer)
+    if settings.memory.offload and accelerator.device.type == "cpu":
+        console.say("memory.offload has nothing to do: this run is in main memory as it is")
     return prepare_parts(
         accelerator,
         recipe,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf.models.saving import save_model
+from rlhf.runs.folder import RunFolder
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 
 WORDS = ("apple", "baker", "cat", "door", "river", "lantern", "bread", "garden", "key", "pear")
@@ -104,3 +106,24 @@ def files_of(folder: Path) -> set[str]:
 def summary_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "summary.json").read_text())
     return found
+
+
+@contextmanager
+def interrupted_at_a_checkpoint() -> Iterator[None]:
+    """Interrupt the run inside right after its first checkpoint."""
+    prune = RunFolder.prune_checkpoints
+
+    def interrupt(run: RunFolder, keep: int) -> None:
+        prune(run, keep)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunFolder, "prune_checkpoints", interrupt)
+        yield
+
+
+def run_with_interrupt(main: Callable[..., Any], argv: list[str]) -> None:
+    """Run a stage that is interrupted right after its first checkpoint, and the same command again."""
+    with interrupted_at_a_checkpoint():
+        assert run_main(main, argv) == 130
+    assert run_main(main, argv) == 0

@@ -14,10 +14,9 @@ from rlhf.models.loading import load_reward_model, load_tokenizer
 from rlhf.models.one_base import load_one_base
 from rlhf.models.saving import save_model
 from rlhf.models.values import sequence_scores
-from rlhf.runs.folder import RunFolder
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 from tests.models.adapters import IDS, MASK, write_sft_adapter
-from tests.stage_data import files_of, reward_words, run_main, summary_of, write_base
+from tests.stage_data import files_of, reward_words, run_main, run_with_interrupt, summary_of, write_base
 from tests.test_reward_stage import main
 
 LORA = "lora={rank: 4, alpha: 8.0, merge: false}"
@@ -93,20 +92,9 @@ def test_inv64_on_an_sft_adapter_the_reward_adapter_goes_on_from_it(tmp_path: Pa
     assert load_one_base(sft).holds(str(tmp_path / "reward"))
 
 
-def test_inv73_resume_of_a_kept_adapter_is_bitwise(
-    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inv73_resume_of_a_kept_adapter_is_bitwise(tmp_path: Path, words: list[str]) -> None:
     assert run_main(main, [*words, f"run.output={tmp_path / 'a'}"]) == 0
-    prune = RunFolder.prune_checkpoints
-
-    def interrupted(self: RunFolder, keep: int) -> None:
-        prune(self, keep)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunFolder, "prune_checkpoints", interrupted)
-    assert run_main(main, [*words, f"run.output={tmp_path / 'b'}"]) == 130
-    monkeypatch.undo()
-    assert run_main(main, [*words, f"run.output={tmp_path / 'b'}"]) == 0
+    run_with_interrupt(main, [*words, f"run.output={tmp_path / 'b'}"])
     first, second = weights(tmp_path / "a"), weights(tmp_path / "b")
     assert all(torch.equal(first[name], second[name]) for name in first)
 

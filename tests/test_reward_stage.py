@@ -9,7 +9,6 @@ from transformers import AutoModelForSequenceClassification
 from rlhf.models import load_causal_lm, load_reward_model, load_tokenizer
 from rlhf.rendering import Renderer
 from rlhf.rollout import generate
-from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.scoring import score_sequences
 from rlhf.settings.reward import RewardSettings
@@ -21,6 +20,7 @@ from tests.stage_data import (
     rankings,
     reward_words,
     run_main,
+    run_with_interrupt,
     summary_of,
     weights_of,
     write_base,
@@ -97,20 +97,9 @@ def test_centring_can_be_left_out(tmp_path: Path, words: list[str]) -> None:
     assert not [name for name in numbers if name.startswith("labeler_agreement")]
 
 
-def test_inv16_same_seed_same_weights_and_inv73_resume(
-    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inv16_same_seed_same_weights_and_inv73_resume(tmp_path: Path, words: list[str]) -> None:
     assert run_main(main, [*words, f"run.output={tmp_path / 'a'}"]) == 0
-    prune = RunFolder.prune_checkpoints
-
-    def interrupted(self: RunFolder, keep: int) -> None:
-        prune(self, keep)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunFolder, "prune_checkpoints", interrupted)
-    assert run_main(main, [*words, f"run.output={tmp_path / 'b'}"]) == 130
-    monkeypatch.undo()
-    assert run_main(main, [*words, f"run.output={tmp_path / 'b'}"]) == 0
+    run_with_interrupt(main, [*words, f"run.output={tmp_path / 'b'}"])
     first, second = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
     assert all(torch.equal(first[name], second[name]) for name in first)
 

@@ -8,7 +8,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rlhf.models.loading import load_causal_lm
-from rlhf.runs.folder import RunFolder
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.sft import SftSettings
 from stages import sft
@@ -17,6 +16,7 @@ from tests.stage_data import (
     demonstrations,
     ends_with_too_few_records,
     files_of,
+    interrupted_at_a_checkpoint,
     run_main,
     summary_of,
     weights_of,
@@ -89,20 +89,11 @@ def test_inv16_same_seed_gives_the_same_weights(tmp_path: Path, words: list[str]
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_inv73_killed_run_goes_on_to_the_same_weights(
-    tmp_path: Path, words: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_inv73_killed_run_goes_on_to_the_same_weights(tmp_path: Path, words: list[str]) -> None:
     assert run_main(main, [*words, f"run.output={tmp_path / 'unbroken'}"]) == 0
-    write_checkpoint = RunFolder.prune_checkpoints
-
-    def interrupted(self: RunFolder, keep: int) -> None:
-        write_checkpoint(self, keep)
-        raise KeyboardInterrupt
-
     broken = [*words, f"run.output={tmp_path / 'broken'}"]
-    monkeypatch.setattr(RunFolder, "prune_checkpoints", interrupted)
-    assert run_main(main, broken) == 130
-    monkeypatch.undo()
+    with interrupted_at_a_checkpoint():
+        assert run_main(main, broken) == 130
     assert [folder.name for folder in (tmp_path / "broken" / "checkpoints").glob("step_*")] == ["step_000004"]
     with (tmp_path / "broken" / "metrics.jsonl").open("a") as metrics:
         metrics.write('{"step": 5}\n')  # measured after the checkpoint: the run measures it again

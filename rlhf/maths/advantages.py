@@ -78,7 +78,7 @@ def leave_one_out(totals: torch.Tensor, samples_per_prompt: int) -> torch.Tensor
 
     Args:
         totals: (N,) the whole reward of each response. Rows i * samples_per_prompt + j are the samples of
-            prompt i, all on this process.
+            prompt i; the rows of all processes where a prompt's are spread over them.
         samples_per_prompt: At least 2; divides N.
 
     Returns:
@@ -110,7 +110,7 @@ def group_normalised(totals: torch.Tensor, samples_per_prompt: int) -> torch.Ten
 
     Args:
         totals: (N,) the whole reward of each response. Rows i * samples_per_prompt + j are the samples of
-            prompt i, all on this process.
+            prompt i; the rows of all processes where a prompt's are spread over them.
         samples_per_prompt: At least 2; divides N.
 
     Returns:

@@ -95,9 +95,8 @@ class Session:
     def look_up(self, metrics: Mapping[str, float]) -> None:
         """Evaluate and save where it is time, and stop where somebody asked for it."""
         update, habits = self.progress.update, self.habits
-        self.progress.ended = any_requested(self.progress.ended, self.parts.accelerator)
-        last = self.progress.ended or update == self.recipe.num_updates
-        if last or _due(update, habits.evaluate_every):
+        evaluated = self._is_last or _due(update, habits.evaluate_every)
+        if evaluated:
             self.evaluate()
         stop = any_requested(self.run.stop_requested, self.parts.accelerator)
         if stop or _due(update, habits.checkpoint_every):
@@ -106,6 +105,12 @@ class Session:
             self.call("on_save", metrics, folder)
         if stop:
             raise KeyboardInterrupt
+        if self._is_last and not evaluated:
+            self.evaluate()
+
+    @property
+    def _is_last(self) -> bool:
+        return self.progress.ended or self.progress.update == self.recipe.num_updates
 
     def evaluate(self) -> None:
         """Measure the policy, write it down, and keep its weights if they are the best so far."""
@@ -129,9 +134,10 @@ class Session:
         self.parts.accelerator.log(dict(metrics), step=step)
 
     def call(self, event: Event, metrics: Mapping[str, float], folder: Path) -> None:
-        """Call the user's callbacks."""
+        """Call the user's callbacks; an end that one asks for, on any process, is known to all at once."""
         state = State(self.progress.update, metrics, self.parts, self.recipe, folder)
-        self.progress.ended = call_all(self.callbacks, event, state) or self.progress.ended
+        wanted = call_all(self.callbacks, event, state)
+        self.progress.ended = any_requested(wanted or self.progress.ended, self.parts.accelerator)
 
 
 def note_evaluation(progress: Progress, evaluation: Evaluation) -> bool:

@@ -227,5 +227,5 @@ def _check_finite(
         f"(kl {kl:.3g} nats a response, clip fraction {stats['clip_fraction']:.3g}, mean ratio "
         f"{stats['ratio_mean']:.3g}, scores {float(scores.min()):.3g} to {float(scores.max()):.3g}, largest "
         f"return {float(experience.returns[mask].abs().max()):.3g}); lower ppo.learning_rate or "
-        "ppo.critic_learning_rate, or raise ppo.kl_coef"
+        "critic.learning_rate, or raise ppo.kl_coef"
     )

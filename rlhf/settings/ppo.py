@@ -62,8 +62,6 @@ class PpoTrainingSettings(Settings):
     """An update takes no further step once its KL to the policy that sampled is above this, nats a token."""
     learning_rate: float = Field(3e-4, gt=0)
     """Highest step size of the policy's AdamW."""
-    critic_learning_rate: float = Field(5e-4, gt=0)
-    """Highest step size of the critic's AdamW."""
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     """How both learning rates fall after the warm-up."""
     warmup_fraction: float = Field(0.05, ge=0, lt=1)

@@ -70,6 +70,8 @@ class CriticSettings(Settings):
     trunk: a new head on the policy's own transformer."""
     path: PathText | None = None
     """Reward model that the critic starts from; null: the first model of `scores`."""
+    learning_rate: float = Field(5e-4, gt=0)
+    """Highest step size of its AdamW; it has the policy's schedule."""
     value_coef: float | None = Field(None, gt=0)
     """Weight of the critic's loss beside the policy's, for a trunk that both pull at; null: 0.1 there."""
 
@@ -80,7 +82,7 @@ class CriticSettings(Settings):
         if self.init_from != "trunk" and self.value_coef is not None:
             raise ValueError(
                 "critic.value_coef is only read where critic.init_from is trunk: a critic of its own has a "
-                "learning rate of its own, ppo.critic_learning_rate"
+                "learning rate of its own, critic.learning_rate"
             )
         return self
 

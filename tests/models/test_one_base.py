@@ -33,16 +33,6 @@ from tests.models.adapters import (
 )
 
 
-@pytest.fixture(params=["gpt2", "llama"])
-def sft(tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    return write_sft(tmp_path / "sft", request.param)
-
-
-@pytest.fixture
-def reward(tmp_path: Path, sft: str) -> str:
-    return write_reward_adapter(tmp_path / "reward", sft)
-
-
 def test_inv64_the_reference_is_bitwise_the_initial_policy_before_and_after_training(
     sft: str, reward: str
 ) -> None:

@@ -22,20 +22,8 @@ from tests.models.adapters import (
     digest,
     logits,
     train_a_little,
-    write_reward_adapter,
-    write_sft,
     write_sft_adapter,
 )
-
-
-@pytest.fixture(params=["gpt2", "llama"])
-def sft(tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    return write_sft(tmp_path / "sft", request.param)
-
-
-@pytest.fixture
-def reward(tmp_path: Path, sft: str) -> str:
-    return write_reward_adapter(tmp_path / "reward", sft)
 
 
 def test_inv73_a_checkpoint_holds_adapters_and_heads_only(sft: str, reward: str) -> None:

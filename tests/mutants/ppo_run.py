@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.maths.wrong_versions import Entry
 
 CONTROLS = "tests/ppo/test_controls.py::test_"
+AVERAGES = "tests/ppo/test_averaged.py::test_"
 GROUPS = "tests/ppo/test_groups.py::test_"
 UPDATE = "tests/ppo/test_update.py::test_"
 CALLBACKS = "tests/ppo/test_callbacks.py::test_"
@@ -14,11 +15,11 @@ COUNTS = (
 )
 NOISE = ("tests/ppo/test_iteration.py::test_inv16_every_update_draws_noise_of_its_own",)
 REPEATED = (f"{GROUPS}inv15_row_i_times_n_plus_j_belongs_to_prompt_i",)
-AVERAGED = (f"{CONTROLS}inv77_the_average_is_the_recursion_over_the_updates_and_is_what_is_evaluated",)
-BEST_AVERAGE = (f"{CONTROLS}inv77_the_best_weights_are_the_averaged_ones_where_those_are_evaluated",)
-OWN_AGAIN = (f"{CONTROLS}the_policy_is_bitwise_its_own_again_after_its_average_stood_in",)
+AVERAGED = (f"{AVERAGES}inv77_the_average_is_the_recursion_over_the_updates_and_is_what_is_evaluated",)
+BEST_AVERAGE = (f"{AVERAGES}inv77_the_best_weights_are_the_averaged_ones_where_those_are_evaluated",)
+OWN_AGAIN = (f"{AVERAGES}the_policy_is_bitwise_its_own_again_after_its_average_stood_in",)
 RUNNING = (f"{CONTROLS}inv37_running_normalisation_takes_in_every_rollout_and_survives_a_resume",)
-OFFLOAD = (f"{CONTROLS}frozen_models_are_on_the_device_only_while_they_are_used",)
+OFFLOAD = (f"{AVERAGES}frozen_models_are_on_the_device_only_while_they_are_used",)
 SHIFT = (f"{CONTROLS}inv58_an_early_stop_does_not_shift_the_schedule",)
 SCHEDULE = (f"{UPDATE}inv58_learning_rates_follow_the_schedule_step_by_step",)
 RATES = (f"{UPDATE}inv61_adam_epsilon_is_1e_5_and_the_rates_are_separate",)
@@ -34,6 +35,9 @@ RANKS = (
 CALLED = (f"{CALLBACKS}inv75_callbacks_are_called_after_updates_evaluations_and_saves",)
 ENDED = (f"{CALLBACKS}inv75_a_callback_ends_the_run_early_with_an_evaluation_and_it_stays_ended",)
 SEVERAL = (f"{CALLBACKS}inv75_every_callback_is_called_and_any_may_stop",)
+ANYWHERE = f"{CALLBACKS}inv75_an_end_asked_for_anywhere_comes_after_that_update_with_its_evaluation"
+ON_SAVE = (f"{ANYWHERE}[on_save-1]",)
+KNOWN = (f"{CALLBACKS}inv59_inv75_an_end_that_one_process_asks_for_is_known_to_all_after_the_same_call",)
 NAMED = (f"{CALLBACKS}a_callback_that_fails_is_named_with_its_line",)
 LOOP = "tests/ppo/test_loop.py::test_"
 ADAPTIVE = (f"{LOOP}inv36_the_adaptive_controller_counts_the_episodes_of_all_processes",)
@@ -45,9 +49,10 @@ CALIBRATED = ("tests/ppo/test_iteration.py::test_inv38_inv73_a_resumed_run_keeps
 SAID = ("tests/ppo/test_diagnostics.py::test_a_run_says_a_trouble_once_also_where_it_is_resumed",)
 WATCH = ("tests/ppo/test_diagnostics.py::test_a_resumed_run_is_told_the_same_and_nothing_twice",)
 PTX = "tests/ppo/test_ptx.py::test_"
-TEXT_ORDER = (f"{PTX}every_row_comes_once_a_pass_in_an_order_of_the_seed_and_the_step_alone",)
+PTX_ROWS = "tests/ppo/test_ptx_rows.py::test_"
+TEXT_ORDER = (f"{PTX_ROWS}every_row_comes_once_a_pass_in_an_order_of_the_seed_and_the_step_alone",)
 TEXT_MEAN = (f"{PTX}inv60_the_loss_is_the_mean_over_predicted_tokens_and_its_gradient_that_of_a_naive_loop",)
-TEXT_RANKS = (f"{PTX}inv54_inv69_processes_take_disjoint_rows_that_are_together_those_of_one",)
+TEXT_RANKS = (f"{PTX_ROWS}inv54_inv69_processes_take_disjoint_rows_that_are_together_those_of_one",)
 TEXT_CUT = (f"{PTX}inv54_gradient_does_not_depend_on_the_cut_of_the_batch",)
 TEXT_SHARED = (f"{PTX}text_loss_is_the_same_however_the_rows_are_shared_out",)
 EVALUATION = "tests/ppo/test_evaluation.py::test_"
@@ -112,13 +117,16 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("        if progress.update == 0:\n            session", "        if True:\n            session", "evaluated again where it is resumed",
          ("tests/ppo/test_checkpoint.py::test_inv73_a_resumed_run_is_bitwise_the_unbroken_one",)),
         ("while progress.update < recipe.num_updates and not progress.ended:", "while progress.update < recipe.num_updates:", "callbacks' stop ignored", ENDED),
-        ("self.progress.ended = call_all(self.callbacks, event, state) or self.progress.ended", "call_all(self.callbacks, event, state)",
+        ("any_requested(wanted or self.progress.ended, self.parts.accelerator)", "any_requested(self.progress.ended, self.parts.accelerator)",
          "callbacks called, their stop not looked at", ENDED),
-        ("self.progress.ended = call_all(self.callbacks, event, state) or self.progress.ended", "self.progress.ended = call_all(self.callbacks, event, state)",
+        ("any_requested(wanted or self.progress.ended, self.parts.accelerator)", "any_requested(wanted, self.parts.accelerator)",
          "a stop forgotten with the next event", ENDED),
-        ("last = self.progress.ended or update == self.recipe.num_updates", "last = update == self.recipe.num_updates",
+        ("any_requested(wanted or self.progress.ended, self.parts.accelerator)", "wanted or self.progress.ended",
+         "one process ends, the others wait for it for ever", KNOWN),
+        ("return self.progress.ended or self.progress.update == self.recipe.num_updates", "return self.progress.update == self.recipe.num_updates",
          "ended early without a last evaluation", SEVERAL),
-        ("last = self.progress.ended or update == self.recipe.num_updates", "last = False", "no evaluation at the end", SEVERAL),
+        ("return self.progress.ended or self.progress.update == self.recipe.num_updates", "return False", "no evaluation at the end", SEVERAL),
+        ("        if self._is_last and not evaluated:\n            self.evaluate()\n", "", "ended while saving, without a last evaluation", ON_SAVE),
         ("order.take(progress.num_prompts,", "order.take(0,", "the same prompts in every update", ONCE),
         ("    elif recipe.score_normalisation == \"initial\":", "    if recipe.score_normalisation == \"initial\":",
          "calibrated again, on a trained policy, where it is resumed", CALIBRATED),
@@ -180,18 +188,18 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("return -_sum_logprobs(forward, part) / num_tokens", "return _sum_logprobs(forward, part) / num_tokens", "text unlearned", TEXT_MEAN),
         ("self._order.take(step * self.batch_size, self.batch_size)", "self._order.take(0, self.batch_size)", "ptx step index constant", TEXT_ORDER),
         ("self._order.take(step * self.batch_size, self.batch_size)", "self._order.take(step, self.batch_size)", "batches of text overlap", TEXT_ORDER),
-        ("derive_seed(seed, \"ptx\")", "seed", "text in the order of the prompts", (f"{PTX}the_order_has_nothing_in_common_with_that_of_the_prompts",)),
+        ("derive_seed(seed, \"ptx\")", "seed", "text in the order of the prompts", (f"{PTX_ROWS}the_order_has_nothing_in_common_with_that_of_the_prompts",)),
         ("sum(row.num_predicted for row in chosen)", "sum(row.num_predicted for row in own)", "text divided by the tokens of a rank", TEXT_RANKS),
         ("own_rows(batch_size, process_index, num_processes)", "own_rows(batch_size, 0, 1)[: batch_size // num_processes]", "every process reads the same text", TEXT_RANKS),
         ("predicted = mask & (torch.arange(ids.shape[1]) >= given[:, None])", "predicted = mask", "prompts of demonstrations learned, too",
-         (f"{PTX}inv20_inv24_of_a_demonstration_the_response_and_its_end_token_are_predicted",)),
+         (f"{PTX_ROWS}inv20_inv24_of_a_demonstration_the_response_and_its_end_token_are_predicted",)),
         (">= given[:, None])", "> given[:, None])", "first token of a response not learned", TEXT_MEAN),
         ("predicted = mask & (", "predicted = (ids != pad_token_id) & (", "mask of the text from ids: pad == eos is not learned",
          (f"{PTX}inv17_inv60_the_pad_id_may_be_any_even_the_end_token",)),
         ("token_logprobs(logits, part.ids[:, 1:])", "token_logprobs(logits, part.ids[:, :-1])", "text learned to repeat itself", TEXT_MEAN),
         ("if len(rows) < batch_size:", "if False:", "text too short for a batch", (f"{PTX}inv69_fewer_rows_than_a_batch_is_an_error_and_no_hang",)),
         ("starts = range(0, len(stream), max_tokens)", "starts = range(0, len(stream) - max_tokens + 1, max_tokens)", "last row of text dropped",
-         (f"{PTX}texts_become_rows_of_one_stream_with_an_end_token_after_each_document",)),
+         (f"{PTX_ROWS}texts_become_rows_of_one_stream_with_an_end_token_after_each_document",)),
         ("    if reduce is not None:", "    if False:", "held-out loss of one rank", TEXT_SHARED),
         ("return TextLoss(total / num_tokens, num_tokens)", "return TextLoss(total / len(rows) if rows else 0.0, num_tokens)", "held-out loss a row", (f"{PTX}text_loss_by_hand",)),
     ],
@@ -209,7 +217,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("    parts.watch.load_state_dict(counters[\"watch\"])\n", "", "findings repeated after resume", SAID),
         ("        parts.moments.load_state_dict(counters[\"moments\"])\n", "        pass\n", "moments of the scores start anew", RUNNING),
         ("        put_in_place(parts.average, models[\"average\"])\n", "        pass\n", "the average starts anew from the first weights",
-         (f"{CONTROLS}inv77_inv73_the_average_is_saved_and_restored",)),
+         (f"{AVERAGES}inv77_inv73_the_average_is_saved_and_restored",)),
     ],
     "rlhf/ppo/diagnostics.py": [
         ("if rule.code in self._said or any(", "if any(", "a trouble told after every update", ("tests/ppo/test_diagnostics.py::test_a_trouble_is_told_once_and_nothing_else_is",)),

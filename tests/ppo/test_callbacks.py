@@ -6,6 +6,7 @@ import pytest
 
 from rlhf.errors import RunError
 from rlhf.ppo.callbacks import Callback
+from rlhf.ppo.loop import Habits
 from rlhf.runs.existing import find_checkpoints
 from tests.ppo.running import all_weights, run_training
 from tests.ppo.tiny import same_weights, tiny_recipe
@@ -86,3 +87,38 @@ def test_inv75_every_callback_is_called_and_any_may_stop(tmp_path):
     assert [page[1] for page in last.pages if page[0] == "evaluate"] == [0, 2, 3], (
         "the last one, though not due"
     )
+
+
+def stopping(event, update):
+    """A callback that asks for the end in `event` of `update`."""
+
+    def ask(self, state):
+        state.stop = state.update == update
+
+    return type("Stopping", (), {event: ask})()
+
+
+@pytest.mark.parametrize(
+    ("event", "update"), [("on_evaluate", 0), ("on_evaluate", 2), ("on_save", 1), ("on_update", 1)]
+)
+def test_inv75_an_end_asked_for_anywhere_comes_after_that_update_with_its_evaluation(tmp_path, event, update):
+    diary = Diary()
+    _, progress, _ = run_training(
+        tmp_path / "ppo", tiny_recipe(num_updates=6), callbacks=[stopping(event, update), diary]
+    )
+    assert (progress.update, progress.ended) == (update, True)
+    evaluations = [page[1] for page in diary.pages if page[0] == "evaluate"]
+    assert evaluations == sorted({0, update}), "once, and of the last update"
+
+
+def test_inv59_inv75_an_end_that_one_process_asks_for_is_known_to_all_after_the_same_call(
+    tmp_path, monkeypatch
+):
+    """As if another process's callback had asked: this one's did not, and ends at the same place."""
+    asked = iter([False, True])
+    monkeypatch.setattr(
+        "rlhf.ppo.loop.any_requested", lambda wanted, accelerator: wanted or next(asked, False)
+    )
+    habits = Habits(evaluate_every=None, checkpoint_every=None)
+    _, progress, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6), habits=habits)
+    assert (progress.update, progress.ended) == (1, True)

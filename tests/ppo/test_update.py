@@ -12,12 +12,11 @@ from accelerate.state import AcceleratorState
 
 from rlhf.errors import RunError
 from rlhf.maths.losses import policy_loss
-from rlhf.ppo.batching import split_minibatches
 from rlhf.ppo.credit import advantages
 from rlhf.ppo.iteration import learn
 from rlhf.ppo.objective import Objective
 from rlhf.ppo.parts import is_checkpointing
-from rlhf.ppo.steps import rollout, row_lengths, score
+from rlhf.ppo.steps import rollout, score
 from rlhf.ppo.update import clip_gradients, update
 from rlhf.rollout import logprobs_with_gradient
 from tests.ppo.tiny import same_weights, tiny_parts, tiny_prompts, tiny_recipe, weights
@@ -291,13 +290,3 @@ def test_inv39_reference_and_reward_model_do_not_move_while_policy_and_critic_do
     run_update(parts, collect(parts, recipe))
     unchanged = [same_weights(old, weights(model)) for old, model in zip(before, models, strict=True)]
     assert unchanged == [True, True, False, False]
-
-
-def test_minibatches_of_a_process_are_cut_by_length():
-    recipe = tiny_recipe(max_response_tokens=12)
-    parts = tiny_parts(recipe)
-    experience = collect(parts, recipe)
-    lengths = row_lengths(experience.generation)
-    again = split_minibatches(lengths, 4, 2)
-    for parts_, expected in zip(experience.minibatches, again, strict=True):
-        assert [rows.tolist() for rows in parts_] == [rows.tolist() for rows in expected]

@@ -7,7 +7,9 @@ import dataclasses
 import pytest
 import torch
 
+from rlhf.ppo.batching import split_minibatches
 from rlhf.ppo.objective import Objective, microbatch_terms
+from rlhf.ppo.steps import row_lengths
 from rlhf.ppo.update import minibatch_divisors
 from tests.ppo.test_update import collect, run_update
 from tests.ppo.tiny import tiny_parts, tiny_recipe
@@ -61,3 +63,13 @@ def test_inv54_no_gradient_of_an_earlier_step_is_left():
         parts = tiny_parts(recipe)
         run_update(parts, collect(parts, recipe), train_policy=train_policy)
         assert all(p.grad is None or not p.grad.any() for p in parts.learner.parameters())
+
+
+def test_minibatches_of_a_process_are_cut_by_length():
+    recipe = tiny_recipe(max_response_tokens=12)
+    parts = tiny_parts(recipe)
+    experience = collect(parts, recipe)
+    lengths = row_lengths(experience.generation)
+    again = split_minibatches(lengths, 4, 2)
+    for parts_, expected in zip(experience.minibatches, again, strict=True):
+        assert [rows.tolist() for rows in parts_] == [rows.tolist() for rows in expected]

@@ -33,7 +33,7 @@ def _useless_critic(seen: Memory) -> str | None:
     return (
         f"the critic's explained variance has been below 0 for {len(explained)} updates (median "
         f"{statistics.median(explained):.2f}): its values add noise to the advantages instead of removing "
-        "it. Raise ppo.critic_learning_rate or ppo.critic_warmup_updates, start it with "
+        "it. Raise critic.learning_rate or ppo.critic_warmup_updates, start it with "
         "critic.init_from=reward, loosen ppo.value_clip_range, or do without (ppo.advantages=leave_one_out)."
     )
 

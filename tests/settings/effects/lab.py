@@ -16,13 +16,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from rlhf.runs import provenance
-from rlhf.runs.folder import RunFolder
 from rlhf.settings.layers import resolve_settings
 from stages._command import load_schema, run_stage
 from tests.settings.effects.baselines import BASELINES
 from tests.settings.effects.effect import Before
 from tests.settings.effects.seen import Seen
 from tests.settings.effects.spies import spying
+from tests.stage_data import interrupted_at_a_checkpoint
 
 INTERRUPTED = 130
 
@@ -90,7 +90,7 @@ class Lab:
         key = (pairs, "earlier", after)
         if key not in self._kept:
             shutil.rmtree(self.desk, ignore_errors=True)
-            with _interrupted() if after == "interrupted" else contextlib.nullcontext():
+            with interrupted_at_a_checkpoint() if after == "interrupted" else contextlib.nullcontext():
                 status, _, complaint = self._call(pairs)
             assert status == (INTERRUPTED if after == "interrupted" else 0), complaint
             self._kept[key] = self._put_away()
@@ -125,18 +125,4 @@ def _in_a_hurry() -> Iterator[None]:
         patch.setattr(Figure, "savefig", lambda self, file, **_: file.write("<svg ></svg>"))
         patch.setattr(provenance, "_versions", dict)
         patch.setattr(provenance, "git_state", lambda folder: None)
-        yield
-
-
-@contextlib.contextmanager
-def _interrupted() -> Iterator[None]:
-    """Let a run end as by Ctrl-C after its first checkpoint."""
-    prune = RunFolder.prune_checkpoints
-
-    def interrupt(self: RunFolder, keep: int) -> None:
-        prune(self, keep)
-        raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RunFolder, "prune_checkpoints", interrupt)
         yield

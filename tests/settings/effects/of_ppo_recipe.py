@@ -51,9 +51,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("ppo.microbatch_size", "1", "so many responses in a forward pass", training_rows, becomes(2, 1)),
     Effect("ppo.ppo_epochs", "2", "twice the optimizer steps", num_steps, times(2)),
     Effect("ppo.learning_rate", "6e-3", "twice the rate of each step of the policy", rates, doubled),
-    Effect(
-        "ppo.critic_learning_rate", "1e-3", "twice the rate of each step of the critic", rates_of(1), doubled
-    ),
+    Effect("critic.learning_rate", "1e-3", "twice the rate of each step of the critic", rates_of(1), doubled),
     Effect("ppo.schedule", "constant", "the rates never fall", rates, constant),
     Effect("ppo.schedule", "cosine", "other rates", rates_of(1)),
     Effect(
