@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhf.errors import SettingsError
 
-__all__ = ["process_state", "refuse_sharding"]
+__all__ = ["end", "process_state", "refuse_sharding"]
 
 # What `accelerate launch` sets for ways of training that cut a model into parts.
 _SHARDING = {
@@ -46,3 +46,16 @@ def refuse_sharding() -> None:
                 "holds whole models (data parallel): take one of configs/accelerate, and LoRA or "
                 "gradient_checkpointing where memory is short"
             )
+
+
+def end(accelerator: Any) -> None:
+    """Close trackers and, on GPUs, the process group.
+
+    A gloo group is left to the end of the process: torch 2.13 may deadlock while it takes one down (the
+    destructor holds the GIL and waits for a thread of gloo that needs it).
+    """
+    if accelerator.device.type == "cpu":
+        for tracker in accelerator.trackers:
+            tracker.finish()
+    else:
+        accelerator.end_training()

@@ -17,6 +17,7 @@ from stages._command import run_stage
 from stages._ppo_evaluation import build_evaluation
 from stages._ppo_models import build_parts, build_recipe
 from stages._ppo_one_base import check_adapters, open_base
+from stages._processes import end
 from stages._texts import build_texts, check_ptx, check_texts, text_sources
 
 if TYPE_CHECKING:
@@ -128,8 +129,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     # 4. A plain Hugging Face folder.
     numbers = _export(settings, run, parts, progress)
     run.write_summary({**numbers, "counts": dict(parts.renderer.counts)})
-    if settings.run.trackers:
-        accelerator.end_training()
+    end(accelerator)
 
 
 def _read(settings: PpoSettings) -> tuple[list[Prompt], list[Prompt]]:
