@@ -143,10 +143,15 @@ def own_generation_config(model: nn.Module) -> Iterator[None]:
     transformers fills what a given configuration leaves open from the model's own: with an empty one there is
     nothing to leak.
     """
-    holder: Any = model
-    original = holder.generation_config
-    holder.generation_config = GenerationConfig()
+    holders: list[Any] = [model]
+    get_base: Any = getattr(model, "get_base_model", None)
+    if get_base is not None:  # peft gives the model inside the wrapper's, and leaves it there
+        holders.append(get_base())
+    originals = [holder.generation_config for holder in holders]
+    for holder in holders:
+        holder.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        holder.generation_config = original
+        for holder, original in zip(holders, originals, strict=True):
+            holder.generation_config = original

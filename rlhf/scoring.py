@@ -251,6 +251,11 @@ def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase)
     return _encoding_rules(backends[0], extra) == _encoding_rules(backends[1], extra)
 
 
+def same_tokens(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Return whether every token of `one` has the same id in `other`: its model may read ids of `one`."""
+    return one.get_vocab().items() <= other.get_vocab().items()
+
+
 def _encoding_rules(backend: Any, without: set[Any]) -> dict[str, Any]:
     rules: dict[str, Any] = json.loads(backend.to_str())
     rules["added_tokens"] = [token for token in rules["added_tokens"] if token["content"] not in without]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlhf.ppo.recipe import Recipe
     from rlhf.scoring import Scorer
     from rlhf.settings.ppo_models import ScoreSettings
+    from rlhf.settings.shared import WeightsSettings
 
 TRUNK_VALUE_COEF = 0.1  # the critic's loss must not drown the policy's in the trunk that both pull at
 
@@ -55,6 +56,7 @@ def build_parts(
     from rlhf.rollout import check_context
 
     tokenizer = _inputs.open_tokenizer(settings.policy, "policy.path")
+    _check_tokens(settings, tokenizer)
     if base is None:
         learner, reference = _build_learner(settings), _open_reference(settings)
     else:
@@ -85,6 +87,33 @@ def build_parts(
         offload=settings.memory.offload,
         reference_is_policy=settings.reference is None,
     )
+
+
+def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
+    """Refuse a critic or reference that would read the policy's ids as other tokens; both get no text."""
+    from rlhf.models import load_tokenizer
+    from rlhf.scoring import same_tokens
+
+    readers: list[tuple[str, str, ScoreSettings | WeightsSettings | None, str]] = []
+    if settings.critic is not None and settings.critic.init_from == "reward":
+        readers.append(
+            (*critic_start(settings), "the critic would read; set critic.init_from=policy or trunk")
+        )
+    if settings.reference is not None:
+        told = settings.reference
+        readers.append((told.path, "reference.path", told, "the reference would read"))
+    for path, setting, source, reads in readers:
+        options: dict[str, Any] = {}
+        if source is not None:
+            options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
+        try:
+            own = load_tokenizer(path, setting=setting, **options)
+        except ModelError:  # weights alone: nothing says that they mean other tokens
+            continue
+        if not same_tokens(tokenizer, own):
+            raise ModelError(
+                f"{path!r} numbers tokens otherwise than the policy, whose ids {reads}", where=setting
+            )
 
 
 def _open_reference(settings: PpoSettings) -> Any:

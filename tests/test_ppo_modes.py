@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from rlhf.models.saving import save_model
 from rlhf.runs.jsonl import read_jsonl
@@ -149,3 +150,21 @@ def test_mistakes_end_in_one_clear_message(tmp_path, words, capsys, more, messag
     error = capsys.readouterr().err
     assert "Traceback" not in error
     assert re.search(message, error), error
+
+
+@pytest.mark.parametrize(
+    "trained",
+    [
+        [],
+        ["lora={rank: 4, alpha: 8}"],
+        ["lora={rank: 4, alpha: 8}", "memory.one_base=true", "critic.init_from=policy"],
+    ],
+    ids=["all weights", "lora", "one base"],
+)
+def test_inv74_the_generation_config_of_the_sft_model_is_exported_with_ours(folder, words, trained):
+    told = GenerationConfig.from_pretrained(folder / "sft")
+    told.update(do_sample=True, temperature=0.6, top_p=0.9, repetition_penalty=1.3)
+    told.save_pretrained(folder / "sft")
+    ran(words, *trained)
+    kept = GenerationConfig.from_pretrained(folder / "ppo")
+    assert (kept.do_sample, kept.temperature, kept.top_p, kept.repetition_penalty) == (True, 0.6, 0.9, 1.3)

@@ -104,15 +104,6 @@ def test_a_python_function_scores_and_the_critic_starts_from_the_policy(tmp_path
         assert row["score"] == 2.0 * row["response"].count("e") / 4
 
 
-def test_inv41_a_reward_model_with_another_tokenizer_is_given_text(tmp_path, words, capsys):
-    tokenizer = tiny_tokenizer()
-    tokenizer.add_tokens(["lantern"])
-    save_model(tiny_reward_model(tokenizer, seed=3), tokenizer, tmp_path / "other")
-    more = [f"scores=[{{model: {tmp_path}/other}}]", "critic.init_from=policy", "ppo.num_updates=1"]
-    assert run_main(main, lay_over(words, *more)) == 0
-    assert "is given text, not ids" in capsys.readouterr().out
-
-
 def test_lora_trains_adapters_only_and_saves_a_merged_model(tmp_path, words):
     assert run_main(main, lay_over(words, "lora={rank: 4, alpha: 8}", "checkpoint.export=last")) == 0
     start, end = weights_of(tmp_path / "sft"), weights_of(tmp_path / "ppo")

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from rlhf.errors import RunError
+from rlhf.maths.moments import RunningMoments
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.averaged import put_in_place
 from rlhf.ppo.parts import Parts
@@ -69,7 +70,8 @@ def save_checkpoint(run: RunFolder, parts: Parts, progress: Progress, keep: int)
                 "progress": asdict(progress),
                 "kl_controller": parts.kl_controller.state_dict(),
                 "watch": parts.watch.state_dict(),
-                "moments": parts.moments.state_dict() if parts.moments is not None else None,
+                "moments": _state_of(parts.moments),
+                "evaluation_moments": _state_of(parts.evaluation_moments),
             }
             write_json(folder / COUNTERS, counters)
     run.prune_checkpoints(keep)
@@ -95,12 +97,18 @@ def restore_checkpoint(run: RunFolder, parts: Parts) -> Progress:
     counters = read_json(folder / COUNTERS)
     parts.kl_controller.load_state_dict(counters["kl_controller"])
     parts.watch.load_state_dict(counters["watch"])
-    if parts.moments is not None:
-        parts.moments.load_state_dict(counters["moments"])
+    for name in ("moments", "evaluation_moments"):
+        moments: RunningMoments | None = getattr(parts, name)
+        if moments is not None:
+            moments.load_state_dict(counters[name])
     progress = Progress(**counters["progress"])
     for file in (run.metrics, run.samples, run.warnings):
         file.cut(lambda row: row["step"] <= progress.update)
     return progress
+
+
+def _state_of(moments: RunningMoments | None) -> dict[str, float] | None:
+    return None if moments is None else moments.state_dict()
 
 
 def trained_weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -135,13 +135,15 @@ def _scores(
 ) -> dict[str, list[float]]:
     """Return what the scorer gives, and what is left of it after the recipe's rules.
 
-    Scores are normalised only by moments that stay as they were at the start: with those that move, the
-    scores of two evaluations would not compare.
+    Scores are normalised by moments that stay: with those that move, two evaluations would not compare. Where
+    they move in training, it is those of the first evaluation.
     """
     with parts.at_hand(*models_of(parts.scorer)):
         given = as_scores(parts.scorer(records, generation, texts), generation)
     on_tokens = given.tokens.sum(1)
-    moments = parts.moments if recipe.score_normalisation == "initial" else None
+    moments = parts.evaluation_moments
+    if moments is not None and recipe.score_normalisation == "running" and moments.count == 0:
+        moments.update(given.responses, parts.add_up)
     final = final_scores(given.responses, generation, recipe.score_rules, moments)
     final = final + final_token_scores(given.tokens, generation, recipe.score_rules).sum(1)
     return {"score": (given.responses + on_tokens).tolist(), "final_score": final.tolist()}

@@ -42,6 +42,7 @@ class Parts:
     renderer: Renderer
     kl_controller: KLController
     moments: RunningMoments | None = None  # of the scores, where they are normalised
+    evaluation_moments: RunningMoments | None = None  # those that evaluations are normalised by: they stay
     average: dict[str, Tensor] | None = None  # of the policy's weights (EMA)
     ptx: PtxSource | None = None
     offload: bool = False  # reference and reward models leave the device between their uses
@@ -123,10 +124,12 @@ def build_parts(
     reference = accelerator.prepare_model(reference, evaluation_mode=True)
     if average is not None:
         average = {name: value.to(accelerator.device) for name, value in average.items()}
+    moments = None if recipe.score_normalisation == "none" else RunningMoments()
     parts = Parts(
         accelerator, prepared, reference, policy_optimizer, critic_optimizer, scorer, renderer,
         build_kl_controller(recipe),
-        moments=None if recipe.score_normalisation == "none" else RunningMoments(),
+        moments=moments,
+        evaluation_moments=RunningMoments() if recipe.score_normalisation == "running" else moments,
         average=average, ptx=ptx, offload=offload,
         watch=Watch(reference_is_policy=reference_is_policy),
     )  # fmt: skip

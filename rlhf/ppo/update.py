@@ -102,8 +102,7 @@ def update(
         first_ratio_error = gradients.ratio_error if num_steps == 0 else first_ratio_error
         stats = gradients.finish(max_grad_norm)
         _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)
-        for optimizer, moves in ((policy_optimizer, train_policy), (critic_optimizer, True)):
-            _step(optimizer, moves)
+        _step(policy_optimizer, critic_optimizer, train_policy, accelerator.scaler)
         num_steps += 1
         for name, value in stats.items():
             totals[name] = totals.get(name, 0.0) + value
@@ -126,12 +125,26 @@ def _places(num_minibatches: int, ppo_epochs: int, seed: int, number: int) -> It
         yield from minibatch_order(num_minibatches, seed, number, epoch)
 
 
-def _step(optimizer: Any | None, moves: bool) -> None:
-    if optimizer is None:
-        return
-    if moves:
-        optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+def _step(
+    policy_optimizer: Any, critic_optimizer: Any | None, train_policy: bool, scaler: Any | None
+) -> None:
+    """Step what moves, and drop all gradients.
+
+    accelerate's optimizers update the loss scaler (float16) with each step; it takes one update for all
+    optimizers, or the gradients of the second are divided by its scale again.
+    """
+    moving = [policy_optimizer] if train_policy else []
+    moving += [] if critic_optimizer is None else [critic_optimizer]
+    for optimizer in moving:
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(getattr(optimizer, "optimizer", optimizer))
+    if scaler is not None:
+        scaler.update()
+    for optimizer in (policy_optimizer, critic_optimizer):
+        if optimizer is not None:
+            optimizer.zero_grad(set_to_none=True)
 
 
 def minibatch_divisors(experience: Experience, accelerator: Accelerator, objective: Objective) -> list[int]:

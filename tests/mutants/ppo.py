@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tests.maths.wrong_versions import Entry
 
+COMPARE = (
+    "tests/ppo/test_evaluation.py::test_inv37_inv38_scores_of_evaluations_compare_whatever_is_normalised",
+)
 RESUMED = ("tests/ppo/test_checkpoint.py::test_inv73_a_resumed_run_is_bitwise_the_unbroken_one",)
 RANDOM = ("tests/ppo/test_checkpoint.py::test_inv73_random_states_come_back_through_a_file",)
 BEST = ("tests/ppo/test_checkpoint.py::test_the_best_weights_are_kept_and_come_back",)
@@ -63,6 +66,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "the data starts anew", RESUMED),
         ("progress = Progress(**counters[\"progress\"])", "progress = Progress(**{**counters[\"progress\"], \"num_optimizer_steps\": 0})",
          "the count of optimizer steps starts anew", RESUMED),
+        ("for name in (\"moments\", \"evaluation_moments\"):", "for name in (\"moments\",):", "a resumed run normalises its evaluations anew",
+         ("tests/ppo/test_controls.py::test_inv37_running_normalisation_takes_in_every_rollout_and_survives_a_resume",)),
         ("progress = Progress(**counters[\"progress\"])", "progress = Progress(update=counters[\"progress\"][\"update\"])",
          "only the number of the update restored", RESUMED),
         ("file.cut(lambda row: row[\"step\"] <= progress.update)", "pass", "metrics of a killed run stand twice", RESUMED),
@@ -107,6 +112,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "drift rewarded in the choice of the best"),
         ("final = final_scores(given.responses, generation, recipe.score_rules, moments)", "final = given.responses",
          "evaluated without the clip and the EOS trick that are trained on"),
+        (" and moments.count == 0:", ":", "each evaluation normalised by its own scores: all have mean 0", COMPARE),
+        ("moments.update(given.responses, parts.add_up)", "pass", "evaluations not normalised where training is: rules count other units", COMPARE),
         ("max_new_tokens=recipe.max_response_tokens", "max_new_tokens=max(1, recipe.max_response_tokens - 1)",
          "evaluated at another length than trained"),
         ("recipe.temperature if temperature is None else temperature", "temperature or recipe.temperature",

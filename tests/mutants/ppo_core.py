@@ -34,6 +34,9 @@ FIRST = (f"{UPDATE}inv01_inv09_ratio_is_exactly_1_before_the_first_step",)
 TOKEN_MEAN = (f"{UPDATE}inv54_gradient_is_that_of_the_mean_over_the_tokens_of_the_optimizer_step",)
 VISITED = (f"{UPDATE}inv55_every_sample_is_visited_epochs_times_and_every_minibatch_is_a_step",)
 CLIPPED = (f"{UPDATE}inv57_gradients_are_clipped_and_the_norm_before_is_reported",)
+SCALED = (
+    "tests/ppo/test_loss_scaling.py::test_inv57_inv72_scaled_losses_leave_policy_and_critic_where_plain_ones_do",
+)
 MEANS = (f"{UPDATE}inv56_statistics_are_means_over_tokens_and_steps",)
 INFINITE = (f"{UPDATE}a_loss_that_is_not_finite_stops_before_the_step_and_says_why",)
 MOVES = (f"{UPDATE}inv39_reference_and_reward_model_do_not_move_while_policy_and_critic_do",)
@@ -213,7 +216,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("first_step + num_steps)\n", "num_steps)\n", "ptx step index starts anew with every update", TEXT),
         ("gradients.ratio_error if num_steps == 0 else first_ratio_error", "gradients.ratio_error",
          "ratio of the last step called the first", (f"{BY_STEP}inv01_the_first_ratio_is_that_of_the_first_step",)),
-        ("    optimizer.zero_grad(set_to_none=True)\n", "    pass\n", "gradients of earlier steps added up",
+        ("optimizer.zero_grad(set_to_none=True)\n", "pass\n", "gradients of earlier steps added up",
          (f"{BY_STEP}inv54_no_gradient_of_an_earlier_step_is_left",)),
         ("stop = early_stop_kl is not None and stats[\"approx_kl\"] > early_stop_kl", "stop = False", "early stop that never stops", STOP),
         ("stop = early_stop_kl is not None and stats[\"approx_kl\"] > early_stop_kl", "stop = early_stop_kl is not None",
@@ -223,10 +226,13 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("stats[\"approx_kl\"] > early_stop_kl", "totals[\"approx_kl\"] > early_stop_kl", "early stop by the sum over the steps", STOP),
         ("totals[name] / num_steps for name", "totals[name] / (ppo_epochs * len(divisors)) for name",
          "means over steps that an early stop left out", STOP),
-        ("    if moves:\n", "    if True:\n", "critic warm-up that steps the policy (weight decay, Adam's momentum)", ALONE),
-        ("((policy_optimizer, train_policy), (critic_optimizer, True))", "((policy_optimizer, train_policy), (None, True))",
+        ("[policy_optimizer] if train_policy else []", "[policy_optimizer]", "critic warm-up that steps the policy (weight decay, Adam's momentum)", ALONE),
+        ("        if scaler is None:\n            optimizer.step()", "        if True:\n            optimizer.step()",
+         "float16: accelerate's step updates the scaler, so the critic's gradients are unscaled twice", SCALED),
+        ("        scaler.update()\n", "        pass\n", "float16: a scale that never adapts", SCALED),
+        ("    moving += [] if critic_optimizer is None else [critic_optimizer]", "    moving += []",
          "the critic's optimizer never steps", MOVES),
-        ("((policy_optimizer, train_policy), (critic_optimizer, True))", "((policy_optimizer, train_policy), (critic_optimizer, train_policy))",
+        ("[] if critic_optimizer is None else", "[] if critic_optimizer is None or not train_policy else",
          "nobody moves while the critic warms up", ALONE),
         ("ptx if train_policy else None,", "ptx,", "ptx moves the policy while the critic warms up", NO_TEXT),
         ("before_step(num_steps)", "before_step(0)", "learning rate of the first step in all steps", VISITED),
@@ -239,8 +245,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "critic clipped by the norm of both", CLIPPED),
         ("float(torch.nn.utils.clip_grad_norm_(trained, limit))", "min(limit, float(torch.nn.utils.clip_grad_norm_(trained, limit)))",
          "norm after clipping reported", CLIPPED),
-        ("        _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)\n        for optimizer, moves in ((policy_optimizer, train_policy), (critic_optimizer, True)):\n            _step(optimizer, moves)\n",
-         "        for optimizer, moves in ((policy_optimizer, train_policy), (critic_optimizer, True)):\n            _step(optimizer, moves)\n        _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)\n",
+        ("        _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)\n        _step(policy_optimizer, critic_optimizer, train_policy, accelerator.scaler)\n",
+         "        _step(policy_optimizer, critic_optimizer, train_policy, accelerator.scaler)\n        _check_finite(stats, experience, number, num_steps, scaled=accelerator.scaler is not None)\n",
          "a step with nan taken, then the error", INFINITE),
         ("    if not bad:\n", "    if True:\n", "nan learned from silently", INFINITE),
         ("self.accelerator.backward(terms.loss * self.accelerator.num_processes)", "self.accelerator.backward(terms.loss)",

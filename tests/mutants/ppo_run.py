@@ -206,8 +206,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/ppo/evaluation.py": [
         ("_totals(held_out_scorer, records, generation, texts)", "_totals(parts.scorer, records, generation, texts)", "held-out score from the trained scorer", HELD_OUT),
         ("found.metrics[\"evaluation/text_loss\"] = loss", "pass", "loss on text measured and lost", HELD_OUT),
-        ("parts.moments if recipe.score_normalisation == \"initial\" else None", "parts.moments", "evaluations normalised by moments that move", COMPARE),
-        ("parts.moments if recipe.score_normalisation == \"initial\" else None", "None", "objective in other units than the reward", COMPARE),
+        ("    moments = parts.evaluation_moments\n", "    moments = parts.moments\n", "evaluations normalised by moments that move", COMPARE),
+        ("    moments = parts.evaluation_moments\n", "    moments = None\n", "objective in other units than the reward", COMPARE),
         ("    final = final + final_token_scores(given.tokens, generation, recipe.score_rules).sum(1)\n", "", "scores of tokens left out of the objective", TOKENS),
         ("\"score\": (given.responses + on_tokens).tolist()", "\"score\": given.responses.tolist()", "scores of tokens left out of the score", TOKENS),
         ("\"final_score\": final.tolist()", "\"final_score\": (given.responses + on_tokens).tolist()", "objective of the score before the rules", TRAINED_ON),
@@ -215,7 +215,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     ],
     "rlhf/ppo/checkpoint.py": [
         ("    parts.watch.load_state_dict(counters[\"watch\"])\n", "", "findings repeated after resume", SAID),
-        ("        parts.moments.load_state_dict(counters[\"moments\"])\n", "        pass\n", "moments of the scores start anew", RUNNING),
+        ("(\"moments\", \"evaluation_moments\"):", "(\"evaluation_moments\",):", "moments of the scores start anew", RUNNING),
         ("        put_in_place(parts.average, models[\"average\"])\n", "        pass\n", "the average starts anew from the first weights",
          (f"{AVERAGES}inv77_inv73_the_average_is_saved_and_restored",)),
     ],

@@ -78,6 +78,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "the template's end-of-turn token does not stop", IDS),
     ],
     "rlhf/sampling.py": [
+        ("        holders.append(get_base())", "        pass", "sampling with LoRA leaves the model without its generation config",
+         ("tests/test_ppo_modes.py::test_inv74_the_generation_config_of_the_sft_model_is_exported_with_ours",)),
         ("scores.float() / self.temperature", "scores.float()", "temperature left out of the sampling"),
         ("scores.float() / self.temperature", "scores.float() * self.temperature",
          "multiplied by the temperature"),
@@ -114,6 +116,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "seed + row: the next seed repeats all rows but one"),
     ],
     "rlhf/scoring.py": [
+        ("return one.get_vocab().items() <= other.get_vocab().items()", "return len(one) <= len(other)",
+         "a critic reads the policy's ids as other tokens",
+         ("tests/test_ppo_tokenizers.py::test_inv41_neither_critic_nor_reference_reads_ids_of_another_tokenizer",)),
         ("if self.renderer is None:\n            pairs", "if True:\n            pairs",
          "the policy's ids given to a reward model with another tokenizer (align-anything)"),
         ("[prompt + response for prompt, response in pairs]", "[response for prompt, response in pairs]",

@@ -167,17 +167,22 @@ def test_inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_i
 
 
 def test_inv37_running_normalisation_takes_in_every_rollout_and_survives_a_resume(tmp_path):
+    def moving(prompts, responses, number):
+        return [100.0 + len(response) for response in responses]  # changes with the policy
+
     recipe = tiny_recipe(num_updates=4, score_normalisation="running")
-    whole, _, _ = run_training(tmp_path / "whole", recipe, scorer=function_scorer(noisy))
+    whole, _, _ = run_training(tmp_path / "whole", recipe, scorer=function_scorer(moving))
     run_training(
         tmp_path / "half",
         tiny_recipe(num_updates=2, score_normalisation="running"),
-        scorer=function_scorer(noisy),
+        scorer=function_scorer(moving),
         finish=False,
     )
-    resumed, _, _ = run_training(tmp_path / "half", recipe, scorer=function_scorer(noisy))
+    resumed, _, _ = run_training(tmp_path / "half", recipe, scorer=function_scorer(moving))
     assert whole.moments.state_dict() == resumed.moments.state_dict()
     assert whole.moments.count == 32
+    assert whole.evaluation_moments.state_dict() == resumed.evaluation_moments.state_dict()
+    assert 0 < whole.evaluation_moments.count < 32, "those of the first evaluation"
     assert same_weights(all_weights(whole), all_weights(resumed))
     rows = [row for row in read_jsonl(tmp_path / "whole" / "metrics.jsonl") if "ppo/score" in row]
     assert all(abs(row["ppo/score"]) < 1 and row["ppo/raw_score"] > 50 for row in rows)

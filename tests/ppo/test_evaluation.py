@@ -148,14 +148,21 @@ def test_a_held_out_scorer_and_text_are_measured_beside_the_score(parts, recipe)
 
 @pytest.mark.parametrize("normalisation", ["none", "initial", "running"])
 def test_inv37_inv38_scores_of_evaluations_compare_whatever_is_normalised(normalisation):
-    """In the units of the reward where these stay as they are, in the scorer's where they move."""
+    """By moments that stay: those of the start, or of the first evaluation where those of training move."""
     recipe = tiny_recipe(score_normalisation=normalisation)
-    parts = tiny_parts(recipe, function_scorer(lambda prompts, responses: [14.0] * len(responses)))
-    if parts.moments is not None:
-        parts.moments.update(torch.tensor([8.0, 12.0]))  # mean 10, deviation 2
-    found = evaluate(parts, recipe, tiny_prompts(parts.renderer)[:3])
-    assert found.metrics["evaluation/score"] == 14.0
-    assert found.metrics["evaluation/final_score"] == (2.0 if normalisation == "initial" else 14.0)
+    first, later = [8.0, 12.0, 8.0, 12.0], [14.0] * 4  # mean 10, deviation 2
+    given = iter([first, later, later])
+    parts = tiny_parts(recipe, function_scorer(lambda prompts, responses: next(given)))
+    if normalisation == "initial":
+        parts.moments.update(torch.tensor(first))
+    found = []
+    for _ in range(3):
+        found.append(evaluate(parts, recipe, tiny_prompts(parts.renderer)[:4]).metrics)
+        if normalisation == "running":
+            parts.moments.update(torch.tensor([100.0, 300.0]))  # a rollout between
+    assert [metrics["evaluation/score"] for metrics in found] == [10.0, 14.0, 14.0]
+    expected = [10.0, 14.0, 14.0] if normalisation == "none" else [0.0, 2.0, 2.0]
+    assert [metrics["evaluation/final_score"] for metrics in found] == pytest.approx(expected)
 
 
 def test_scores_of_tokens_count_in_score_and_objective(recipe):
