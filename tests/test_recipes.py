@@ -64,12 +64,18 @@ def test_ziegler_steers_the_kl_and_normalises_scores(tmp_path, words, capsys):
 
 
 def test_tldr_gives_cut_responses_a_fixed_score(tmp_path, words):
-    assert run_main(main, scaled_down(words, recipe("tldr"), "sampling.max_response_tokens=2")) == 0
-    rows = rows_of(tmp_path / "ppo")
-    for row in rows:
-        if row["ppo/ended_fraction"] == 0:
-            assert row["ppo/score"] == -1.0
-    assert any(row["ppo/ended_fraction"] < 1 for row in rows)
+    """The tiny policy hardly ever ends within two tokens; with scores of 5 the share that ended is in the mean."""
+    (tmp_path / "five.py").write_text("def score(prompts, responses):\n    return [5.0] * len(responses)\n")
+    told = [
+        "sampling.max_response_tokens=2",
+        f"scores=[{{function: {tmp_path}/five.py:score}}]",
+        "critic.init_from=policy",
+    ]
+    assert run_main(main, scaled_down(words, recipe("tldr"), *told)) == 0
+    for row in rows_of(tmp_path / "ppo"):
+        ended = row["ppo/ended_fraction"]
+        assert ended < 0.5
+        assert row["ppo/score"] == pytest.approx(5.0 * ended - 1.0 * (1 - ended))
 
 
 def test_grpo_has_its_kl_in_the_loss_and_rloo_in_the_reward(tmp_path, words):

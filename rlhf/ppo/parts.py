@@ -177,7 +177,11 @@ def build_optimizer(
 ) -> torch.optim.AdamW:
     """Build AdamW over the trained parameters; epsilon 1e-5 as OpenAI's code (Huang 2024, 2403.17031)."""
     return torch.optim.AdamW(
-        trained, lr=learning_rate, eps=recipe.adam_epsilon, weight_decay=recipe.weight_decay
+        trained,
+        lr=learning_rate,
+        betas=(0.9, recipe.adam_beta2),
+        eps=recipe.adam_epsilon,
+        weight_decay=recipe.weight_decay,
     )
 
 

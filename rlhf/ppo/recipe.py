@@ -32,6 +32,7 @@ class Recipe:
     final_learning_rate_fraction: float = 0.0
     critic_warmup_updates: int = 0
     adam_epsilon: float = 1e-5
+    adam_beta2: float = 0.999
     weight_decay: float = 0.0
     max_grad_norm: float | None = 1.0
     ema_decay: float | None = None

@@ -70,6 +70,8 @@ class PpoTrainingSettings(Settings):
     """What is left of the learning rates at the end, as a share of their highest value."""
     critic_warmup_updates: int = Field(0, ge=0)
     """First updates that move the critic alone."""
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    """AdamW's memory of squared gradients."""
     adam_epsilon: float = Field(1e-5, gt=0)
     """AdamW's epsilon."""
     weight_decay: float = Field(0.0, ge=0)

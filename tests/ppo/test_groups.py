@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 import torch
 
 from rlhf.ppo.credit import advantages
-from rlhf.ppo.iteration import roll_out
+from rlhf.ppo.iteration import collect, learn, roll_out
 from rlhf.ppo.steps import score
 from rlhf.runs.jsonl import read_jsonl
+from rlhf.settings.layers import resolve_settings
+from rlhf.settings.ppo import PpoSettings
+from stages._ppo_models import build_recipe
 from tests.ppo.running import HABITS, run_training
 from tests.ppo.tiny import function_scorer, tiny_parts, tiny_prompts, tiny_recipe
 
@@ -113,3 +119,36 @@ def test_every_prompt_is_taken_once_an_epoch_also_with_several_samples(tmp_path)
     _, _, _ = run_training(tmp_path / "ppo", recipe, habits=HABITS, held_out=False)
     seen = [row["prompt_id"] for row in read_jsonl(tmp_path / "ppo" / "samples.jsonl")]
     assert sorted(seen) == sorted(f"p{i}" for i in range(32) for _ in range(2))
+
+
+def whole_logprob(policy, prompt, response):
+    logprobs = policy(torch.tensor([prompt + response])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    return logprobs.gather(1, torch.tensor(response)[:, None]).sum()
+
+
+def test_the_rloo_recipe_takes_a_step_along_the_gradient_of_reinforce():
+    """sum_i (total_i - mean of the others) * grad log pi(y_i), whole responses: long ones are not averaged away."""
+    published = build_recipe(resolve_settings(PpoSettings, Path("configs/recipes/rloo.yaml")).settings)
+    recipe = dataclasses.replace(
+        published, rollout_batch_size=8, minibatch_size=8, microbatch_size=2, max_response_tokens=12
+    )
+    parts = tiny_parts(recipe, function_scorer(place), critic=None)
+    experience = collect(parts, recipe, tiny_prompts(parts.renderer, 2), 1, {})
+    mask = experience.generation.response_mask
+    assert len(set(mask.sum(1).tolist())) > 2
+    parts.policy_optimizer.step = parts.policy_optimizer.zero_grad = lambda *args, **kwargs: None
+    learn(parts, recipe, experience, 1)
+    ours = torch.cat([weight.grad.flatten() for weight in parts.learner.policy_parameters()])
+
+    totals = experience.scores - recipe.kl_coef * experience.kl.sum(1)
+    others = (totals.view(2, 4).sum(1, keepdim=True) - totals.view(2, 4)) / 3
+    generation = experience.generation
+    expected = sum(
+        advantage * whole_logprob(parts.policy, prompt, response)
+        for advantage, prompt, response in zip(
+            totals - others.flatten(), generation.prompts(), generation.responses(), strict=True
+        )
+    )
+    gradients = torch.autograd.grad(expected, parts.learner.policy_parameters())
+    theirs = torch.cat([gradient.flatten() for gradient in gradients])
+    assert float(torch.cosine_similarity(-ours, theirs, dim=0)) == pytest.approx(1.0, abs=1e-5)

@@ -210,9 +210,11 @@ def test_inv58_learning_rates_follow_the_schedule_step_by_step():
 
 
 def test_inv61_adam_epsilon_is_1e_5_and_the_rates_are_separate():
-    parts = tiny_parts(tiny_recipe(learning_rate=1e-3, critic_learning_rate=3e-3))
+    recipe = tiny_recipe(learning_rate=1e-3, critic_learning_rate=3e-3, adam_beta2=0.95)
+    parts = tiny_parts(recipe)
     optimizers = (parts.policy_optimizer, parts.critic_optimizer)
     assert [optimizer.param_groups[0]["eps"] for optimizer in optimizers] == [1e-5, 1e-5]
+    assert [optimizer.param_groups[0]["betas"] for optimizer in optimizers] == [(0.9, 0.95)] * 2
     assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == [1e-3, 3e-3]
 
 

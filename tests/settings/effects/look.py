@@ -154,6 +154,10 @@ def epsilons(seen: Seen) -> set[float]:
     return {step.epsilon for step in seen.notes.steps}
 
 
+def betas(seen: Seen) -> set[float]:
+    return {step.beta2 for step in seen.notes.steps}
+
+
 def largest_gradient(seen: Seen) -> float:
     """The largest norm of a gradient that an optimizer stepped with, of all optimizers."""
     return max(step.grad_norm for step in seen.notes.steps)

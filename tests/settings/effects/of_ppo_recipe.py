@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.settings.effects.effect import Effect, Entry, becomes, falls, rises, times
 from tests.settings.effects.look import (
+    betas,
     epsilons,
     first,
     largest_gradient,
@@ -63,6 +64,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Effect("ppo.final_learning_rate_fraction", "1.0", "the rates never fall", rates, constant),
     Effect("ppo.adam_epsilon", "1.0", "AdamW's own", epsilons, becomes({1e-5}, {1.0})),
+    Effect("ppo.adam_beta2", "0.9", "AdamW's own", betas, becomes({0.999}, {0.9})),
     Effect("ppo.weight_decay", "50.0", "smaller weights", weights_norm, falls),
     Effect(
         "ppo.max_grad_norm",
@@ -142,4 +144,5 @@ ENTRIES: tuple[Entry, ...] = (
         times(2),
     ),
     Effect("ppo.adam_epsilon", "1.0", "other weights", weights),
+    Effect("ppo.adam_beta2", "0.9", "other weights", weights),
 )

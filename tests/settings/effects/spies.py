@@ -48,6 +48,7 @@ class Step(NamedTuple):
     rate: float
     weight_decay: float  # of the group of parameters that has most
     epsilon: float
+    beta2: float
     grad_norm: float
     num_parameters: int
 
@@ -101,6 +102,7 @@ def _step(number: int, groups: list[dict[str, Any]]) -> Step:
         rate=float(groups[0]["lr"]),
         weight_decay=max(group["weight_decay"] for group in groups),
         epsilon=groups[0]["eps"],
+        beta2=groups[0]["betas"][1],
         grad_norm=float(norms.norm()),
         num_parameters=sum(parameter.numel() for parameter in trained),
     )
