@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -92,7 +93,18 @@ class RewardModelScorer:
                 for prompt, text, end in zip(prompts, texts, ended, strict=True)
             ]
         self._check_lengths(sequences)
-        return score_sequences(self.model, sequences, self.batch_size)
+        scores = score_sequences(self.model, sequences, self.batch_size)
+        self._check_finite(prompts, scores)
+        return scores
+
+    def _check_finite(self, prompts: Sequence[Prompt], scores: Tensor) -> None:
+        bad = [place for place, score in enumerate(scores.tolist()) if not math.isfinite(score)]
+        if bad:
+            raise RunError(
+                f"{self.name}: the reward model scores {scores[bad[0]]} on the response to prompt "
+                f"{prompts[bad[0]].id!r} ({len(bad)} of {len(prompts)} are not finite): its weights or its "
+                "precision (dtype, ppo.mixed_precision) overflow"
+            )
 
     def _check_lengths(self, sequences: Sequence[Sequence[int]]) -> None:
         limit = getattr(self.model.config, "max_position_embeddings", None)

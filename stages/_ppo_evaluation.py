@@ -68,7 +68,12 @@ def _held_out_scorer(settings: PpoSettings, parts: Parts, base: OneBase | None) 
     if not sources:
         return None
     tokenizer, accelerator = parts.renderer.tokenizer, parts.accelerator
-    return build_scorer(settings, sources, "evaluation.held_out_scores", accelerator, tokenizer, base)
+    from rlhf.scoring import models_of
+
+    scorer = build_scorer(settings, sources, "evaluation.held_out_scores", accelerator, tokenizer, base)
+    with parts.at_hand(*models_of(scorer)):
+        pass  # with memory.offload they leave the device: a run that goes on may not evaluate for long
+    return scorer
 
 
 def _text_loss(settings: PpoSettings, parts: Parts, rows: Sequence[TextRow]) -> Callable[[], float]:

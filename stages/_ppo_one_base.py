@@ -46,7 +46,7 @@ def check_adapters(settings: PpoSettings) -> None:
     if not is_reward_adapter_on(path, base, revision):
         raise ModelError(
             f"with memory.one_base the critic starts from an adapter on {base!r}, which {path!r} is not; "
-            "make it one (make reward ARGS='lora={rank: 16, alpha: 32, merge: false}'), or set "
+            "make it one (make reward ARGS=\"'lora={rank: 16, alpha: 32, merge: false}'\"), or set "
             "critic.init_from=policy or trunk",
             where=setting,
         )

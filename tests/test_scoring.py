@@ -91,6 +91,17 @@ def test_inv42_a_score_that_is_no_finite_number_surfaces_with_its_prompt(rendere
         )
 
 
+def test_inv42_a_reward_model_that_overflows_surfaces_with_the_prompt(tokenizer, renderer):
+    model = tiny_reward_model(tokenizer)
+    with torch.no_grad():
+        model.score.weight.fill_(torch.inf)
+    texts = ["one", "two", "three"]
+    with pytest.raises(
+        RunError, match=r"runs/reward: the reward model scores .* to prompt 'p0' \(3 of 3 are"
+    ):
+        RewardModelScorer("runs/reward", model, None, 4)(PROMPTS, generation_of(renderer, texts), texts)
+
+
 def test_inv42_a_wrong_count_and_exceptions_surface(renderer):
     texts = ["one", "two", "three"]
     with pytest.raises(RunError, match="gave 2 values for 3 responses"):

@@ -56,13 +56,15 @@ class Callback:
 
 
 def call_all(callbacks: Sequence[Any], event: Event, state: State) -> bool:
-    """Call what each callback has for `event`; return whether one of them asks to stop.
+    """Call what each callback has for `event`; return whether one asks to stop, whatever later ones say.
 
     Raises RunError, with the file and line, where one fails.
     """
+    asked = state.stop
     for callback in callbacks:
         method = getattr(callback, event, None)
         if method is not None:
             with failures_named(f"callback {type(callback).__name__}.{event}"):
                 method(state)
-    return state.stop
+            asked = state.stop = asked or state.stop
+    return asked

@@ -169,12 +169,17 @@ def best_folder(run_path: Path, update: int) -> Path:
     return run_path / "checkpoints" / f"best_{update:06d}"
 
 
-def save_best(run: RunFolder, parts: Parts, update: int) -> None:
-    """Keep the policy's weights, as they are now, as the best so far; call it on the main process."""
+def save_best(run: RunFolder, parts: Parts, progress: Progress) -> None:
+    """Keep the policy's weights, as they are now, as those of `progress.best_update`; on the main process.
+
+    Best weights of before go, unless a checkpoint that a run may go on from speaks of them.
+    """
+    assert progress.best_update is not None
     weights = unwrap_model(parts.learner).policy_weights()
-    with write_folder(best_folder(run.path, update)) as folder:
+    with write_folder(best_folder(run.path, progress.best_update)) as folder:
         torch.save({name: value.detach() for name, value in weights.items()}, folder / MODELS)
         write_manifest(folder)
+    _prune_best(run.path, progress)
 
 
 def load_best(run: RunFolder, parts: Parts, update: int) -> None:

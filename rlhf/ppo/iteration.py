@@ -42,7 +42,8 @@ def one_update(
         advance_average(parts, recipe.ema_decay)
     described = experience_metrics(experience, parts.add_up, has_critic=parts.has_critic)
     metrics = {**described, **update_metrics(stats), **seconds_metrics(seconds)}
-    parts.kl_controller.update(metrics["ppo/kl"], recipe.rollout_batch_size)
+    if number > recipe.critic_warmup_updates:  # before that the KL of a policy that stands still says nothing
+        parts.kl_controller.update(metrics["ppo/kl"], recipe.rollout_batch_size)
     progress.update = number
     progress.num_prompts += len(prompts)
     progress.num_episodes += recipe.rollout_batch_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ class Session:
             samples = [{"kind": "evaluation", **row} for row in found.rows[: self.habits.num_samples]]
             self.record(found.metrics, samples)
             if note_evaluation(self.progress, found) and self.run.is_main:
-                save_best(self.run, self.parts, self.progress.update)
+                save_best(self.run, self.parts, self.progress)
         self.call("on_evaluate", found.metrics, self.run.path)
 
     def record(self, metrics: Mapping[str, float], samples: Sequence[Mapping[str, Any]]) -> None:
@@ -151,8 +152,8 @@ def note_evaluation(progress: Progress, evaluation: Evaluation) -> bool:
     if progress.first_evaluation is None:
         progress.first_evaluation = evaluation.metrics
     progress.last_evaluation = evaluation.metrics
-    if progress.best_objective is not None and evaluation.objective <= progress.best_objective:
-        return False
+    if not evaluation.objective > (-math.inf if progress.best_objective is None else progress.best_objective):
+        return False  # nan is never the best
     progress.best_objective, progress.best_update = evaluation.objective, progress.update
     progress.best_evaluation = evaluation.metrics
     return True

@@ -95,7 +95,7 @@ class UpdateStats:
     value_clip_fraction: float
     policy_grad_norm: float  # before clipping
     critic_grad_norm: float
-    first_ratio_error: float  # max |ratio - 1| of this process in the first minibatch, before any step: 0
+    first_ratio_error: float  # max |ratio - 1| of all processes in the first minibatch, before any step: 0
     num_optimizer_steps: int
     stopped_early: float  # 1 where the KL to the old policy ended the epochs
     policy_learning_rate: float  # at the last step

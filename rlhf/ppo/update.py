@@ -111,12 +111,18 @@ def update(
             break
     return UpdateStats(
         **{name: totals[name] / num_steps for name in MEAN_STATS},
-        first_ratio_error=first_ratio_error,
+        first_ratio_error=_largest(first_ratio_error, accelerator),
         num_optimizer_steps=num_steps,
         stopped_early=float(stop),
         policy_learning_rate=policy_optimizer.param_groups[0]["lr"],
         critic_learning_rate=0.0 if critic_optimizer is None else critic_optimizer.param_groups[0]["lr"],
     )
+
+
+def _largest(value: float, accelerator: Accelerator) -> float:
+    """Return the largest `value` of all processes."""
+    every: Any = accelerator.gather(torch.tensor([value], device=accelerator.device))
+    return float(every.max())
 
 
 def _places(num_minibatches: int, ppo_epochs: int, seed: int, number: int) -> Iterator[int]:

@@ -18,6 +18,7 @@ from rlhf.settings.shared import (
     SourceSettings,
     WeightsSettings,
     check_divides,
+    check_final_fraction,
 )
 
 __all__ = ["PpoSettings"]
@@ -140,9 +141,16 @@ class PpoTrainingSettings(Settings):
                 f"critic_warmup_updates {self.critic_warmup_updates} leaves none of num_updates "
                 f"{self.num_updates} to the policy"
             )
+        check_final_fraction(self)
         adaptive = (self.kl_target, self.kl_horizon)
         if self.kl_controller == "adaptive" and (None in adaptive or self.kl_coef == 0):
             raise ValueError("kl_controller adaptive needs kl_target, kl_horizon and a kl_coef above 0")
+        if self.kl_horizon is not None and self.kl_horizon <= 0.2 * self.rollout_batch_size:
+            raise ValueError(
+                f"kl_horizon {self.kl_horizon} is too short for a rollout_batch_size of "
+                f"{self.rollout_batch_size}: one update could take kl_coef below 0; it is at least "
+                f"{self.rollout_batch_size // 5 + 1}"
+            )
         if self.kl_controller == "fixed" and adaptive != (None, None):
             raise ValueError("kl_target and kl_horizon are only read where kl_controller is adaptive")
         if self.missing_eos_penalty > 0 and self.missing_eos_score is not None:
@@ -167,6 +175,11 @@ class PpoTrainingSettings(Settings):
             raise ValueError(
                 f"value_clip_range and critic_warmup_updates are for a critic; advantages {self.advantages} "
                 "uses none"
+            )
+        if self.whiten_rewards:
+            raise ValueError(
+                f"whiten_rewards scales rewards token by token, which advantages {self.advantages} adds up "
+                "over a response again, so that longer ones would count more: leave it false"
             )
         if (self.gamma, self.gae_lambda) != (1.0, 0.95):
             raise ValueError(

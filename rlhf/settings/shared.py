@@ -29,6 +29,7 @@ __all__ = [
     "Tracker",
     "WeightsSettings",
     "check_divides",
+    "check_final_fraction",
 ]
 
 
@@ -156,6 +157,20 @@ class CheckpointSettings(Settings):
     """Updates between checkpoints; null writes none, and a killed run starts anew."""
     keep: int = Field(1, ge=1)
     """Newest checkpoints that are kept."""
+
+
+def check_final_fraction(settings: Any) -> None:
+    """Refuse a `final_learning_rate_fraction` that a constant schedule would not read.
+
+    Raises:
+        ValueError: it is not what it is by itself, and the schedule is constant.
+    """
+    left_alone = type(settings).model_fields["final_learning_rate_fraction"].default
+    if settings.schedule == "constant" and settings.final_learning_rate_fraction != left_alone:
+        raise ValueError(
+            "final_learning_rate_fraction is only read where schedule is cosine or linear: leave it at "
+            f"{left_alone}"
+        )
 
 
 def check_divides(whole: int, whole_name: str, part: int, part_name: str) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Settings
-from rlhf.settings.shared import CheckpointSettings, RunSettings, check_divides
+from rlhf.settings.shared import CheckpointSettings, RunSettings, check_divides, check_final_fraction
 
 __all__ = ["TrainerSettings"]
 
@@ -43,6 +43,7 @@ class TrainerSettings(Settings):
     @model_validator(mode="after")
     def _sizes_divide(self) -> TrainerSettings:
         check_divides(self.batch_size, "batch_size", self.microbatch_size, "microbatch_size")
+        check_final_fraction(self)
         return self
 
     def plan(

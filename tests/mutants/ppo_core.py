@@ -202,6 +202,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "a ratio below 1 is no error", (f"{BY_STEP}inv01_the_first_ratio_is_that_of_the_first_step",)),
     ],
     "rlhf/ppo/update.py": [
+        ("    return float(every.max())", "    return value", "a wrong ratio on another process is not told",
+         ("tests/ppo/test_in_threads.py::test_inv01_a_ratio_that_is_wrong_on_another_rank_is_told_by_the_first",)),
         ("    counts: Any = accelerator.reduce(torch.tensor(own, device=mask.device), \"sum\")",
          "    counts = torch.tensor(own) * accelerator.num_processes", "tokens counted per rank", RANKS),
         ("mask.sum(1) if objective.loss_average == \"tokens\" else mask.any(1).long()", "mask.sum(1)",

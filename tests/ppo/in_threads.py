@@ -65,6 +65,11 @@ class RankAccelerator:
         assert how == "sum"
         return self._reduce(tensor)
 
+    def gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        every = tensor.new_zeros(self.num_processes, *tensor.shape)
+        every[self.process_index] = tensor
+        return self._reduce(every).flatten(0, 1)
+
     def unscale_gradients(self) -> None:
         pass
 

@@ -73,15 +73,13 @@ def test_looking_changes_nothing(tmp_path):
     assert same_weights(all_weights(plain), all_weights(watched))
 
 
-def test_inv75_every_callback_is_called_and_any_may_stop(tmp_path):
-    class Enough:
-        def on_update(self, state):
-            state.stop = state.update == 3
-
+@pytest.mark.parametrize("asks_first", [True, False])
+def test_inv75_every_callback_is_called_and_any_may_stop(tmp_path, asks_first):
+    """Also where another one says afterwards that it has no wish to."""
+    asking = [stopping("on_update", 3), stopping("on_update", 5)]
     first, last = Diary(), Diary()
-    _, progress, _ = run_training(
-        tmp_path / "ppo", tiny_recipe(num_updates=6), callbacks=[first, Enough(), last]
-    )
+    callbacks = [first, *(asking if asks_first else reversed(asking)), last]
+    _, progress, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6), callbacks=callbacks)
     assert progress.update == 3
     assert first.pages == last.pages
     assert [page[1] for page in last.pages if page[0] == "evaluate"] == [0, 2, 3], (

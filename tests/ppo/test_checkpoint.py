@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import os
 import random
@@ -30,6 +32,7 @@ from rlhf.runs.jsonl import read_jsonl
 from rlhf.runs.manifest import find_damage
 from tests.ppo.running import all_weights, losses, noisy_scorer, run_training
 from tests.ppo.tiny import (
+    function_scorer,
     same_weights,
     tiny_parts,
     tiny_prompts,
@@ -190,11 +193,29 @@ def test_only_the_newest_checkpoints_and_wanted_best_weights_are_kept(tmp_path):
     assert [name for name in names if name.startswith("step")] == ["step_000005", "step_000006"]
     assert f"best_{progress.best_update:06d}" in names
     assert len(names) <= 4
-    save_best(run, parts, 77)
+    save_best(run, parts, dataclasses.replace(progress, best_update=77))
+    names = {path.name for path in (tmp_path / "ppo" / "checkpoints").iterdir()}
+    assert names >= {"best_000077", f"best_{progress.best_update:06d}"}, (
+        "a checkpoint speaks of the other one"
+    )
     save_checkpoint(run, parts, progress, keep=2)
     names = [path.name for path in (tmp_path / "ppo" / "checkpoints").iterdir()]
     assert f"best_{progress.best_update:06d}" in names
     assert "best_000077" not in names, "nobody speaks of it"
+
+
+def test_without_checkpoints_only_the_best_weights_are_kept(tmp_path):
+    recipe = tiny_recipe(num_updates=6, learning_rate=3e-2)
+    habits = Habits(evaluate_every=1, checkpoint_every=None)
+    _, progress, _ = run_training(tmp_path / "ppo", recipe, scorer=function_scorer(rising()), habits=habits)
+    assert progress.best_update == 6
+    assert [path.name for path in (tmp_path / "ppo" / "checkpoints").iterdir()] == ["best_000006"]
+
+
+def rising():
+    """Scores that rise with every call: each evaluation is the best so far."""
+    calls = itertools.count()
+    return lambda prompts, responses: [10.0 * next(calls)] * len(responses)
 
 
 def test_weights_of_another_model_are_refused(tokenizer):

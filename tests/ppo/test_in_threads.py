@@ -5,13 +5,15 @@ Real processes: `test_two_processes.py`.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import threading
 
 import pytest
 import torch
 
 from rlhf.ppo.checkpoint import Progress
-from rlhf.ppo.iteration import calibrate, one_update
+from rlhf.ppo.iteration import calibrate, collect, learn, one_update
 from rlhf.ppo.ptx import PtxText, TextRow
 from tests.ppo.in_threads import RankAccelerator, on_ranks
 from tests.ppo.running import all_weights
@@ -70,6 +72,21 @@ def test_inv49_inv54_inv68_inv69_two_ranks_learn_what_one_learns(name):
                     assert other[key] == pytest.approx(value, abs=1e-4, rel=1e-3), key
         for key, value in weights.items():
             torch.testing.assert_close(other_weights[key], value, atol=1e-5, rtol=0)
+
+
+def test_inv01_a_ratio_that_is_wrong_on_another_rank_is_told_by_the_first():
+    recipe = tiny_recipe(**BASIC)
+
+    def work(accelerator: RankAccelerator):
+        with ONE_AT_A_TIME:
+            parts = tiny_parts(recipe, function_scorer(scores), accelerator=accelerator)
+        experience = collect(parts, recipe, tiny_prompts(parts.renderer, recipe.num_prompts), 1, {})
+        if accelerator.process_index == 1:
+            experience = dataclasses.replace(experience, old_logprobs=experience.old_logprobs + 0.5)
+        return learn(parts, recipe, experience, 1).first_ratio_error
+
+    expected = pytest.approx(1 - math.exp(-0.5), rel=1e-3)
+    assert on_ranks(2, work) == [expected, expected]
 
 
 def test_inv37_inv38_the_moments_at_the_start_are_of_the_scores_of_all_ranks():

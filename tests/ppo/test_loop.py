@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from rlhf.ppo.checkpoint import Progress
@@ -73,6 +75,15 @@ def test_inv36_the_adaptive_controller_counts_the_episodes_of_all_processes(tmp_
     assert parts.kl_controller.kl_coef == pytest.approx(0.1 * (1 - 0.2 * 8 / 40))
 
 
+def test_inv36_inv76_while_the_critic_learns_alone_the_controller_waits(tmp_path):
+    """The KL of a policy that stands still is 0: the coefficient would be gone before its first step."""
+    adaptive = {"kl_controller": "adaptive", "kl_coef": 0.1, "kl_target": 6.0, "kl_horizon": 40}
+    parts, _, _ = run_training(
+        tmp_path / "ppo", tiny_recipe(num_updates=3, critic_warmup_updates=2, **adaptive)
+    )
+    assert parts.kl_controller.kl_coef == pytest.approx(0.1 * (1 - 0.2 * 8 / 40)), "one update, not three"
+
+
 def test_inv35_the_reported_kl_is_the_trained_one(tmp_path):
     run_training(tmp_path / "ppo", tiny_recipe(num_updates=3, kl_coef=0.7, learning_rate=3e-2))
     for row in read_jsonl(tmp_path / "ppo" / "metrics.jsonl"):
@@ -102,13 +113,15 @@ def test_inv39_reward_model_and_reference_are_unchanged_by_training(tmp_path):
 def test_the_first_the_last_and_the_best_evaluation_are_noted():
     progress = Progress()
     best = []
-    for update, objective in enumerate([1.0, 3.0, 2.0, 3.0]):
+    for update, objective in enumerate([math.nan, 1.0, 3.0, 2.0, math.nan, 3.0]):
         progress.update = update
         best.append(note_evaluation(progress, Evaluation({"evaluation/objective": objective}, objective, [])))
-    assert best == [True, True, False, False], "of equals the earlier, which is nearer to the reference"
-    assert (progress.best_update, progress.best_objective) == (1, 3.0)
-    found = (progress.first_evaluation, progress.best_evaluation, progress.last_evaluation)
-    assert [one["evaluation/objective"] for one in found] == [1.0, 3.0, 3.0]
+    expected = [False, True, True, False, False, False]
+    assert best == expected, "of equals the earlier, which is nearer to the reference; never nan"
+    assert (progress.best_update, progress.best_objective) == (2, 3.0)
+    assert math.isnan(progress.first_evaluation["evaluation/objective"])
+    found = (progress.best_evaluation, progress.last_evaluation)
+    assert [one["evaluation/objective"] for one in found] == [3.0, 3.0]
 
 
 def test_every_row_of_metrics_carries_the_updates_done(tmp_path):

@@ -29,6 +29,7 @@ PAIR = (
     "ppo.minibatch_size=2",
     "ppo.whiten_advantages=false",
 )
+PAIR_WITH_CRITIC = ("ppo.samples_per_prompt=2", "ppo.gae_lambda=1.0", *PAIR[len(GROUPS) :])
 FAR_ONE_STEP = ("reference={path: '{inputs}/other'}", "ppo.minibatch_size=8")
 KL_IN_LOSS = (*FAR_ONE_STEP, "ppo.kl_in=loss", "ppo.kl_loss=k2")
 PER_TOKEN = (
@@ -54,15 +55,28 @@ def without_size(before: Pair, after: Pair) -> bool:
     return before[0] == after[0] and math.isclose(after[1] * abs(one - other), norm, rel_tol=1e-2)
 
 
+def pair_and_returns(seen: Seen) -> Pair:
+    """Score and length of both responses of a pair, and the mean return of all their tokens."""
+    return pair_and_gradient(seen)[0], seen.metrics("ppo/return_mean")[0]
+
+
 def whitened(before: Pair, after: Pair) -> bool:
-    """The rewards of all tokens, 0 but for the last one's score, are scaled around their mean."""
-    pair, norm = before
+    """The rewards of all tokens, 0 but for the last one's score, are scaled around their mean.
+
+    With lambda 1 the return of a token is the sum of the rewards from there on.
+    """
+    pair, mean_return = before
     num_tokens = sum(length for _, length in pair)
     mean = sum(score for score, _ in pair) / num_tokens
     deviation = math.sqrt(sum(score**2 for score, _ in pair) / num_tokens - mean**2)
-    totals = [(score - length * mean) / deviation + length * mean for score, length in pair]
-    grown = abs(totals[0] - totals[1]) / abs(pair[0][0] - pair[1][0])
-    return pair == after[0] and math.isclose(after[1] / norm, grown, rel_tol=1e-2)
+
+    def expected(scale: float, shift: float) -> float:
+        returns = [score * scale + left * shift for score, length in pair for left in range(1, length + 1)]
+        return sum(returns) / num_tokens
+
+    plain, white = expected(1.0, 0.0), expected(1 / deviation, mean - mean / deviation)
+    found = ((mean_return, plain), (after[1], white))
+    return pair == after[0] and all(math.isclose(*each, rel_tol=1e-4) for each in found)
 
 
 def prompts_of_samples(seen: Seen) -> int:
@@ -115,10 +129,10 @@ ENTRIES: tuple[Entry, ...] = (
     Effect(
         "ppo.whiten_rewards",
         "true",
-        "the difference of what tokens' rewards add up to grows as it has to",
-        pair_and_gradient,
+        "the returns are what rewards scaled around their mean add up to",
+        pair_and_returns,
         whitened,
-        PAIR,
+        PAIR_WITH_CRITIC,
     ),
     Effect(
         "ppo.loss_average",
@@ -164,6 +178,7 @@ ENTRIES: tuple[Entry, ...] = (
     Refused("ppo.kl_loss", "k3", "kl_loss (k2 or k3) is set where kl_in is loss"),
     Refused("ppo.gamma", "0.5", "gamma and gae_lambda are only read where advantages is gae", GROUPS),
     Refused("ppo.gae_lambda", "0.5", "gamma and gae_lambda are only read where advantages is gae", GROUPS),
+    Refused("ppo.whiten_rewards", "true", "whiten_rewards scales rewards token by token", GROUPS),
     Effect("ppo.clip_range_high", "0.001", "more is clipped", last("ppo/clip_fraction"), rises, EPOCHS),
     Effect("ppo.dual_clip", "1.001", "bad tokens are clipped too", first("ppo/clip_fraction"), rises, EPOCHS),
     Effect("ppo.entropy_coef", "10.0", "more varied responses", last("ppo/entropy"), rises),
