@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,42 @@ def test_instructgpt_leaves_the_averaged_weights(tmp_path, words):
     average, trained = (summary_of(tmp_path / name) for name in ("average", "trained"))
     assert all(row["ppo/ptx_loss"] > 1 for row in rows_of(tmp_path / "average")), "text is learned beside it"
     assert 0 < abs(average["kl"]) < abs(trained["kl"]), "an average over two updates has hardly moved"
+
+
+# What the papers print (InstructGPT: section 3.5, appendices C and C.4; N+ details: table of hyperparameters;
+# Ziegler et al.: section 2.2 and the released lm-human-preferences; RLOO: section 4; GRPO: section 4.2).
+PRINTED = {
+    "instructgpt": {
+        "ppo.rollout_batch_size": 512, "ppo.minibatch_size": 64, "ppo.ppo_epochs": 1, "ppo.kl_coef": 0.02,
+        "ppo.clip_range": 0.2, "ppo.ema_decay": 0.992, "ppo.adam_beta2": 0.95, "ppo.schedule": "constant",
+        "critic.init_from": "reward", "critic.learning_rate": 9e-6, "ptx.coef": 27.8, "ptx.batch_size": 8 * 64,
+        "sampling.temperature": 1.0, "ppo.gamma": 1.0, "checkpoint.weights": "average",
+    },
+    "tldr": {
+        "ppo.rollout_batch_size": 512, "ppo.ppo_epochs": 4, "ppo.kl_coef": 0.05, "ppo.learning_rate": 3e-6,
+        "ppo.clip_range": 0.2, "ppo.value_clip_range": 0.2, "ppo.missing_eos_score": -1.0, "ppo.adam_epsilon": 1e-5,
+        "ppo.whiten_advantages": True, "ppo.whiten_rewards": False, "sampling.temperature": 0.7,
+        "critic.init_from": "reward", "ppo.gae_lambda": 0.95, "ppo.gamma": 1.0,
+    },
+    "ziegler": {
+        "ppo.kl_controller": "adaptive", "ppo.kl_target": 6.0, "ppo.kl_horizon": 10000, "ppo.kl_coef": 0.15,
+        "ppo.ppo_epochs": 4, "ppo.rollout_batch_size": 512, "ppo.learning_rate": 1e-5, "critic.init_from": "trunk",
+        "critic.value_coef": 0.1, "ppo.clip_range": 0.2, "ppo.score_normalisation": "initial", "ppo.gae_lambda": 0.95,
+    },
+    "rloo": {
+        "critic": None, "ppo.advantages": "leave_one_out", "ppo.kl_in": "reward", "ppo.loss_average": "tokens",
+        "ppo.samples_per_prompt": 4, "ppo.whiten_advantages": False,
+    },
+    "grpo": {
+        "critic": None, "ppo.advantages": "group_normalised", "ppo.samples_per_prompt": 64, "ppo.kl_coef": 0.04,
+        "ppo.rollout_batch_size": 1024, "ppo.minibatch_size": 1024, "ppo.ppo_epochs": 1, "ppo.learning_rate": 1e-6,
+        "ppo.kl_in": "loss", "ppo.kl_loss": "k3", "ppo.loss_average": "responses",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_holds_the_numbers_of_its_paper(path):
+    settings = resolve_settings(PpoSettings, path).settings
+    found = {key: attrgetter(key)(settings) for key in PRINTED[path.stem]}
+    assert found == PRINTED[path.stem]
