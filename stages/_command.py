@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from rlhf.errors import UserError
 from rlhf.runs import console
@@ -30,7 +30,7 @@ from rlhf.runs.clock import format_seconds
 from rlhf.runs.folder import RunFolder
 from rlhf.settings import schema
 from rlhf.settings.layers import Resolved, Settings, describe_layers, resolve_settings, settings_to_yaml
-from stages._processes import process_state, refuse_sharding
+from stages._processes import check_precision, process_state, refuse_sharding
 
 __all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
 
@@ -180,6 +180,10 @@ class _Command:
 
         run = settings.run  # type: ignore[attr-defined]
         state = process_state()
+        training: Any = getattr(settings, self.stage, None)
+        if hasattr(training, "mixed_precision"):
+            key = f"{self.stage}.mixed_precision"
+            check_precision(state.device.type, training.mixed_precision, key)
         self.folder = RunFolder.open(
             run.output,
             settings.model_dump(by_alias=True),

@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhf.errors import SettingsError
 
-__all__ = ["end", "process_state", "refuse_sharding"]
+__all__ = ["check_precision", "end", "process_state", "refuse_sharding"]
 
 # What `accelerate launch` sets for ways of training that cut a model into parts.
 _SHARDING = {
@@ -46,6 +46,24 @@ def refuse_sharding() -> None:
                 "holds whole models (data parallel): take one of configs/accelerate, and LoRA or "
                 "gradient_checkpointing where memory is short"
             )
+
+
+def check_precision(device: str, wanted: str | None, setting: str) -> None:
+    """Refuse float16 on a CPU, where accelerate would train in float32 without a word.
+
+    Args:
+        device: type of the device, "cpu" or another.
+        wanted: mixed_precision of the settings; None is what `accelerate launch` says.
+        setting: its dotted key.
+
+    Raises:
+        SettingsError: it is fp16 and the device is a CPU.
+
+    """
+    told = wanted or os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if device == "cpu" and told == "fp16":
+        whose = setting if wanted else f"{setting} is null, and the accelerate config's mixed_precision"
+        raise SettingsError(f"{whose} is fp16, which needs a GPU; on a CPU set {setting}=bf16 or no")
 
 
 def end(accelerator: Any) -> None:

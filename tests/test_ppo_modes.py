@@ -168,3 +168,9 @@ def test_inv74_the_generation_config_of_the_sft_model_is_exported_with_ours(fold
     ran(words, *trained)
     kept = GenerationConfig.from_pretrained(folder / "ppo")
     assert (kept.do_sample, kept.temperature, kept.top_p, kept.repetition_penalty) == (True, 0.6, 0.9, 1.3)
+
+
+def test_inv72_float16_on_a_cpu_is_refused_and_not_trained_in_float32(folder, words, capsys):
+    assert run_main(main, lay_over(words, "ppo.mixed_precision=fp16")) == 2
+    assert "ppo.mixed_precision is fp16, which needs a GPU; on a CPU set" in capsys.readouterr().err
+    assert not (folder / "ppo").exists()

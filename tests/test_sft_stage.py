@@ -185,3 +185,12 @@ def test_inv81_prompts_that_are_trained_on_are_not_evaluated(
     assert "data.validation: 3 of 11 records have prompts of data.train: left out" in capsys.readouterr().out
     rows = read_jsonl(tmp_path / "sft" / "samples.jsonl")
     assert {row["id"] for row in rows} == {f"d1-{number}" for number in range(8)}
+
+
+def test_inv72_float16_of_the_accelerate_config_is_refused_on_a_cpu(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")
+    assert run_main(main, [*words, "sft.mixed_precision=null"]) == 2
+    said = capsys.readouterr().err
+    assert "sft.mixed_precision is null, and the accelerate config's mixed_precision is fp16" in said
