@@ -6,6 +6,7 @@ line; the cause stays attached for who calls this from a notebook.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -35,14 +36,22 @@ __all__ = [
 ]
 
 
-def load_function(name: str) -> Callable[..., Any]:
-    """Load a Python function named `file.py:function`.
+def load_function(name: str, setting: str | None = None, *, num_arguments: int = 0) -> Callable[..., Any]:
+    """Load a Python function (or class) named `file.py:function`.
 
     A file of a package (an `__init__.py` beside it) is imported as part of that package; a lone file under a
     name of its own, with its folder importable while it loads, so that it may have helpers beside it. Raises
-    SettingsError saying what is wrong: the form of the name, a missing file, a file that fails to import, a
-    missing function (with the functions that are there).
+    SettingsError saying what is wrong, after the dotted key `setting`: the form of the name, a missing file,
+    a file that fails to import, a missing function (with what is there), one that does not take the
+    `num_arguments` that it will be called with.
     """
+    try:
+        return _load(name, num_arguments)
+    except SettingsError as error:
+        raise SettingsError(error.message, where=setting) from error
+
+
+def _load(name: str, num_arguments: int) -> Callable[..., Any]:
     file, separator, function_name = name.rpartition(":")
     if not separator or not file.endswith(".py") or not function_name.isidentifier():
         raise SettingsError(
@@ -55,11 +64,25 @@ def load_function(name: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         found = sorted(
-            key for key, value in vars(module).items() if inspect.isfunction(value) and key[0] != "_"
+            key
+            for key, value in vars(module).items()
+            if (inspect.isfunction(value) or inspect.isclass(value))
+            and value.__module__ == module.__name__
+            and key[0] != "_"
         )
+        near = difflib.get_close_matches(function_name, found, n=1)
         raise SettingsError(
             f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})"
+            + (f"; did you mean {near[0]}?" if near else "")
         )
+    try:
+        inspect.signature(function).bind_partial(*[None] * num_arguments)
+    except TypeError as error:
+        raise SettingsError(
+            f"'{name}' is called with {num_arguments} arguments by position, but cannot be: {error}"
+        ) from error
+    except ValueError:  # written in C: it says nothing about itself
+        pass
     return function
 
 
@@ -114,6 +137,12 @@ def call_with_columns(
     parameters = inspect.signature(function).parameters.values()
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         columns = {key: values for key, values in columns.items() if key in {p.name for p in parameters}}
+    try:
+        inspect.signature(function).bind(messages, list(texts), **columns)
+    except TypeError as error:
+        given = ", ".join(["prompts", "responses", *(f"{key}=..." for key in columns)])
+        hint = "; `tokens` are given where per_token is true" if "'tokens'" in str(error) else ""
+        raise RunError(f"{name} is called as f({given}), but cannot be: {error}{hint}") from error
     with failures_named(name):
         values = function(messages, list(texts), **columns)
     if hasattr(values, "tolist"):  # a tensor or an array
@@ -194,7 +223,7 @@ def failures_named(name: str) -> Iterator[None]:
     """Turn whatever the user's function `name` raises inside into a RunError with the file and line."""
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # who ends the process there would end it without a word
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise RunError(
             f"{name} failed with {type(error).__name__}: {error} ({last.filename}:{last.lineno})"

@@ -133,7 +133,7 @@ class _Command:
             self._run()
             return 0
         except UserError as error:
-            return self._end("failed", self._with_place(error), USER_MISTAKE)
+            return self._end("failed", self._with_place(error) + self._what_is_left(), USER_MISTAKE)
         except KeyboardInterrupt as error:
             terminated = self.terminated or isinstance(error, Terminated)
             return self._end("interrupted", self._how_to_go_on(), TERMINATED if terminated else INTERRUPTED)
@@ -228,13 +228,26 @@ class _Command:
             return f"{self.stage}: stopped; the same command again goes on from {checkpoints[-1]}"
         return f"{self.stage}: stopped before its first checkpoint; the same command again starts anew"
 
+    def _what_is_left(self) -> str:
+        """From where a run that failed on the way would go on."""
+        from rlhf.runs.existing import find_checkpoints
+
+        checkpoints = find_checkpoints(self.folder.path) if self.folder is not None else []
+        if not checkpoints:
+            return ""
+        return f"\nonce that is mended, the same command goes on from {checkpoints[-1]}"
+
     def _end(self, status: str, message: str, code: int) -> int:
         """Say why it ended, once, and note it in the run's folder."""
         console.close_bars()
         console.send_to(None)
         if self.folder is not None:
             with contextlib.suppress(OSError):  # a full disk; the run counts as unfinished anyway
-                self.folder.finish(status)
+                returned = self.folder.give_back()
+                if returned is None:
+                    self.folder.finish(status)
+                else:
+                    message += f"\nthe older run is back in {returned}"
         if self.rank != 0 and code == USER_MISTAKE:
             # Most mistakes are found by all processes, and the launcher stops the rest when the first one
             # ends: wait for the main process to say it. Who is still here afterwards is the only one that

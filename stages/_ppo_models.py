@@ -68,7 +68,7 @@ def build_parts(
         )
     names = ("the policy", "the critic")
     lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
-    for model, what in ((reference, "the reference"), *zip(learner.transformers(), names, strict=False)):
+    for model, what in (*zip(learner.transformers(), names, strict=False), (reference, "the reference")):
         check_context(model, *lengths, what)
     renderer = _inputs.build_renderer(tokenizer, policy, *lengths)
     scorer = build_scorer(settings, settings.scores, "scores", accelerator, tokenizer, base)

@@ -42,7 +42,7 @@ def check_texts(name: str, sources: Sequence[SourceSettings], generator: str | N
     from rlhf.functions import load_function
 
     if generator is not None:
-        load_function(generator)
+        load_function(generator, f"{name}.generator", num_arguments=1)
     if sources:
         _inputs.say_reading(name, read_texts(_inputs.build_sources(sources)))
 

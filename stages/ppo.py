@@ -31,7 +31,8 @@ def check(settings: PpoSettings) -> None:
     """Read the prompts, load the functions, look for the models and trackers."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
-    from rlhf.models.folders import check_model_path
+    from rlhf.models.folders import check_model_path, check_reward_path
+    from rlhf.ppo.callbacks import load_callback
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
@@ -41,11 +42,12 @@ def check(settings: PpoSettings) -> None:
     _check_scores(settings.scores, "scores")
     _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
     if settings.critic is not None and settings.critic.path is not None:
-        check_model_path(settings.critic.path, setting="critic.path")
+        check_reward_path(settings.critic.path, setting="critic.path")
     check_adapters(settings)
-    for name in (settings.evaluation.judge, *settings.callbacks):
-        if name is not None:
-            load_function(name)
+    if settings.evaluation.judge is not None:
+        load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
+    for name in settings.callbacks:
+        load_callback(name)
     readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
@@ -62,14 +64,14 @@ def check(settings: PpoSettings) -> None:
 
 def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:
     from rlhf.functions import load_function
-    from rlhf.models.folders import check_model_path
+    from rlhf.models.folders import check_reward_path
 
     for number, source in enumerate(sources):
         for place, path in enumerate(source.paths):
             name = f"models[{place}]" if source.models else "model"
-            check_model_path(path, setting=f"{setting}[{number}].{name}")
+            check_reward_path(path, setting=f"{setting}[{number}].{name}")
         if source.function is not None:
-            load_function(source.function)
+            load_function(source.function, f"{setting}[{number}].function", num_arguments=2)
 
 
 def train(settings: PpoSettings, run: RunFolder) -> None:
@@ -145,10 +147,11 @@ def _read(settings: PpoSettings) -> tuple[list[Prompt], list[Prompt]]:
 
 def _make(name: str) -> Any:
     """Make an object of the user's class `file.py:name`."""
-    from rlhf.functions import failures_named, load_function
+    from rlhf.functions import failures_named
+    from rlhf.ppo.callbacks import load_callback
 
     with failures_named(f"callback {name}"):
-        return load_function(name)()
+        return load_callback(name)()
 
 
 def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progress) -> dict[str, Any]:
@@ -170,6 +173,11 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
         f"saving the weights of update {update} of {progress.update} "
         f"(checkpoint.export={settings.checkpoint.export})"
     )
+    if best and update == 0 < progress.update:
+        console.say(
+            "no held-out evaluation was better than the one before the first update: what is saved is the "
+            "policy as it started; train longer, or see samples.jsonl and warnings.jsonl for what went wrong"
+        )
     numbers: dict[str, Any] = {
         **_named(chosen, ""),
         **_named(progress.first_evaluation, "_before"),

@@ -35,7 +35,7 @@ def check(settings: ReportSettings) -> None:
 
     runs = _read_runs(settings)
     if settings.evaluation.judge is not None:
-        load_function(settings.evaluation.judge)
+        load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
     policies = _policies(settings, runs)
     for name, model in policies.items():
         check_model_path(model.path, setting="base.path" if name == "base" else f"stages.{name}")

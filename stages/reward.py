@@ -34,7 +34,7 @@ def check(settings: RewardSettings) -> None:
 
     check_trackers(settings.run.trackers)
     if settings.evaluation.judge is not None:
-        load_function(settings.evaluation.judge)
+        load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
     readings = {}
     for name in SPLITS:
         sources = _inputs.build_sources(getattr(settings.data, name))

@@ -35,16 +35,17 @@ def test_load_function_from_a_file_of_a_package(tmp_path):
 
 
 def test_load_function_says_what_is_wrong(tmp_path):
-    file = write(tmp_path / "rewards.py", "def score():\n    pass\n")
+    file = write(tmp_path / "rewards.py", "import os\ndef score(a):\n    pass\nclass Scorer:\n    pass\n")
     broken = write(tmp_path / "broken.py", "import no_such_package\n")
     for name, message in [
         ("rewards.score", "write file.py:function"),
         (f"{tmp_path}/none.py:score", "none.py' does not exist"),
-        (f"{file}:scores", "has no function 'scores'.*it has: score"),
+        (f"{file}:scores", r"has no function 'scores' \(it has: Scorer, score\); did you mean score\?"),
+        (f"{file}:score", "is called with 2 arguments by position, but cannot be: too many positional"),
         (f"{broken}:score", "failed with ModuleNotFoundError: No module named 'no_such_package'"),
     ]:
-        with pytest.raises(SettingsError, match=message):
-            load_function(name)
+        with pytest.raises(SettingsError, match=f"^scores.1..function: .*{message}"):
+            load_function(name, "scores[1].function", num_arguments=2)
 
 
 def test_a_script_that_ends_the_process_is_no_function_file(tmp_path):
@@ -87,6 +88,21 @@ def test_a_judge_that_gives_something_else_is_named(verdicts, message):
 def test_a_judge_that_fails_is_named_with_its_line(tmp_path):
     file = write(tmp_path / "judges.py", "def judge(prompts, responses):\n    return 1 / 0\n")
     with pytest.raises(RunError, match=r"failed with ZeroDivisionError: .*\(.*judges.py:2\)"):
+        judge_responses(load_function(f"{file}:judge"), PROMPTS, ["a", "b"], f"{file}:judge")
+
+
+def test_how_a_function_is_called_is_said_where_it_cannot_be(tmp_path):
+    file = write(tmp_path / "judges.py", "def judge(prompts, responses, tokens):\n    return []\n")
+    message = (
+        r"judge is called as f\(prompts, responses\), but cannot be: .*'tokens'; `tokens` are given where"
+    )
+    with pytest.raises(RunError, match=message):
+        judge_responses(load_function(f"{file}:judge"), PROMPTS, ["a", "b"], f"{file}:judge")
+
+
+def test_a_function_that_ends_the_process_is_named_with_its_line(tmp_path):
+    file = write(tmp_path / "judges.py", "import sys\ndef judge(prompts, responses):\n    sys.exit(3)\n")
+    with pytest.raises(RunError, match=r"failed with SystemExit: 3 \(.*judges.py:3\)"):
         judge_responses(load_function(f"{file}:judge"), PROMPTS, ["a", "b"], f"{file}:judge")
 
 

@@ -174,3 +174,41 @@ def test_inv72_float16_on_a_cpu_is_refused_and_not_trained_in_float32(folder, wo
     assert run_main(main, lay_over(words, "ppo.mixed_precision=fp16")) == 2
     assert "ppo.mixed_precision is fp16, which needs a GPU; on a CPU set" in capsys.readouterr().err
     assert not (folder / "ppo").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ("scores=[{{model: {root}/sft}}]", "scores[0].model: '{root}/sft' is not a reward model"),
+        (
+            "scores=[{{models: [{root}/reward, {root}/sft], combine: min}}]",
+            "scores[0].models[1]: '{root}/sft' is not",
+        ),
+        ("critic.path={root}/sft", "critic.path: '{root}/sft' is not a reward model"),
+        (
+            "evaluation.held_out_scores=[{{model: {root}/sft}}]",
+            "evaluation.held_out_scores[0].model: '{root}/sft' is",
+        ),
+        ("callbacks=[{root}/letters.py:score]", "callbacks: '{root}/letters.py:score' is no class"),
+        ("scores=[{{function: {root}/letters.py:scor}}]", "scores[0].function: '{root}/letters.py:scor'"),
+    ],
+)
+def test_a_dry_run_finds_what_the_run_would_end_with(folder, words, capsys, told, message):
+    more = [told.format(root=folder), *(["critic.init_from=policy"] if "function" in told else [])]
+    assert run_main(main, [*lay_over(words, *more), "--dry-run"]) == 2
+    assert message.format(root=folder) in capsys.readouterr().err
+
+
+def test_a_run_that_gained_nothing_says_that_what_it_saves_is_its_start(folder, words, capsys):
+    (folder / "falling.py").write_text(
+        "def score(prompts, responses, calls=[]):\n    calls.append(1)\n    return [-1.0 * len(calls)] * len(responses)\n"
+    )
+    told = [
+        f"scores=[{{function: {folder}/falling.py:score}}]",
+        "critic.init_from=policy",
+        "checkpoint.export=best",
+    ]
+    ran(words, *told)
+    assert "what is saved is the policy as it started" in capsys.readouterr().out
+    start, end = weights_of(folder / "sft"), weights_of(folder / "ppo")
+    assert all(torch.equal(start[name], end[name]) for name in start)

@@ -10,7 +10,14 @@ from typing import Any
 from rlhf.errors import ModelError
 from rlhf.models.adapters import is_adapter_folder
 
-__all__ = ["check_has_tokenizer", "check_model_path", "check_vocabulary", "remedy", "says_nothing"]
+__all__ = [
+    "check_has_tokenizer",
+    "check_model_path",
+    "check_reward_path",
+    "check_vocabulary",
+    "remedy",
+    "says_nothing",
+]
 
 # Which make target leaves which folder; a missing input names it.
 MADE_BY = {"sft": "make sft", "reward": "make reward", "ppo": "make ppo", "base": "make base"}
@@ -45,6 +52,28 @@ def check_model_path(path: str, *, setting: str = "model.path") -> None:
         raise ModelError(f"{path!r} is a file, not a model's folder; {remedy(path, setting)}", where=setting)
     elif _looks_local(path):
         raise ModelError(f"{path!r} does not exist; {remedy(path, setting)}", where=setting)
+
+
+def check_reward_path(path: str, *, setting: str) -> None:
+    """Refuse a path that cannot be a reward model's: what `check_model_path` refuses, and other models.
+
+    Raises:
+        ModelError: as there, or the local folder holds no model with a score.
+
+    """
+    from rlhf.models.adapter_folders import holds_score_head
+
+    check_model_path(path, setting=setting)
+    folder = Path(path).expanduser()
+    if is_adapter_folder(folder):
+        scores = holds_score_head(str(folder))
+    elif folder.is_dir():
+        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+        scores = any("SequenceClassification" in name for name in names)
+    else:  # a hub id: its loader will say
+        return
+    if not scores:
+        raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
 
 
 def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:

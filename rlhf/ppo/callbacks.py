@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from rlhf.functions import failures_named
+from rlhf.errors import SettingsError
+from rlhf.functions import failures_named, load_function
 
 if TYPE_CHECKING:
     from rlhf.ppo.parts import Parts
@@ -53,6 +55,35 @@ class Callback:
 
     def on_save(self, state: State) -> None:
         """Look at a checkpoint that is complete."""
+
+
+def load_callback(name: str) -> type:
+    """Load the user's class `file.py:name`, and see that a run can make an object of it and has calls for it.
+
+    Raises:
+        SettingsError: there is no such class, it wants arguments, it has none of the methods that are called,
+            or one that looks like them and never would be.
+    """
+    found: Any = load_function(name, "callbacks")
+    known = get_args(Event)
+    if not inspect.isclass(found):
+        raise SettingsError(f"'{name}' is no class; a callback is a class with {_either(known)}", "callbacks")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise SettingsError(
+            f"'{name}' is made without arguments, but cannot be: {error}", "callbacks"
+        ) from error
+    own = [method for method in dir(found) if method.startswith("on_")]
+    strange = [method for method in own if method not in known]
+    if strange or not own:
+        has = f"has {', '.join(strange)}, which nothing calls" if strange else "has no method that is called"
+        raise SettingsError(f"'{name}' {has}; a callback is a class with {_either(known)}", "callbacks")
+    return found
+
+
+def _either(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def call_all(callbacks: Sequence[Any], event: Event, state: State) -> bool:

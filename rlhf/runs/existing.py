@@ -135,19 +135,19 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def clear(path: Path, keep_previous: bool) -> None:
+def clear(path: Path, keep_previous: bool) -> Path | None:
     """Make an empty folder for a run, keeping what an older run there took long to make.
 
-    A finished run goes to ``<path>.previous``; an unfinished one that has checkpoints to
-    ``<path>.unfinished``, so that it never pushes a finished one out; each in the place of the last of its
-    kind. Anything else is deleted.
+    A finished run goes to ``<path>.previous``, an unfinished one that has checkpoints to
+    ``<path>.unfinished``; where there is one already, to ``<path>.previous2`` and so on: nothing that took
+    long is lost. Anything else is deleted. Returns where the older run went.
     """
+    goal = None
     if path.exists() and any(entry.name != ".lock" for entry in path.iterdir()):
         finished = read_facts(path).get("status") == "finished"
         worth_keeping = finished or bool(find_checkpoints(path))
         if keep_previous and worth_keeping:
-            goal = path.with_name(f"{path.name}.{'previous' if finished else 'unfinished'}")
-            shutil.rmtree(goal, ignore_errors=True)
+            goal = _free(path.with_name(f"{path.name}.{'previous' if finished else 'unfinished'}"))
             os.replace(path, goal)
             console.say(f"the older run in {path} is now in {goal}")
         else:
@@ -155,6 +155,15 @@ def clear(path: Path, keep_previous: bool) -> None:
             if worth_keeping:
                 console.say(f"the older run in {path} is deleted (run.keep_previous is false)")
     path.mkdir(parents=True, exist_ok=True)
+    return goal
+
+
+def _free(path: Path) -> Path:
+    """Return `path`, or the first of path2, path3, ... that is not there yet."""
+    number = 1
+    while (free := path if number == 1 else path.with_name(f"{path.name}{number}")).exists():
+        number += 1
+    return free
 
 
 def take_lock(path: Path) -> TextIO | None:

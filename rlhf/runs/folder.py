@@ -12,9 +12,9 @@
       summary.json       the run's own numbers, written at its end
       (the model)        a plain Hugging Face folder
 
-Running a stage again simply works: a finished run in the same place is moved to ``<folder>.previous``. A run
-that was killed is taken up at its last checkpoint, if its settings are the same; if they are not, it is moved
-to ``<folder>.unfinished``.
+Running a stage again simply works: a finished run in the same place is moved to ``<folder>.previous`` (then
+``.previous2`` and so on). A run that was killed is taken up at its last checkpoint, if its settings are the
+same; if they are not, it is moved to ``<folder>.unfinished``.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class RunFolder:
         self.handles_stop = False
         self._wait = wait
         self._lock = lock
+        self._moved: Path | None = None  # where the older run went that this one found in its place
         self._watch = Stopwatch()
         self._facts: dict[str, Any] = {}
 
@@ -101,15 +102,16 @@ class RunFolder:
                 nothing to resume.
         """
         path = Path(path)
-        lock, checkpoint = None, None
+        lock, checkpoint, moved = None, None, None
         if is_main:
             lock, checkpoint = decide(path, config, stage, resume)
             if checkpoint is None:
                 if lock is not None:
                     lock.close()
-                clear(path, keep_previous)
+                moved = clear(path, keep_previous)
                 lock = take_lock(path)
         run = cls(path, is_main=is_main, wait=wait, lock=lock)
+        run._moved = moved
         if is_main:
             run._begin(config, stage, command, num_processes, checkpoint)
         wait()
@@ -213,6 +215,16 @@ class RunFolder:
                 self.path / "summary.json",
                 {"stage": self._facts["stage"], "seconds": self.seconds, **numbers},
             )
+
+    def give_back(self) -> Path | None:
+        """Put the older run back where it was, if this one has nothing to show yet; returns where that is."""
+        if self._moved is None or find_checkpoints(self.path) or self.metrics.path.exists():
+            return None
+        self.finish("failed")
+        shutil.rmtree(self.path)
+        self._moved.rename(self.path)
+        self._moved = None
+        return self.path
 
     def finish(self, status: str = "finished") -> None:
         """Close the files and note how the run ended: finished, interrupted or failed."""

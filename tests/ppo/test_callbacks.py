@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rlhf.errors import RunError
-from rlhf.ppo.callbacks import Callback
+from rlhf.errors import RunError, SettingsError
+from rlhf.ppo.callbacks import Callback, load_callback
 from rlhf.ppo.loop import Habits
 from rlhf.runs.existing import find_checkpoints
 from tests.ppo.running import all_weights, run_training
@@ -63,6 +63,25 @@ def test_a_callback_that_fails_is_named_with_its_line(tmp_path):
         match=r"callback Broken.on_evaluate failed with KeyError: 'mine' \(.*test_callbacks.py:\d+\)",
     ):
         run_training(tmp_path / "ppo", tiny_recipe(num_updates=1), callbacks=[Broken()])
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("class Mine:\n    def on_updat(self, state): ...\n", "has on_updat, which nothing calls"),
+        ("class Mine:\n    def update(self, state): ...\n", "has no method that is called"),
+        ("def Mine(): ...\n", "is no class; a callback is a class with on_update, on_evaluate or on_save"),
+        (
+            "class Mine:\n    def __init__(self, a): ...\n    def on_save(self, state): ...\n",
+            "without arguments",
+        ),
+        ("class Mine2:\n    def on_save(self, state): ...\n", r"has no .*Mine.*; did you mean Mine2\?"),
+    ],
+)
+def test_inv75_a_callback_that_would_never_be_called_is_refused(tmp_path, code, message):
+    (tmp_path / "mine.py").write_text(code)
+    with pytest.raises(SettingsError, match=f"^callbacks: .*{message}"):
+        load_callback(f"{tmp_path}/mine.py:Mine")
 
 
 def test_looking_changes_nothing(tmp_path):

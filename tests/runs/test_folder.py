@@ -51,8 +51,24 @@ def test_running_a_finished_stage_again_replaces_it_and_loses_nothing(path: Path
         run.finish()
     assert (path / "third").exists()
     assert not (path / "second").exists()
-    assert (path.with_name("ppo.previous") / "second").exists()
+    assert (path.with_name("ppo.previous") / "first").exists()
+    assert (path.with_name("ppo.previous2") / "second").exists()
     assert find_checkpoints(path) == [path / "checkpoints" / "step_000001"]
+
+
+def test_a_run_that_fails_before_it_has_anything_gives_the_place_back(path: Path) -> None:
+    run = start(path)
+    (path / "good").write_text("")
+    run.finish()
+    failed = start(path)
+    assert not (path / "good").exists()
+    assert failed.give_back() == path
+    assert (path / "good").exists()
+    assert os.listdir(path.parent) == ["ppo"]
+    start(path).finish()  # nobody holds a lock on it
+    showing = start(path)
+    showing.metrics.append({"step": 0})
+    assert showing.give_back() is None, "it has something to show"
 
 
 def test_keep_previous_false_deletes(path: Path) -> None:

@@ -97,7 +97,11 @@ def test_dry_run_checks_the_data(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("data", "data/mine.jsonl:17: 'responses' holds 1 response; a ranking needs at least 2"),
         ("model", "model.path 'runs/sft' does not exist; run `make sft` or set model.path"),
-        ("user", "step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate"),
+        (
+            "user",
+            "step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate\n"
+            "once that is mended, the same command goes on from runs/probe/checkpoints/step_000002",
+        ),
         ("disk", "the disk of runs/probe is full; free some space, then give the same command again"),
         ("checkpoint", "the disk of runs/probe is full; free some space, then give the same command again"),
         ("weights", "the disk of runs/probe is full; free some space, then give the same command again"),
