@@ -155,3 +155,16 @@ def test_accelerate_understands_its_files(path: Path) -> None:
     processes = {"one_process": 1, "cpu_two_processes": 2, "several_gpus": 2, "several_machines": 16}
     assert config.num_processes == processes[path.stem]
     assert config.use_cpu is (path.stem == "cpu_two_processes")
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_a_recipe_says_for_the_small_world_is_a_command(path: Path) -> None:
+    """Of the size of a run in configs/ppo.yaml, or hours would go by."""
+    said = re.search(r'make ppo CONFIG=(\S+) ARGS="(.*?)"', path.read_text(encoding="utf-8"), re.DOTALL)
+    assert said is not None
+    assert CONFIGS.parent / said[1] == path
+    words = said[2].replace("\\\n#", " ").split()
+    settings = resolve_settings(load_schema("ppo"), path, words).settings
+    main = resolve_settings(load_schema("ppo"), CONFIGS / "ppo.yaml").settings
+    for name in ("num_updates", "rollout_batch_size", "learning_rate"):
+        assert getattr(settings.ppo, name) == getattr(main.ppo, name)  # type: ignore[attr-defined]

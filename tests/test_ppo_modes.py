@@ -103,8 +103,9 @@ def test_a_critic_on_the_trunk(folder, words):
     assert strong[1]["ppo/policy_grad_norm"] != rows[1]["ppo/policy_grad_norm"]
 
 
-def test_a_callback_of_the_users_ends_the_run(folder, words):
+def test_a_callback_of_the_users_ends_the_run(folder, words, capsys):
     assert run_main(main, lay_over(words, f"callbacks=[{folder}/diary.py:Diary]")) == 0
+    assert "a callback ended the run after update 3 of 4" in capsys.readouterr().out
     assert (folder / "ppo" / "diary.txt").read_text() == "1\n2\n3\n"
     assert summary_of(folder / "ppo")["num_updates"] == 3
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from rlhf.rendering import RenderedPrompt
 
 
+_SHOWN = ("score", "held_out_score", "kl", "response_tokens", "judge_score", "text_loss", "objective")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Habits:
     """How often the loop looks up from learning; None: never (but evaluations stand at both ends)."""
@@ -74,6 +77,8 @@ def train(
             bar.update(1, **progress_line(metrics))
             session.call("on_update", metrics, run.path)
             session.look_up(metrics)
+    if progress.ended:
+        console.say(f"ppo: a callback ended the run after update {progress.update} of {recipe.num_updates}")
     return progress
 
 
@@ -145,7 +150,7 @@ def note_evaluation(progress: Progress, evaluation: Evaluation) -> bool:
     """Say what an evaluation found and note it; return whether it has the best objective so far."""
     shown = ", ".join(
         f"{name} {evaluation.metrics[f'evaluation/{name}']:.3f}"
-        for name in ("score", "kl", "response_tokens", "judge_score", "objective")
+        for name in _SHOWN
         if f"evaluation/{name}" in evaluation.metrics
     )
     console.say(f"ppo: held-out prompts after {progress.update} updates: {shown}")

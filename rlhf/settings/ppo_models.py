@@ -52,6 +52,8 @@ class ScoreSettings(Settings):
             raise ValueError("per_token is only read where function is set")
         if (self.combine is not None) != bool(self.models):
             raise ValueError("models and combine (mean, min or mean_minus_std) are set together")
+        if len({*self.models}) < len(self.models):
+            raise ValueError("models names one reward model twice, which agrees with itself")
         if (self.combine_std_coef is not None) != (self.combine == "mean_minus_std"):
             raise ValueError("combine_std_coef is set where combine is mean_minus_std, and only there")
         if self.function is not None and (self.revision, self.trust_remote_code, self.dtype) != _OF_NO_MODEL:

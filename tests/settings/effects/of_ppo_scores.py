@@ -198,6 +198,11 @@ ENTRIES: tuple[Entry, ...] = (
         lambda before, after: abs(after / before - 50) < 1e-3,
         ONE_STEP,
     ),
+    Refused(
+        "scores",
+        "[{models: ['{inputs}/reward', '{inputs}/reward'], combine: min}]",
+        "models names one reward model twice",
+    ),
     Refused("critic.value_coef", "0.5", "only read where critic.init_from is trunk"),
     Effect(
         "memory.one_base",
