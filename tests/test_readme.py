@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import string
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,12 +38,18 @@ def blocks() -> list[tuple[str, str, bool]]:
 
 
 def commands() -> Iterator[list[str]]:
-    """The words of every shell command of the README, without comments and prompts."""
+    """The words of every shell command of the README, without comments and prompts, variables filled in."""
     for kind, text, _ in blocks():
         if kind in ("sh", "bash", "shell", "console"):
+            variables: dict[str, str] = {}
             for line in text.replace("\\\n", " ").splitlines():
-                words = shlex.split(line.removeprefix("$ "), comments=True)
-                if words:
+                filled = string.Template(line.removeprefix("$ ")).safe_substitute(variables)
+                words = shlex.split(filled, comments=True)
+                if words and words[0] == "for":
+                    variables[words[1]] = words[3]  # the first turn of the loop
+                elif words and re.match(r"[A-Z]+=", words[0]):
+                    variables.update([words[0].split("=", 1)])
+                elif words:
                     yield words
 
 
