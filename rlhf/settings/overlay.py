@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rlhf.errors import SettingsError
 from rlhf.settings import problems, schema
-from rlhf.settings.yaml_file import parse_yaml
+from rlhf.settings.yaml_file import is_unclosed, parse_yaml
 
 __all__ = ["COMMAND_LINE", "DEFAULT", "Overlay", "as_tuples", "origin_of"]
 
@@ -251,8 +251,11 @@ def _read_value(text: str, annotation: Any, key: str) -> Any:
     if value is not None and _mistake(annotation, value) is not None and _mistake(annotation, text) is None:
         return text
     if broken is not None and _mistake(annotation, text) is not None:
+        remedy = "; close its bracket, brace or quote" if is_unclosed(text) else ""
+        if remedy:
+            remedy += f", and put the whole pair in single quotes inside ARGS: ARGS=\"'{key}=...'\""
         raise SettingsError(
-            f"'{text}' is not a YAML value ({broken.message})", where=f"{COMMAND_LINE}: {key}"
+            f"'{text}' is not a YAML value ({broken.message}){remedy}", where=f"{COMMAND_LINE}: {key}"
         )
     return value
 

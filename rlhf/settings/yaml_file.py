@@ -16,7 +16,7 @@ import yaml
 
 from rlhf.errors import SettingsError
 
-__all__ = ["dump_yaml", "is_unclosed", "parse_yaml", "read_yaml", "yaml_files_in"]
+__all__ = ["dump_yaml", "is_unclosed", "parse_yaml", "read_yaml", "what_is_in", "yaml_files_in"]
 
 MOST_NAMES = 12  # of files in a message
 
@@ -121,9 +121,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SettingsError(f"{path} does not exist{_beside(Path(path).parent)}") from None
+        raise SettingsError(f"{path} does not exist{what_is_in(Path(path).parent)}") from None
     except IsADirectoryError:
-        raise SettingsError(f"{path} is a folder; give a file{_beside(Path(path))}") from None
+        raise SettingsError(f"{path} is a folder; give a file{what_is_in(Path(path))}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(
             f"is not UTF-8 text ({error.reason} at byte {error.start})", where=str(path)
@@ -147,10 +147,10 @@ def yaml_files_in(folder: str | Path) -> list[str]:
     return sorted(file.name for file in (*place.glob("*.yaml"), *place.glob("*.yml")))
 
 
-def _beside(folder: Path) -> str:
-    """What a person may have meant who named a file that is not there."""
+def what_is_in(folder: Path) -> str:
+    """The end of a message about a file that is not there: those that are."""
     if not folder.is_dir():
-        return f", nor does the folder {folder}"
+        return f"; there is no folder {folder}"
     names = yaml_files_in(folder)
     shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
     return f"; {folder} has: {shown}" if names else f"; {folder} has no YAML files"

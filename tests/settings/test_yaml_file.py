@@ -89,7 +89,7 @@ def test_a_file_that_is_not_there_is_answered_with_those_that_are(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     for place, message in [
-        ("gone/ppo.yaml", "gone/ppo.yaml does not exist, nor does the folder gone"),
+        ("gone/ppo.yaml", "gone/ppo.yaml does not exist; there is no folder gone"),
         ("mine/ppo.yaml", "mine/ppo.yaml does not exist; mine has no YAML files"),
     ]:
         with pytest.raises(SettingsError) as caught:
