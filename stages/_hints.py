@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel
-
 from rlhf.errors import SettingsError
 from rlhf.settings import schema
+from rlhf.settings.layers import Settings
 from rlhf.settings.overlay import COMMAND_LINE
 from rlhf.settings.yaml_file import is_unclosed, read_yaml
 
@@ -54,7 +53,7 @@ def _with_the_rest(value: str, following: Sequence[str]) -> str | None:
     return " ".join([value, *rest]) if rest else None
 
 
-def refuse_other_config(config: str, stage: str, schemas: Mapping[str, type[BaseModel]]) -> None:
+def refuse_other_config(config: str, stage: str, schemas: Mapping[str, type[Settings]]) -> None:
     """Refuse a file that is not this stage's but another one's, or accelerate's.
 
     A file that has a mistake of its own besides is not recognised: its keys are reported one by one.
@@ -85,5 +84,5 @@ def refuse_other_config(config: str, stage: str, schemas: Mapping[str, type[Base
         )
 
 
-def _known(section: type[BaseModel]) -> set[str]:
+def _known(section: type[Settings]) -> set[str]:
     return set(schema.fields_of(section))
