@@ -225,7 +225,9 @@ class _Command:
         if self.folder is None:
             return f"{self.stage}: stopped before it began"
         if find_checkpoints(self.folder.path):
-            return f"{self.stage}: stopped; the same command again {how_it_goes_on(self.folder)}"
+            return (
+                f"{self.stage}: stopped; the same command again {how_it_goes_on(self.folder, self.resolved)}"
+            )
         return f"{self.stage}: stopped before its first checkpoint; the same command again starts anew"
 
     def _end(self, status: str, message: str, code: int) -> int:

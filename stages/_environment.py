@@ -35,7 +35,8 @@ def environment_mistake(
         resolved: its settings, where they were read already.
     """
     if _disk_is_full(error):
-        place, goes_on = (".", "") if folder is None else (folder.path, f", which {how_it_goes_on(folder)}")
+        goes_on = "" if folder is None else f", which {how_it_goes_on(folder, resolved)}"
+        place = "." if folder is None else folder.path
         return f"the disk of {place} is full; free some space, then give the same command again{goes_on}"
     if isinstance(error, OSError) and error.errno in _CANNOT_BE_WRITTEN:
         return f"{_place(error, folder)}: {error.strerror}; {_remedy(error, folder, resolved)}"
@@ -44,8 +45,10 @@ def environment_mistake(
     return None
 
 
-def how_it_goes_on(folder: RunFolder) -> str:
+def how_it_goes_on(folder: RunFolder, resolved: Resolved[Any] | None) -> str:
     """What the same command does next: ``goes on from runs/ppo/checkpoints/step_000040``."""
+    if resolved is not None and resolved.settings.run.resume is False:
+        return "starts anew"
     checkpoints = find_checkpoints(folder.path)
     return f"goes on from {checkpoints[-1]}" if checkpoints else "starts anew, as there is no checkpoint yet"
 
@@ -60,7 +63,8 @@ def _remedy(error: OSError, folder: RunFolder | None, resolved: Resolved[Any] | 
     if output is not None and error.filename and not _belongs_to(Path(str(error.filename)), output):
         return "give a place that can be read"
     if folder is not None:
-        return f"see that it can be written, then give the same command again, which {how_it_goes_on(folder)}"
+        goes_on = how_it_goes_on(folder, resolved)
+        return f"see that it can be written, then give the same command again, which {goes_on}"
     return f"give a {_setting(resolved)} that can be written to"
 
 

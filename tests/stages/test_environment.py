@@ -82,6 +82,10 @@ def test_in_the_middle_of_a_run_the_same_command_goes_on() -> None:
     assert environment_mistake(error, run, None) == (
         f"runs/probe/metrics.jsonl: Permission denied; {again} goes on from runs/probe/checkpoints/step_000004"
     )
+    Path("probe.yaml").write_text("run: {resume: false}\n")
+    resolved = resolve_settings(probe.ProbeSettings, "probe.yaml")
+    anew = "starts anew"
+    assert str(environment_mistake(error, run, resolved)).endswith(f"{again} {anew}")
     run.finish("failed")
 
 
