@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import time
@@ -27,9 +27,13 @@ from typing import Any, NoReturn, TypeVar
 from rlhf.errors import UserError
 from rlhf.runs import console
 from rlhf.runs.clock import format_seconds
+from rlhf.runs.existing import find_checkpoints
 from rlhf.runs.folder import RunFolder
 from rlhf.settings import schema
 from rlhf.settings.layers import Resolved, Settings, describe_layers, resolve_settings, settings_to_yaml
+from rlhf.settings.overlay import COMMAND_LINE
+from stages._environment import environment_mistake, how_it_goes_on
+from stages._hints import refuse_cut_pairs, refuse_other_config
 from stages._processes import check_precision, process_state, refuse_sharding
 
 __all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
@@ -37,16 +41,6 @@ __all__ = ["STAGES", "load_schema", "pairs_for", "run_stage"]
 STAGES = ("base", "sft", "reward", "ppo", "report")
 USER_MISTAKE, INTERRUPTED, TERMINATED = 2, 130, 143
 MAIN_SPEAKS_FIRST_SECONDS = 10.0
-_CANNOT_BE_WRITTEN = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EIO)
-
-# What safetensors and torch report as text.
-_DISK_IS_FULL = (
-    "No space left on device",
-    "Disk quota exceeded",
-    "PytorchStreamWriter failed",
-    "unexpected pos",
-    "iostream error",
-)
 
 S = TypeVar("S", bound=Settings)
 
@@ -138,7 +132,7 @@ class _Command:
             terminated = self.terminated or isinstance(error, Terminated)
             return self._end("interrupted", self._how_to_go_on(), TERMINATED if terminated else INTERRUPTED)
         except Exception as error:
-            message = _environment_mistake(error, self.folder)
+            message = environment_mistake(error, self.folder, self.resolved)
             if message is None:
                 self._end("failed", "", 1)
                 raise
@@ -166,10 +160,13 @@ class _Command:
         self._train(settings)
 
     def _resolve(self, options: argparse.Namespace) -> Resolved[Settings]:
+        refuse_cut_pairs(options.pairs)
+        schemas = {name: load_schema(name) for name in STAGES if name != self.stage}
+        refuse_other_config(options.config, self.stage, {**schemas, self.stage: self.settings_type})
         pairs, skipped = pairs_for(self.stage, options.pairs)
         others = {}
         if options.ignore_other_stages:
-            others = {name: load_schema(name) for name in STAGES if name != self.stage}
+            others = schemas
         else:
             pairs, skipped = pairs + skipped, []  # here they are mistakes
         resolved: Resolved[Settings] = resolve_settings(self.settings_type, options.config, pairs, others)
@@ -201,15 +198,21 @@ class _Command:
         console.say(f"{self.stage}: done in {format_seconds(self.folder.seconds)}; see {self.folder.path}")
 
     def _with_place(self, error: UserError) -> str:
-        """The message, after the file (or the command line) that says the setting it starts with."""
+        """The message, after the layers that say the settings it is about, where it starts with one."""
         key = str(error).split(":", 1)[0].split(" ", 1)[0]
-        if (
-            self.resolved is None
-            or schema.annotation_at(self.settings_type, schema.parse_path(key) or ()) is None
-        ):
+        if self.resolved is None or not self._is_setting(key):
             return str(error)
-        origin = self.resolved.origin(key)
-        return f"{origin}: {error}" if origin != "default" else str(error)
+        # "scores[0].model: with memory.one_base ...": either may be the wrong one. What comes after a
+        # semicolon is advice, and what stands in quotes a value.
+        said = re.sub(r"'[^']*'", "", str(error).split(";", 1)[0])
+        keys = [key, *filter(self._is_setting, re.findall(r"\w[\w\[\]]*(?:\.[\w\[\]]+)+", said))]
+        origins = {self.resolved.origin(key) for key in keys}
+        layers = [layer for layer in (COMMAND_LINE, self.resolved.config) if layer in origins]
+        return f"{' and '.join(map(str, layers))}: {error}" if layers else str(error)
+
+    def _is_setting(self, key: str) -> bool:
+        path = schema.parse_path(key)
+        return path is not None and schema.annotation_at(self.settings_type, path) is not None
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         self.terminated = True
@@ -219,23 +222,19 @@ class _Command:
             raise Terminated
 
     def _how_to_go_on(self) -> str:
-        from rlhf.runs.existing import find_checkpoints
-
         if self.folder is None:
             return f"{self.stage}: stopped before it began"
-        checkpoints = find_checkpoints(self.folder.path)
-        if checkpoints:
-            return f"{self.stage}: stopped; the same command again goes on from {checkpoints[-1]}"
+        if find_checkpoints(self.folder.path):
+            return (
+                f"{self.stage}: stopped; the same command again {how_it_goes_on(self.folder, self.resolved)}"
+            )
         return f"{self.stage}: stopped before its first checkpoint; the same command again starts anew"
 
     def _what_is_left(self) -> str:
         """From where a run that failed on the way would go on."""
-        from rlhf.runs.existing import find_checkpoints
-
-        checkpoints = find_checkpoints(self.folder.path) if self.folder is not None else []
-        if not checkpoints:
+        if self.folder is None or not find_checkpoints(self.folder.path):
             return ""
-        return f"\nonce that is mended, the same command goes on from {checkpoints[-1]}"
+        return f"\nonce that is mended, the same command {how_it_goes_on(self.folder, self.resolved)}"
 
     def _end(self, status: str, message: str, code: int) -> int:
         """Say why it ended, once, and note it in the run's folder."""
@@ -281,26 +280,3 @@ def _parser(stage: str) -> argparse.ArgumentParser:
         help="skip pairs that only another stage knows (make all gives the same pairs to every stage)",
     )
     return parser
-
-
-def _environment_mistake(error: BaseException, folder: RunFolder | None) -> str | None:
-    """The message for what the machine, not the code, is to blame for; None for everything else."""
-    place = folder.path if folder is not None else "."
-    if _disk_is_full(error):
-        return f"the disk of {place} is full; free some space, then give the same command again"
-    if isinstance(error, OSError) and error.errno in _CANNOT_BE_WRITTEN:
-        return f"{error.filename or place}: {error.strerror}; give a run.root that can be written to"
-    if type(error).__name__ == "OutOfMemoryError":
-        return f"the accelerator's memory is full ({error}); lower microbatch_size or the lengths in tokens"
-    return None
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    """Look at the error and at those during which it came: torch fails again while it closes the file."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(words in str(error) for words in _DISK_IS_FULL):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

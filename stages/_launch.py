@@ -17,14 +17,22 @@ import sys
 from types import FrameType
 from typing import Any
 
+from rlhf.errors import SettingsError
+from stages._accelerate_config import read_accelerate_config
+
 
 def main(words: list[str]) -> int:
-    """Launch a stage and wait for it; returns its exit status."""
-    from accelerate.commands.config.config_args import load_config_from_file
+    """Launch a stage and wait for it; returns its exit status, or 2 where the config is no good."""
     from accelerate.commands.launch import launch_command, launch_command_parser
 
     arguments = launch_command_parser().parse_args(words)
-    config = load_config_from_file(arguments.config_file) if arguments.config_file else None
+    config = None
+    if arguments.config_file:
+        try:
+            config = read_accelerate_config(arguments.config_file, arguments.num_processes)
+        except SettingsError as error:
+            print(error, file=sys.stderr)
+            return 2
     if arguments.num_cpu_threads_per_process is None and "OMP_NUM_THREADS" not in os.environ:
         arguments.num_cpu_threads_per_process = _threads_per_process(arguments, config)
     if config is not None and config.use_cpu:

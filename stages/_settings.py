@@ -9,18 +9,27 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rlhf.errors import SettingsError
 from rlhf.settings import schema
 from rlhf.settings.layers import Settings, resolve_settings
+from rlhf.settings.yaml_file import what_is_in
 from stages._command import STAGES, USER_MISTAKE, load_schema, pairs_for
+from stages._hints import refuse_cut_pairs
 
 
 def main(words: list[str]) -> int:
     """Resolve each stage's settings; print every mistake once and return the exit status."""
     options = _parser().parse_args(words)
     folder = options.folder.rstrip("/")
+    try:
+        _refuse_a_folder_without(options.stages, folder)
+        refuse_cut_pairs(options.pairs)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return USER_MISTAKE
     pairs = [pair for pair in options.pairs if not pair.startswith("--")]  # --dry-run is for the stages
     schemas = {stage: load_schema(stage) for stage in STAGES}
     files: dict[str, Settings] = {}
@@ -37,6 +46,20 @@ def main(words: list[str]) -> int:
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
     return USER_MISTAKE if mistakes else 0
+
+
+def _refuse_a_folder_without(stages: Sequence[str], folder: str) -> None:
+    """Name all the files that are missing in one message.
+
+    Raises:
+        SettingsError: the folder has no YAML file for one of the stages.
+    """
+    missing = [f"{stage}.yaml" for stage in stages if not Path(folder, f"{stage}.yaml").exists()]
+    if missing:
+        raise SettingsError(
+            f"CONFIG={folder} is to be a folder with a file for each stage, but there is no "
+            f"{' and no '.join(missing)}{what_is_in(Path(folder))}"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

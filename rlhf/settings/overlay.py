@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from rlhf.errors import SettingsError
 from rlhf.settings import problems, schema
-from rlhf.settings.yaml_file import parse_yaml
+from rlhf.settings.yaml_file import is_unclosed, parse_yaml
 
 __all__ = ["COMMAND_LINE", "DEFAULT", "Overlay", "as_tuples", "origin_of"]
 
@@ -39,6 +39,11 @@ class Overlay:
         self.origins: dict[str, str] = {}
         self.replaced: dict[str, tuple[Any, str]] = {}
         self.given: dict[schema.KeyPath, str] = {}
+        # Who said that a section or an item is there; keys that are not given come from the defaults.
+        self.made: dict[schema.KeyPath, str] = {}
+        # What could not be laid, with the key it most likely meant: checks of the sections around it would
+        # judge values that nobody asked for.
+        self.unlaid: dict[schema.KeyPath, str | None] = {}
         self.skipped: list[str] = []
         self.mistakes: list[str] = []
 
@@ -56,16 +61,25 @@ class Overlay:
             self.mistakes.append(f"{COMMAND_LINE}: '{pair}' is not key=value, as in run.seed=3")
             return
         if self.given.setdefault(path, pair) != pair:
-            self.mistakes.append(f"{COMMAND_LINE}: {key} is given twice: {self.given[path]} and {pair}")
+            self._note(f"{COMMAND_LINE}: {key} is given twice: {self.given[path]} and {pair}", path)
             return
         try:
             annotation = schema.annotation_at(self.settings_type, path)
             if annotation is not None:
                 self._lay_pair(path, _read_value(text, annotation, key))
             elif not self._known_elsewhere(path, pair, text, other_stages):
-                self.mistakes.append(problems.unknown_key(self.settings_type, path, COMMAND_LINE))
+                self._note_unknown(path, COMMAND_LINE)
         except SettingsError as error:
-            self.mistakes.append(str(error))
+            self._note(str(error), path)
+
+    def _note(self, mistake: str, path: schema.KeyPath) -> None:
+        """Note why a value was not laid."""
+        self.mistakes.append(mistake)
+        self.unlaid.setdefault(path, None)
+
+    def _note_unknown(self, path: schema.KeyPath, where: str) -> None:
+        self._note(problems.unknown_key(self.settings_type, path, where), path)
+        self.unlaid[path] = schema.nearest_key(self.settings_type, path)
 
     def _known_elsewhere(
         self, path: schema.KeyPath, pair: str, text: str, other_stages: Mapping[str, type[BaseModel]]
@@ -95,7 +109,7 @@ class Overlay:
         known = {}
         for key, value in values.items():
             if schema.annotation_at(self.settings_type, (*path, str(key))) is None:
-                self.mistakes.append(problems.unknown_key(self.settings_type, (*path, str(key)), where))
+                self._note_unknown((*path, str(key)), where)
             else:
                 known[key] = self._without_unknown((*path, key), value, where)
         return known
@@ -107,7 +121,8 @@ class Overlay:
             if isinstance(step, int) and not (isinstance(here, (list, tuple)) and step < len(here)):
                 count = len(here) if isinstance(here, (list, tuple)) else 0
                 name = schema.format_path(path[:length])
-                self.mistakes.append(f"{COMMAND_LINE}: {schema.format_path(path)}: {name} has {count} items")
+                items = f"{count} item{'s' * (count != 1)}"
+                self._note(f"{COMMAND_LINE}: {schema.format_path(path)}: {name} has {items}", path)
                 return
         self._lay(path, value, COMMAND_LINE)
 
@@ -116,7 +131,7 @@ class Overlay:
         is_section = schema.section_in(schema.annotation_at(self.settings_type, path)) is not None
         if is_section and isinstance(value, dict):
             if not isinstance(_get(self.values, path), dict):
-                self._put(path, {}, DEFAULT)  # keys that are not given keep their defaults, and say so
+                self._put_section(path, origin)
             for key, item in value.items():
                 self._lay((*path, key), item, origin)
             return
@@ -127,8 +142,13 @@ class Overlay:
         if isinstance(value, list):
             for index, item in enumerate(value):
                 if isinstance(item, dict):
-                    self._put((*path, index), {}, DEFAULT)
+                    self._put_section((*path, index), origin)
                     self._lay((*path, index), item, origin)
+
+    def _put_section(self, path: schema.KeyPath, origin: str) -> None:
+        """Begin a section; keys that are not given keep their defaults, and say so."""
+        self._put(path, {}, DEFAULT)
+        self.made[path] = origin
 
     def _put(self, path: schema.KeyPath, value: Any, origin: str) -> None:
         """Replace what stands at `path`, and the story of all that stood below it."""
@@ -137,6 +157,8 @@ class Overlay:
             name for name in self.origins if name == key or name.startswith((f"{key}.", f"{key}["))
         ]:
             del self.origins[known]
+        for made in [known for known in self.made if known[: len(path)] == path]:
+            del self.made[made]
         self.origins[key] = origin
         _set(self.values, path, copy.deepcopy(value))
 
@@ -148,7 +170,7 @@ class Overlay:
         """
         mistake = _mistake(self.settings_type, self.values)
         if mistake is not None:
-            self.mistakes += problems.describe(mistake, self.settings_type, self._where)
+            self.mistakes += problems.describe(mistake, self.settings_type, self._where, unlaid=self.unlaid)
         if self.mistakes:
             raise SettingsError("\n".join(dict.fromkeys(self.mistakes)))
         settings = self.settings_type.model_validate(self.values)
@@ -164,7 +186,7 @@ class Overlay:
 
     def _where(self, path: schema.KeyPath) -> str:
         """The layers that had a hand in what stands at `path`, the highest first."""
-        origins = [origin_of(self.origins, path)]
+        origins = [origin_of(self.origins, path), self.made.get(path, DEFAULT)]
         key = schema.format_path(path)
         below = (name for name in self.origins if not key or name.startswith((f"{key}.", f"{key}[")))
         origins += [self.origins[name] for name in below]
@@ -229,8 +251,11 @@ def _read_value(text: str, annotation: Any, key: str) -> Any:
     if value is not None and _mistake(annotation, value) is not None and _mistake(annotation, text) is None:
         return text
     if broken is not None and _mistake(annotation, text) is not None:
+        remedy = "; close its bracket, brace or quote" if is_unclosed(text) else ""
+        if remedy:
+            remedy += f", and put the whole pair in single quotes inside ARGS: ARGS=\"'{key}=...'\""
         raise SettingsError(
-            f"'{text}' is not a YAML value ({broken.message})", where=f"{COMMAND_LINE}: {key}"
+            f"'{text}' is not a YAML value ({broken.message}){remedy}", where=f"{COMMAND_LINE}: {key}"
         )
     return value
 

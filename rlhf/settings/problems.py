@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,10 +28,12 @@ _EXPECTED = {
     "less_than_equal": "at most {le}",
     "multiple_of": "a multiple of {multiple_of}",
     "literal_error": "{expected}",
-    "string_too_short": "text of at least {min_length} characters",
-    "too_short": "at least {min_length} items",
-    "too_long": "at most {max_length} items",
+    "string_too_short": "text of at least {min_length} character{s}",
+    "too_short": "at least {min_length} item{s}",
+    "too_long": "at most {max_length} item{s}",
 }
+
+_OWN_CHECKS = ("value_error", "assertion_error")  # of several settings together
 
 
 def unknown_key(settings_type: type[BaseModel], path: schema.KeyPath, where: str) -> str:
@@ -49,6 +51,7 @@ def describe(
     annotation: Any,
     where: Callable[[schema.KeyPath], str],
     prefix: schema.KeyPath = (),
+    unlaid: Mapping[schema.KeyPath, str | None] | None = None,
 ) -> list[str]:
     """Turn pydantic's findings into one line a setting.
 
@@ -57,6 +60,8 @@ def describe(
         annotation: the schema or field that the value was checked against.
         where: the layer or layers that a path's value comes from.
         prefix: the path at which the checked value stands.
+        unlaid: what was given but could not be used, and is reported already, with the key it meant: what
+            only follows from its absence is left out.
     """
     lines: dict[schema.KeyPath, str] = {}
     expected: dict[schema.KeyPath, list[str]] = {}
@@ -65,9 +70,11 @@ def describe(
         if item["type"] == "too_short" and any(_inside(other["loc"], item["loc"]) for other in items):
             continue  # pydantic does not count the items of a list that are wrong themselves
         path = (*prefix, *_place(item["loc"], annotation))
+        if _follows(item["type"], path, unlaid or {}):
+            continue
         if item["type"] == "missing":
             lines[path] = f"{where(path[:-1])}: {schema.format_path(path)} is not set and has no default"
-        elif item["type"] in ("value_error", "assertion_error"):
+        elif item["type"] in _OWN_CHECKS:
             lines[path] = f"{where(path)}: {_own_words(item, path)}"
         else:
             expected.setdefault(path, []).append(_expectation(item))
@@ -75,6 +82,13 @@ def describe(
             found = f"{schema.format_path(path)} is {_show(item['input'])}"
             lines[path] = f"{where(path)}: {found}; {options} is expected{_hint(item)}"
     return list(lines.values())
+
+
+def _follows(kind: str, path: schema.KeyPath, unlaid: Mapping[schema.KeyPath, str | None]) -> bool:
+    """Whether a finding may be there only because a value was given under a wrong name, say."""
+    if kind == "missing":
+        return path in unlaid or schema.format_path(path) in unlaid.values()
+    return kind in _OWN_CHECKS and any(_inside(other, path) or other == path for other in unlaid)
 
 
 def _inside(loc: tuple[int | str, ...], whole: tuple[int | str, ...]) -> bool:
@@ -102,7 +116,8 @@ def _expectation(item: Any) -> str:
     if template is None:
         return str(item["msg"])
     limits = {name: f"{v:g}" if isinstance(v, float) else v for name, v in item.get("ctx", {}).items()}
-    return template.format(**limits)
+    count = limits.get("min_length", limits.get("max_length"))
+    return template.format(**limits, s="" if count == 1 else "s")
 
 
 def _hint(item: Any) -> str:
@@ -121,6 +136,12 @@ def _show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (dict, tuple, list)):
-        return "a section" if isinstance(value, dict) else f"a list of {len(value)}"
+        return (
+            "a section"
+            if isinstance(value, dict)
+            else f"a list of {len(value)}"
+            if value
+            else "an empty list"
+        )
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -16,7 +16,9 @@ import yaml
 
 from rlhf.errors import SettingsError
 
-__all__ = ["dump_yaml", "parse_yaml", "read_yaml"]
+__all__ = ["dump_yaml", "is_unclosed", "parse_yaml", "read_yaml", "what_is_in", "yaml_files_in"]
+
+MOST_NAMES = 12  # of files in a message
 
 _BOOL = re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$")
 _INT = re.compile(r"^(?:[-+]?(?:0|[1-9][0-9]*(?:_[0-9]+)*)|0o[0-7]+|0x[0-9a-fA-F]+)$")
@@ -119,9 +121,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SettingsError(f"{path} does not exist") from None
+        raise SettingsError(f"{path} does not exist{what_is_in(Path(path).parent)}") from None
     except IsADirectoryError:
-        raise SettingsError(f"{path} is a folder; give one of the YAML files in it") from None
+        raise SettingsError(f"{path} is a folder; give a file{what_is_in(Path(path))}") from None
     except UnicodeDecodeError as error:
         raise SettingsError(
             f"is not UTF-8 text ({error.reason} at byte {error.start})", where=str(path)
@@ -137,6 +139,33 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
             f"holds {found}; settings are 'section:' with 'key: value' lines below", where=str(path)
         )
     return values
+
+
+def yaml_files_in(folder: str | Path) -> list[str]:
+    """The names of a folder's YAML files, sorted; none where there is no such folder."""
+    place = Path(folder)
+    return sorted(file.name for file in (*place.glob("*.yaml"), *place.glob("*.yml")))
+
+
+def what_is_in(folder: Path) -> str:
+    """The end of a message about a file that is not there: those that are."""
+    if not folder.is_dir():
+        return f"; there is no folder {folder}"
+    names = yaml_files_in(folder)
+    shown = ", ".join(names[:MOST_NAMES]) + (", ..." if len(names) > MOST_NAMES else "")
+    return f"; {folder} has: {shown}" if names else f"; {folder} has no YAML files"
+
+
+def is_unclosed(text: str) -> bool:
+    """Whether text ends within a bracket, a brace or a quote of YAML."""
+    try:
+        for _ in yaml.parse(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.MarkedYAMLError as error:
+        return "stream end" in str(error.problem) or "end of stream" in str(error.problem)
+    except (yaml.YAMLError, RecursionError):
+        return False
+    return False
 
 
 def dump_yaml(values: Any, *, flow: bool = False) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from rlhf.settings.layers import (
-    describe_layers,
-)
+from rlhf.errors import SettingsError
+from rlhf.settings.layers import Items, Settings, describe_layers, resolve_settings
 from rlhf.settings.problems import describe
+from rlhf.settings.shared import SourceSettings
 from tests.settings.resolver import Resolver, Sft
 
 
@@ -83,7 +83,7 @@ def test_all_mistakes_of_all_layers_come_together(resolve: Resolver) -> None:
         ("ppo: {clip_range: true}", "ppo.clip_range is true; a number is expected"),
         ("ppo: {clip_range: '3'}", "ppo.clip_range is '3'; a number is expected"),
         ("data: {train: [{format: pair}]}", "data.train[0].path is not set and has no default"),
-        ("run: {output: ''}", "run.output is ''; text of at least 1 characters is expected"),
+        ("run: {output: ''}", "run.output is ''; text of at least 1 character is expected"),
     ],
 )
 def test_wrong_values(resolve: Resolver, text: str, line: str) -> None:
@@ -103,6 +103,87 @@ def test_a_key_given_twice_with_two_values_is_refused(resolve: Resolver) -> None
         "command line: run.seed is given twice: run.seed=1 and run.seed=2"
     ]
     assert resolve("", "run.seed=2", "run.seed=2").settings.run.seed == 2
+
+
+# --- one mistake is one line
+
+
+class Score(Settings):
+    model: str | None = None
+    models: Items[str] = ()
+    weight: float = 1.0
+
+    @model_validator(mode="after")
+    def _has_one(self) -> Score:
+        if (self.model is None) != bool(self.models):
+            raise ValueError("set one of model and models")
+        return self
+
+
+class Scored(Settings):
+    scores: Items[Score] = (Score(model="runs/reward"),)
+    extra: Score | None = None
+    sources: Items[SourceSettings] = ()
+    limit: int = 1
+
+    @model_validator(mode="after")
+    def _limit_fits(self) -> Scored:
+        if self.limit < len(self.scores):
+            raise ValueError("limit is too low for scores")
+        return self
+
+
+def scored(tmp_path: Path, text: str, *pairs: str) -> list[str]:
+    config = tmp_path / "mine.yaml"
+    config.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        resolve_settings(Scored, config, pairs)
+    return [line.replace(str(config), "mine.yaml") for line in str(caught.value).splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("pair", "beginning"),
+    [
+        ("scores=[{modl: x}]", "scores[0].modl is not a setting; did you mean scores[0].model?"),
+        ("extra={modls: [x]}", "extra.modls is not a setting; did you mean extra.models?"),
+        ("extra.modl=x", "extra.modl is not a setting; did you mean extra.model?"),
+        ("sources=[{pth: x}]", "sources[0].pth is not a setting; did you mean sources[0].path?"),
+        ("limit=[1", "limit: '[1'"),
+        ("scores[2].model=x", "scores[2].model: scores has 1 item"),
+    ],
+)
+def test_what_follows_from_a_mistake_is_no_mistake_of_its_own(
+    tmp_path: Path, pair: str, beginning: str
+) -> None:
+    text = "limit: 0\n"  # the check over all of it waits, as it does where a value is of the wrong type
+    (line,) = scored(tmp_path, text, pair)
+    assert line.startswith(f"command line: {beginning}")
+
+
+def test_a_mistake_elsewhere_hides_nothing(tmp_path: Path) -> None:
+    lines = scored(tmp_path, "scores: [{modl: x}, {weight: 2.0}]\n", "extra={}")
+    assert len(lines) == 3
+    assert lines[0].startswith("mine.yaml: scores[0].modl is not a setting")
+    assert lines[1:] == [
+        "mine.yaml: scores[1]: set one of model and models",
+        "command line: extra: set one of model and models",
+    ]
+
+
+def test_an_empty_section_or_item_is_of_the_layer_that_gave_it(tmp_path: Path) -> None:
+    message = "set one of model and models"
+    assert scored(tmp_path, "", "scores=[{}]") == [f"command line: scores[0]: {message}"]
+    assert scored(tmp_path, "scores: [{}]\n") == [f"mine.yaml: scores[0]: {message}"]
+    assert scored(tmp_path, "scores: [{}]\n", "extra={weight: 2.0}") == [
+        f"mine.yaml: scores[0]: {message}",
+        f"command line: extra: {message}",
+    ]
+    assert scored(tmp_path, "extra: {}\n", "extra.weight=2.0") == [
+        f"command line and mine.yaml: extra: {message}"
+    ]
+    assert scored(tmp_path, "", "sources=[{}]") == [
+        "command line: sources[0].path is not set and has no default"
+    ]
 
 
 # --- make all: pairs that only other stages know
@@ -144,4 +225,4 @@ def test_a_wrong_item_does_not_make_its_list_too_short() -> None:
 
     (line,) = lines(["x"])
     assert line.startswith("mine.yaml: scores[0] is 'x'; ")
-    assert lines([]) == ["mine.yaml: scores is a list of 0; at least 1 items is expected"]
+    assert lines([]) == ["mine.yaml: scores is an empty list; at least 1 item is expected"]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.errors import SettingsError
-from rlhf.settings.yaml_file import dump_yaml, parse_yaml, read_yaml
+from rlhf.settings.yaml_file import dump_yaml, is_unclosed, parse_yaml, read_yaml
 
 AS_WRITTEN = [
     ("5e-6", 5e-6),
@@ -83,6 +83,37 @@ def test_unreadable_files_are_named(tmp_path) -> None:
     (tmp_path / "latin.yaml").write_bytes("a: caf\xe9\n".encode("latin-1"))
     with pytest.raises(SettingsError, match=r"latin\.yaml: is not UTF-8 text"):
         read_yaml(tmp_path / "latin.yaml")
+
+
+def test_a_file_that_is_not_there_is_answered_with_those_that_are(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for place, message in [
+        ("gone/ppo.yaml", "gone/ppo.yaml does not exist; there is no folder gone"),
+        ("mine/ppo.yaml", "mine/ppo.yaml does not exist; mine has no YAML files"),
+    ]:
+        with pytest.raises(SettingsError) as caught:
+            read_yaml(place)
+        assert str(caught.value) == message
+    for name in ("b.yaml", "a.yml", "notes.txt"):
+        (tmp_path / "mine" / name).touch()
+    for place, message in [
+        ("mine/ppo.yaml", "mine/ppo.yaml does not exist; mine has: a.yml, b.yaml"),
+        ("mine", "mine is a folder; give a file; mine has: a.yml, b.yaml"),
+    ]:
+        with pytest.raises(SettingsError) as caught:
+            read_yaml(place)
+        assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("text", ["[{function:", "{rank: 8", "'a", '"x y', "[", "[{a: 'b}]"])
+def test_unclosed(text: str) -> None:
+    assert is_unclosed(text)
+
+
+@pytest.mark.parametrize("text", ["[1]", "a]", "don't", "a [b", "{a: [1}", "*", "", "3"])
+def test_closed(text: str) -> None:
+    assert not is_unclosed(text)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path) -> None:
