@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "call_with_columns",
+    "cannot_take",
     "failures_named",
     "generated_texts",
     "is_finite_number",
@@ -75,15 +76,34 @@ def _load(name: str, num_arguments: int) -> Callable[..., Any]:
             f"'{name}': {path} has no function '{function_name}' (it has: {', '.join(found) or 'none'})"
             + (f"; did you mean {near[0]}?" if near else "")
         )
-    try:
-        inspect.signature(function).bind_partial(*[None] * num_arguments)
-    except TypeError as error:
+    mistake = cannot_take(function, [None] * num_arguments)
+    if mistake is not None:
         raise SettingsError(
-            f"'{name}' is called with {num_arguments} arguments by position, but cannot be: {error}"
-        ) from error
-    except ValueError:  # written in C: it says nothing about itself
-        pass
+            f"'{name}' is called with {num_arguments} arguments by position, but cannot be: {mistake}"
+        )
     return function
+
+
+def cannot_take(
+    function: Callable[..., Any], values: Sequence[Any], named: Mapping[str, Any] | None = None
+) -> str | None:
+    """Say why a function cannot be called so; None where it can, or says nothing about itself.
+
+    `named` None: what it will be given by name is not known yet. A decorated function is asked itself, not
+    what it wraps, which it may call otherwise.
+    """
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):  # written in C
+        return None
+    try:
+        if named is None:
+            signature.bind_partial(*values)
+        else:
+            signature.bind(*values, **named)
+    except TypeError as error:
+        return str(error)
+    return None
 
 
 def _import_file(path: Path, name: str) -> Any:
@@ -137,12 +157,11 @@ def call_with_columns(
     parameters = inspect.signature(function).parameters.values()
     if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
         columns = {key: values for key, values in columns.items() if key in {p.name for p in parameters}}
-    try:
-        inspect.signature(function).bind(messages, list(texts), **columns)
-    except TypeError as error:
+    mistake = cannot_take(function, [messages, texts], columns)
+    if mistake is not None:
         given = ", ".join(["prompts", "responses", *(f"{key}=..." for key in columns)])
-        hint = "; `tokens` are given where per_token is true" if "'tokens'" in str(error) else ""
-        raise RunError(f"{name} is called as f({given}), but cannot be: {error}{hint}") from error
+        hint = "; `tokens` are given where per_token is true" if "'tokens'" in mistake else ""
+        raise RunError(f"{name} is called as f({given}), but cannot be: {mistake}{hint}")
     with failures_named(name):
         values = function(messages, list(texts), **columns)
     if hasattr(values, "tolist"):  # a tensor or an array

@@ -234,7 +234,10 @@ class _Command:
         """From where a run that failed on the way would go on."""
         if self.folder is None or not find_checkpoints(self.folder.path):
             return ""
-        return f"\nonce that is mended, the same command {how_it_goes_on(self.folder, self.resolved)}"
+        return (
+            f"\nonce that is mended, the same command {how_it_goes_on(self.folder, self.resolved)}"
+            " (with other settings: only with run.resume=true)"
+        )
 
     def _end(self, status: str, message: str, code: int) -> int:
         """Say why it ended, once, and note it in the run's folder."""

@@ -32,6 +32,7 @@ def build_recipe(settings: PpoSettings) -> Recipe:
 
     numbers = settings.ppo.model_dump(exclude={"mixed_precision", "gradient_checkpointing"})
     numbers["kl_loss"] = numbers["kl_loss"] or "k2"  # not read where KL is in the reward
+    numbers["critic_learning_rate"] = 0.0
     if settings.critic is not None:
         numbers["critic_learning_rate"] = settings.critic.learning_rate
         if settings.critic.init_from == "trunk":

@@ -6,7 +6,7 @@ import pytest
 
 from rlhf.errors import RunError, SettingsError
 from rlhf.feedback.records import Message, Prompt
-from rlhf.functions import generated_texts, judge_responses, load_function
+from rlhf.functions import call_with_columns, generated_texts, judge_responses, load_function
 
 PROMPTS = [Prompt(f"p{i}", (Message("user", "Hello"),), f"g{i}", f"f:{i}") for i in range(2)]
 
@@ -98,6 +98,27 @@ def test_how_a_function_is_called_is_said_where_it_cannot_be(tmp_path):
     )
     with pytest.raises(RunError, match=message):
         judge_responses(load_function(f"{file}:judge"), PROMPTS, ["a", "b"], f"{file}:judge")
+
+
+DECORATED = """
+import functools
+
+def per_response(function):
+    @functools.wraps(function)
+    def lifted(prompts, responses, **columns):
+        return [function(response) for response in responses]
+    return lifted
+
+@per_response
+def length(response):
+    return float(len(response))
+"""
+
+
+def test_a_decorated_function_is_taken_for_what_it_is_and_not_for_what_it_wraps(tmp_path):
+    file = write(tmp_path / "lifting.py", DECORATED)
+    function = load_function(f"{file}:length", "scores[0].function", num_arguments=2)
+    assert call_with_columns(function, PROMPTS, ["a", "bcd"], "length") == [1.0, 3.0]
 
 
 def test_a_function_that_ends_the_process_is_named_with_its_line(tmp_path):

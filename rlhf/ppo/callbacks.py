@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rlhf.errors import SettingsError
-from rlhf.functions import failures_named, load_function
+from rlhf.functions import cannot_take, failures_named, load_function
 
 if TYPE_CHECKING:
     from rlhf.ppo.parts import Parts
@@ -68,13 +68,10 @@ def load_callback(name: str) -> type:
     known = get_args(Event)
     if not inspect.isclass(found):
         raise SettingsError(f"'{name}' is no class; a callback is a class with {_either(known)}", "callbacks")
-    try:
-        inspect.signature(found).bind()
-    except TypeError as error:
-        raise SettingsError(
-            f"'{name}' is made without arguments, but cannot be: {error}", "callbacks"
-        ) from error
-    own = [method for method in dir(found) if method.startswith("on_")]
+    mistake = cannot_take(found, (), {})
+    if mistake is not None:
+        raise SettingsError(f"'{name}' is made without arguments, but cannot be: {mistake}", "callbacks")
+    own = [key for key in dir(found) if key.startswith("on_") and callable(getattr(found, key))]
     strange = [method for method in own if method not in known]
     if strange or not own:
         has = f"has {', '.join(strange)}, which nothing calls" if strange else "has no method that is called"

@@ -68,6 +68,8 @@ def evaluate(
         rows = _answer(parts, recipe, [prompts[i] for i in mine], mine, temperature, held_out_scorer)
         if judge is not None:
             _add_verdicts(rows, [prompts[i] for i in mine], judge, judge_name)
+    else:
+        _note_moments(parts, recipe, torch.zeros(0))  # the other processes wait for this one's share
     loss = None if text_loss is None else text_loss()
     gathered: list[dict[str, Any]] = sorted(gather_object(rows), key=lambda row: row["row"])
     found = summarise(gathered, recipe.kl_coef)
@@ -141,12 +143,18 @@ def _scores(
     with parts.at_hand(*models_of(parts.scorer)):
         given = as_scores(parts.scorer(records, generation, texts), generation)
     on_tokens = given.tokens.sum(1)
+    _note_moments(parts, recipe, given.responses)
     moments = parts.evaluation_moments
-    if moments is not None and recipe.score_normalisation == "running" and moments.count == 0:
-        moments.update(given.responses, parts.add_up)
     final = final_scores(given.responses, generation, recipe.score_rules, moments)
     final = final + final_token_scores(given.tokens, generation, recipe.score_rules).sum(1)
     return {"score": (given.responses + on_tokens).tolist(), "final_score": final.tolist()}
+
+
+def _note_moments(parts: Parts, recipe: Recipe, scores: torch.Tensor) -> None:
+    """Take the moments of the first evaluation's scores, where those of training move; on every process."""
+    moments = parts.evaluation_moments
+    if moments is not None and recipe.score_normalisation == "running" and moments.count == 0:
+        moments.update(scores.to(parts.accelerator.device), parts.add_up)
 
 
 def _totals(scorer: Scorer, records: list[Prompt], generation: Generation, texts: list[str]) -> list[float]:

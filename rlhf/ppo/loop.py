@@ -157,8 +157,9 @@ def note_evaluation(progress: Progress, evaluation: Evaluation) -> bool:
     if progress.first_evaluation is None:
         progress.first_evaluation = evaluation.metrics
     progress.last_evaluation = evaluation.metrics
-    if not evaluation.objective > (-math.inf if progress.best_objective is None else progress.best_objective):
-        return False  # nan is never the best
+    best = progress.best_objective
+    if best is not None and not (evaluation.objective > best or math.isnan(best)):
+        return False  # and nan is never better
     progress.best_objective, progress.best_update = evaluation.objective, progress.update
     progress.best_evaluation = evaluation.metrics
     return True

@@ -26,7 +26,7 @@ class Recipe:
     ppo_epochs: int = 1
     early_stop_kl: float | None = None
     learning_rate: float
-    critic_learning_rate: float = 0.0  # where there is a critic
+    critic_learning_rate: float  # not read without a critic
     schedule: Literal["cosine", "linear", "constant"] = "linear"
     warmup_fraction: float = 0.0
     final_learning_rate_fraction: float = 0.0

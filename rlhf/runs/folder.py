@@ -218,9 +218,10 @@ class RunFolder:
 
     def give_back(self) -> Path | None:
         """Put the older run back where it was, if this one has nothing to show yet; returns where that is."""
-        if self._moved is None or find_checkpoints(self.path) or self.metrics.path.exists():
+        shown = (self.metrics.path, self.samples.path)
+        if self._moved is None or find_checkpoints(self.path) or any(map(Path.exists, shown)):
             return None
-        self.finish("failed")
+        self._close()
         shutil.rmtree(self.path)
         self._moved.rename(self.path)
         self._moved = None
@@ -228,11 +229,16 @@ class RunFolder:
 
     def finish(self, status: str = "finished") -> None:
         """Close the files and note how the run ended: finished, interrupted or failed."""
-        self.metrics.close()
-        self.samples.close()
-        self.warnings.close()
-        if self.is_main and self.path.exists():
-            self._write_facts(status, ended=now())
+        try:
+            if self.is_main and self.path.exists():
+                self._write_facts(status, ended=now())
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Close the files, and let others into the folder."""
+        for file in (self.metrics, self.samples, self.warnings):
+            file.close()
         if self._lock is not None:
             self._lock.close()
             self._lock = None

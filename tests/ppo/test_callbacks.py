@@ -84,6 +84,13 @@ def test_inv75_a_callback_that_would_never_be_called_is_refused(tmp_path, code, 
         load_callback(f"{tmp_path}/mine.py:Mine")
 
 
+def test_a_callback_that_is_a_dictionary_or_holds_a_flag_is_one_too(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Mine(dict):\n    on_gpu = True\n    def on_save(self, state): ...\n"
+    )
+    assert load_callback(f"{tmp_path}/mine.py:Mine")() == {}
+
+
 def test_looking_changes_nothing(tmp_path):
     plain, _, _ = run_training(tmp_path / "plain", tiny_recipe(num_updates=2))
     watched, _, _ = run_training(

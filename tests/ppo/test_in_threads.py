@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rlhf.ppo.checkpoint import Progress
+from rlhf.ppo.evaluation import Evaluation, evaluate
 from rlhf.ppo.iteration import calibrate, collect, learn, one_update
 from rlhf.ppo.ptx import PtxText, TextRow
 from tests.ppo.in_threads import RankAccelerator, on_ranks
@@ -87,6 +88,24 @@ def test_inv01_a_ratio_that_is_wrong_on_another_rank_is_told_by_the_first():
 
     expected = pytest.approx(1 - math.exp(-0.5), rel=1e-3)
     assert on_ranks(2, work) == [expected, expected]
+
+
+def test_inv37_inv69_a_process_without_a_held_out_prompt_takes_part_in_the_moments(monkeypatch):
+    """Else the others would wait for it for ever."""
+    monkeypatch.setattr(
+        "rlhf.ppo.evaluation.summarise", lambda rows, kl_coef: Evaluation({}, len(rows), rows)
+    )
+    recipe = tiny_recipe(score_normalisation="running")
+    scorer = function_scorer(lambda prompts, responses: [7.0] * len(responses))
+
+    def work(accelerator: RankAccelerator):
+        with ONE_AT_A_TIME:
+            parts = tiny_parts(recipe, scorer, accelerator=accelerator)
+        found = evaluate(parts, recipe, tiny_prompts(parts.renderer, 1))
+        return found.objective, parts.evaluation_moments.state_dict()
+
+    expected = {"count": 1, "mean": 7.0, "sum_of_squares": 0.0}
+    assert on_ranks(2, work) == [(1, expected), (0, expected)]
 
 
 def test_inv37_inv38_the_moments_at_the_start_are_of_the_scores_of_all_ranks():

@@ -116,8 +116,8 @@ def test_the_first_the_last_and_the_best_evaluation_are_noted():
     for update, objective in enumerate([math.nan, 1.0, 3.0, 2.0, math.nan, 3.0]):
         progress.update = update
         best.append(note_evaluation(progress, Evaluation({"evaluation/objective": objective}, objective, [])))
-    expected = [False, True, True, False, False, False]
-    assert best == expected, "of equals the earlier, which is nearer to the reference; never nan"
+    expected = [True, True, True, False, False, False]
+    assert best == expected, "of equals the earlier, which is nearer to the reference; nan is never better"
     assert (progress.best_update, progress.best_objective) == (2, 3.0)
     assert math.isnan(progress.first_evaluation["evaluation/objective"])
     found = (progress.best_evaluation, progress.last_evaluation)

@@ -104,7 +104,8 @@ def test_dry_run_checks_the_data(capsys: pytest.CaptureFixture[str]) -> None:
         (
             "user",
             "step 214: policy loss is nan (kl 38.2, clip fraction 0.91); lower ppo.learning_rate\n"
-            "once that is mended, the same command goes on from runs/probe/checkpoints/step_000002",
+            "once that is mended, the same command goes on from runs/probe/checkpoints/step_000002 "
+            "(with other settings: only with run.resume=true)",
         ),
         ("disk", DISK_IS_FULL),
         ("checkpoint", DISK_IS_FULL),
