@@ -108,7 +108,10 @@ class Session:
         if stop or _due(update, habits.checkpoint_every):
             save_checkpoint(self.run, self.parts, self.progress, habits.keep_checkpoints)
             folder = self.run.path / "checkpoints" / f"step_{update:06d}"
+            ended = self.progress.ended
             self.call("on_save", metrics, folder)
+            if self.progress.ended and not ended:  # written again: a run that dies now is not to go on
+                save_checkpoint(self.run, self.parts, self.progress, habits.keep_checkpoints)
         if stop:
             raise KeyboardInterrupt
         if self._is_last and not evaluated:

@@ -135,6 +135,18 @@ def test_inv75_an_end_asked_for_anywhere_comes_after_that_update_with_its_evalua
     assert evaluations == sorted({0, update}), "once, and of the last update"
 
 
+def test_inv73_inv75_an_end_asked_for_while_saving_stays_asked_for_where_the_run_dies_after_it(tmp_path):
+    class Dying:
+        def on_evaluate(self, state):
+            assert state.update == 0
+
+    recipe = tiny_recipe(num_updates=6)
+    with pytest.raises(RunError, match=r"Dying\.on_evaluate failed"):
+        run_training(tmp_path / "ppo", recipe, callbacks=[stopping("on_save", 1), Dying()], finish=False)
+    _, progress, _ = run_training(tmp_path / "ppo", recipe)
+    assert (progress.update, progress.ended) == (1, True)
+
+
 def test_inv59_inv75_an_end_that_one_process_asks_for_is_known_to_all_after_the_same_call(
     tmp_path, monkeypatch
 ):
