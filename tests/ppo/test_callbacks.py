@@ -156,5 +156,8 @@ def test_inv59_inv75_an_end_that_one_process_asks_for_is_known_to_all_after_the_
         "rlhf.ppo.loop.any_requested", lambda wanted, accelerator: wanted or next(asked, False)
     )
     habits = Habits(evaluate_every=None, checkpoint_every=None)
-    _, progress, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6), habits=habits)
+    try:
+        _, progress, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=6), habits=habits)
+    except KeyboardInterrupt:
+        pytest.fail("the other process's wish was not asked for after the callback")
     assert (progress.update, progress.ended) == (1, True)
