@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from rlhf.models.inputs import plain_model
 from rlhf.models.quiet import quiet_library
 
 _KEYS_AND_VALUES = (DynamicLayer, DynamicSlidingWindowLayer)
@@ -143,10 +144,8 @@ def own_generation_config(model: nn.Module) -> Iterator[None]:
     transformers fills what a given configuration leaves open from the model's own: with an empty one there is
     nothing to leak.
     """
-    holders: list[Any] = [model]
-    get_base: Any = getattr(model, "get_base_model", None)
-    if get_base is not None:  # peft gives the model inside the wrapper's, and leaves it there
-        holders.append(get_base())
+    # peft gives the model inside the wrapper's, and leaves it there
+    holders: list[Any] = [model, plain_model(model)]
     originals = [holder.generation_config for holder in holders]
     for holder in holders:
         holder.generation_config = GenerationConfig()

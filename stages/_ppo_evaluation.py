@@ -64,12 +64,12 @@ def _chosen(prompts: Sequence[RenderedPrompt], wanted: int) -> Sequence[Rendered
 
 
 def _held_out_scorer(settings: PpoSettings, parts: Parts, base: OneBase | None) -> Scorer | None:
+    from rlhf.scoring import models_of
+
     sources = settings.evaluation.held_out_scores
     if not sources:
         return None
     tokenizer, accelerator = parts.renderer.tokenizer, parts.accelerator
-    from rlhf.scoring import models_of
-
     scorer = build_scorer(settings, sources, "evaluation.held_out_scores", accelerator, tokenizer, base)
     with parts.at_hand(*models_of(scorer)):
         pass  # with memory.offload they leave the device: a run that goes on may not evaluate for long

@@ -93,6 +93,7 @@ def build_parts(
 def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
     """Refuse a critic or reference that would read the policy's ids as other tokens; both get no text."""
     from rlhf.models import load_tokenizer
+    from rlhf.models.folders import check_has_tokenizer
     from rlhf.scoring import same_tokens
 
     readers: list[tuple[str, str, ScoreSettings | WeightsSettings | None, str]] = []
@@ -108,9 +109,11 @@ def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
         if source is not None:
             options = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
         try:
-            own = load_tokenizer(path, setting=setting, **options)
+            check_has_tokenizer(path, setting=setting)
         except ModelError:  # weights alone: nothing says that they mean other tokens
             continue
+        # its end token is not asked for: what ends a response is the policy's
+        own = load_tokenizer(path, setting=setting, eos_token=tokenizer.eos_token, **options)
         if not same_tokens(tokenizer, own):
             raise ModelError(
                 f"{path!r} numbers tokens otherwise than the policy, whose ids {reads}", where=setting

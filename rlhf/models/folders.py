@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ __all__ = [
     "check_model_path",
     "check_reward_path",
     "check_vocabulary",
+    "is_classifier",
     "remedy",
     "says_nothing",
 ]
@@ -68,12 +70,17 @@ def check_reward_path(path: str, *, setting: str) -> None:
     if is_adapter_folder(folder):
         scores = holds_score_head(str(folder))
     elif folder.is_dir():
-        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
-        scores = any("SequenceClassification" in name for name in names)
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        scores = is_classifier(config.get("architectures"))
     else:  # a hub id: its loader will say
         return
     if not scores:
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
+
+
+def is_classifier(architectures: Sequence[str] | None) -> bool:
+    """Say whether a config's `architectures` are those of a model that gives scores."""
+    return any("SequenceClassification" in name for name in architectures or ())
 
 
 def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -75,21 +74,18 @@ def _additive(allowed: torch.Tensor, model: nn.Module) -> torch.Tensor:
 
 def takes_position_ids(model: nn.Module) -> bool:
     """Say whether the architecture's forward has a `position_ids` argument."""
-    return "position_ids" in _forward_arguments(model)
+    return "position_ids" in inspect.signature(type(plain_model(model)).forward).parameters
 
 
 def accepts_logits_to_keep(model: nn.Module) -> bool:
     """Say whether the model's own forward can project the vocabulary on the last positions only."""
-    return "logits_to_keep" in _forward_arguments(model)
+    return "logits_to_keep" in inspect.signature(type(plain_model(model)).forward).parameters
 
 
-def _forward_arguments(model: nn.Module) -> Collection[str]:
-    """Return the names that the forward of the architecture takes, inside DDP's and peft's wrappers."""
-    inner: Any = getattr(model, "module", model)
-    get_base = getattr(inner, "get_base_model", None)
-    if get_base is not None:  # peft's own forward is (*args, **kwargs)
-        inner = get_base()
-    return inspect.signature(type(inner).forward).parameters.keys()
+def plain_model(model: Any) -> Any:
+    """Strip DDP and peft: the `PreTrainedModel` inside (LoRA layers stay where they were put)."""
+    inner = getattr(model, "module", model)
+    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
 def disable_dropout(model: nn.Module) -> None:

@@ -14,6 +14,7 @@ from rlhf.models.folders import (
     check_has_tokenizer,
     check_model_path,
     check_vocabulary,
+    is_classifier,
     remedy,
     says_nothing,
 )
@@ -120,7 +121,7 @@ def load_causal_lm(
         "causal language model",
         setting,
     )
-    if holds_score_head(path) or _is_classifier(model.config):
+    if holds_score_head(path) or is_classifier(model.config.architectures):
         raise says_nothing(path, setting)
     if base is not path:
         model = merge_adapter(model, path, setting=setting)
@@ -132,10 +133,6 @@ def _checked_base(path: str) -> str:
     base = adapter_base(path)
     check_model_path(base, setting=f"{path}/adapter_config.json: base_model_name_or_path")
     return base
-
-
-def _is_classifier(config: Any) -> bool:
-    return any("SequenceClassification" in name for name in config.architectures or [])
 
 
 def load_reward_model(
@@ -165,7 +162,7 @@ def load_reward_model(
         keep_head_in_float32(model)
         return merge_adapter(model, path, setting=setting)
     model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
-    if not _is_classifier(model.config):
+    if not is_classifier(model.config.architectures):
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
     if model.config.num_labels != 1:
         raise ModelError(
@@ -221,7 +218,7 @@ def _load_classifier(
     what = "model that can score sequences"
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config: Any = call_loader(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
-    has_head = _is_classifier(config)
+    has_head = is_classifier(config.architectures)
     if not has_head:
         config.num_labels = 1  # a language model: the head is new
     model = load_weights(

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rlhf.errors import ModelError
-from rlhf.models.inputs import forward_inputs, position_ids_from_mask
+from rlhf.models.inputs import forward_inputs, plain_model, position_ids_from_mask
 
 __all__ = ["Critic", "last_positions", "load_critic", "sequence_scores", "token_values"]
 
@@ -121,12 +121,6 @@ def last_positions(attention_mask: torch.Tensor) -> torch.Tensor:
     """
     positions = torch.arange(attention_mask.shape[1], device=attention_mask.device)
     return torch.where(attention_mask.bool(), positions, 0).amax(dim=1)
-
-
-def plain_model(model: Any) -> Any:
-    """Strip DDP and peft: the `PreTrainedModel` inside (LoRA layers stay where they were put)."""
-    inner = getattr(model, "module", model)
-    return inner.get_base_model() if hasattr(inner, "get_base_model") else inner
 
 
 def backbone(model: Any) -> Any:

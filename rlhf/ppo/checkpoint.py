@@ -46,6 +46,7 @@ class Progress:
     first_evaluation: dict[str, float] | None = None  # before the first update
     best_evaluation: dict[str, float] | None = None
     last_evaluation: dict[str, float] | None = None
+    last_evaluated: int | None = None  # the update that it is of
 
 
 def save_checkpoint(run: RunFolder, parts: Parts, progress: Progress, keep: int) -> None:

@@ -77,6 +77,8 @@ def train(
             bar.update(1, **progress_line(metrics))
             session.call("on_update", metrics, run.path)
             session.look_up(metrics)
+        if progress.last_evaluated != progress.update:  # an end asked for after it was looked at
+            session.evaluate()
     if progress.ended:
         console.say(f"ppo: a callback ended the run after update {progress.update} of {recipe.num_updates}")
     return progress
@@ -101,8 +103,8 @@ class Session:
     def look_up(self, metrics: Mapping[str, float]) -> None:
         """Evaluate and save where it is time, and stop where somebody asked for it."""
         update, habits = self.progress.update, self.habits
-        evaluated = self._is_last or _due(update, habits.evaluate_every)
-        if evaluated:
+        last = self.progress.ended or update == self.recipe.num_updates
+        if last or _due(update, habits.evaluate_every):
             self.evaluate()
         stop = any_requested(self.run.stop_requested, self.parts.accelerator)
         if stop or _due(update, habits.checkpoint_every):
@@ -114,12 +116,6 @@ class Session:
                 save_checkpoint(self.run, self.parts, self.progress, habits.keep_checkpoints)
         if stop:
             raise KeyboardInterrupt
-        if self._is_last and not evaluated:
-            self.evaluate()
-
-    @property
-    def _is_last(self) -> bool:
-        return self.progress.ended or self.progress.update == self.recipe.num_updates
 
     def evaluate(self) -> None:
         """Measure the policy, write it down, and keep its weights if they are the best so far."""
@@ -159,7 +155,7 @@ def note_evaluation(progress: Progress, evaluation: Evaluation) -> bool:
     console.say(f"ppo: held-out prompts after {progress.update} updates: {shown}")
     if progress.first_evaluation is None:
         progress.first_evaluation = evaluation.metrics
-    progress.last_evaluation = evaluation.metrics
+    progress.last_evaluation, progress.last_evaluated = evaluation.metrics, progress.update
     best = progress.best_objective
     if best is not None and not (evaluation.objective > best or math.isnan(best)):
         return False  # and nan is never better

@@ -8,7 +8,8 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from rlhf.models.values import Critic, plain_model
+from rlhf.models.inputs import plain_model
+from rlhf.models.values import Critic
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
 from rlhf.ranking.sharing import row_length, saved_work, why_not_shared
 from rlhf.ranking.trainer import RankingTrainer

@@ -136,12 +136,8 @@ def _show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (dict, tuple, list)):
-        return (
-            "a section"
-            if isinstance(value, dict)
-            else f"a list of {len(value)}"
-            if value
-            else "an empty list"
-        )
+        if isinstance(value, dict):
+            return "a section"
+        return f"a list of {len(value)}" if value else "an empty list"
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

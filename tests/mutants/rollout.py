@@ -78,7 +78,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "the template's end-of-turn token does not stop", IDS),
     ],
     "rlhf/sampling.py": [
-        ("        holders.append(get_base())", "        pass", "sampling with LoRA leaves the model without its generation config",
+        ("[model, plain_model(model)]", "[model]", "sampling with LoRA leaves the model without its generation config",
          ("tests/test_ppo_modes.py::test_inv74_the_generation_config_of_the_sft_model_is_exported_with_ours",)),
         ("scores.float() / self.temperature", "scores.float()", "temperature left out of the sampling"),
         ("scores.float() / self.temperature", "scores.float() * self.temperature",

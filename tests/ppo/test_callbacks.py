@@ -111,6 +111,7 @@ def test_inv75_every_callback_is_called_and_any_may_stop(tmp_path, asks_first):
     assert [page[1] for page in last.pages if page[0] == "evaluate"] == [0, 2, 3], (
         "the last one, though not due"
     )
+    assert [page[0] for page in last.pages[-2:]] == ["evaluate", "save"], "and it is in the last checkpoint"
 
 
 def stopping(event, update):
@@ -143,8 +144,12 @@ def test_inv73_inv75_an_end_asked_for_while_saving_stays_asked_for_where_the_run
     recipe = tiny_recipe(num_updates=6)
     with pytest.raises(RunError, match=r"Dying\.on_evaluate failed"):
         run_training(tmp_path / "ppo", recipe, callbacks=[stopping("on_save", 1), Dying()], finish=False)
-    _, progress, _ = run_training(tmp_path / "ppo", recipe)
+    diary = Diary()
+    _, progress, _ = run_training(tmp_path / "ppo", recipe, callbacks=[diary])
     assert (progress.update, progress.ended) == (1, True)
+    assert [page[:2] for page in diary.pages] == [("evaluate", 1)], (
+        "what is exported is what was measured last"
+    )
 
 
 def test_inv59_inv75_an_end_that_one_process_asks_for_is_known_to_all_after_the_same_call(

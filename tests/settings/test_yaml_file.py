@@ -85,25 +85,29 @@ def test_unreadable_files_are_named(tmp_path) -> None:
         read_yaml(tmp_path / "latin.yaml")
 
 
-def test_a_file_that_is_not_there_is_answered_with_those_that_are(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("names", "place", "message"),
+    [
+        ([], "gone/ppo.yaml", "gone/ppo.yaml does not exist; there is no folder gone"),
+        ([], "mine/ppo.yaml", "mine/ppo.yaml does not exist; mine has no YAML files"),
+        (
+            ["b.yaml", "a.yml", "notes.txt"],
+            "mine/ppo.yaml",
+            "mine/ppo.yaml does not exist; mine has: a.yml, b.yaml",
+        ),
+        (["b.yaml", "a.yml", "notes.txt"], "mine", "mine is a folder; give a file; mine has: a.yml, b.yaml"),
+    ],
+)
+def test_a_file_that_is_not_there_is_answered_with_those_that_are(
+    tmp_path, monkeypatch, names, place, message
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    for place, message in [
-        ("gone/ppo.yaml", "gone/ppo.yaml does not exist; there is no folder gone"),
-        ("mine/ppo.yaml", "mine/ppo.yaml does not exist; mine has no YAML files"),
-    ]:
-        with pytest.raises(SettingsError) as caught:
-            read_yaml(place)
-        assert str(caught.value) == message
-    for name in ("b.yaml", "a.yml", "notes.txt"):
+    for name in names:
         (tmp_path / "mine" / name).touch()
-    for place, message in [
-        ("mine/ppo.yaml", "mine/ppo.yaml does not exist; mine has: a.yml, b.yaml"),
-        ("mine", "mine is a folder; give a file; mine has: a.yml, b.yaml"),
-    ]:
-        with pytest.raises(SettingsError) as caught:
-            read_yaml(place)
-        assert str(caught.value) == message
+    with pytest.raises(SettingsError) as caught:
+        read_yaml(place)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("text", ["[{function:", "{rank: 8", "'a", '"x y', "[", "[{a: 'b}]"])

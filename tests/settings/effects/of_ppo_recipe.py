@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.settings.effects.effect import Effect, Entry, becomes, falls, rises, times
+from tests.settings.effects.effect import Effect, Entry, Refused, becomes, falls, rises, times
 from tests.settings.effects.look import (
     betas,
     epsilons,
@@ -63,6 +63,12 @@ ENTRIES: tuple[Entry, ...] = (
         lambda before, after: before[0] == max(before) and after[0] < after[1] == max(after),
     ),
     Effect("ppo.final_learning_rate_fraction", "1.0", "the rates never fall", rates, constant),
+    Refused(
+        "ppo.final_learning_rate_fraction",
+        "0.3",
+        "is only read where schedule is cosine or linear",
+        ("ppo.schedule=constant",),
+    ),
     Effect("ppo.adam_epsilon", "1.0", "AdamW's own", epsilons, becomes({1e-5}, {1.0})),
     Effect("ppo.adam_beta2", "0.9", "AdamW's own", betas, becomes({0.999}, {0.9})),
     Effect("ppo.weight_decay", "50.0", "smaller weights", weights_norm, falls),
@@ -92,6 +98,7 @@ ENTRIES: tuple[Entry, ...] = (
         rises,
         FAR,
     ),
+    Refused("ppo.kl_horizon", "1", "kl_horizon 1 is too short for a rollout_batch_size of 8", ADAPTIVE),
     Effect("ppo.kl_horizon", "50", "the coefficient falls slower", last("ppo/kl_coef"), rises, FAR),
     Effect(
         "ppo.kl_coef",

@@ -226,4 +226,12 @@ ENTRIES: tuple[Entry, ...] = (
         moves_of("GPT2LMHeadModel"),
         lambda before, after: after - before == 2 * 5,
     ),
+    Effect(
+        "memory.offload",
+        "true",
+        "a held-out reward model is moved there and back by the start and by each of the two evaluations",
+        moves_of("GPT2ForSequenceClassification"),
+        lambda before, after: after - before == 2 * 5 + 2 * 3,
+        ("evaluation.held_out_scores=[{model: '{inputs}/other_reward'}]",),
+    ),
 )

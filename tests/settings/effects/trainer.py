@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from tests.settings.effects.effect import Effect, becomes, falls, times
+from tests.settings.effects.effect import Effect, Refused, becomes, falls, times
 from tests.settings.effects.look import (
     largest_gradient,
     num_steps,
@@ -18,9 +18,9 @@ from tests.settings.effects.look import (
 )
 
 
-def trainer_effects(section: str) -> tuple[Effect, ...]:
+def trainer_effects(section: str) -> tuple[Effect | Refused, ...]:
     """`TrainerSettings`, whose baseline is `baselines.TRAINER`."""
-    entries = (
+    entries: tuple[Effect | Refused, ...] = (
         Effect("epochs", "2.0", "twice the optimizer steps", num_steps, times(2)),
         Effect(
             "learning_rate",
@@ -49,6 +49,12 @@ def trainer_effects(section: str) -> tuple[Effect, ...]:
             "the learning rate never falls",
             rates,
             lambda before, after: len(set(after)) == 1,
+        ),
+        Refused(
+            "final_learning_rate_fraction",
+            "0.3",
+            "is only read where schedule is cosine or linear",
+            (f"{section}.schedule=constant",),
         ),
         Effect(
             "warmup_fraction",
