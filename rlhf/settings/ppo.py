@@ -121,7 +121,7 @@ class PpoTrainingSettings(Settings):
     """Scores are limited to -/+ this, after normalising and before anything else; null leaves them."""
     missing_eos_penalty: float = Field(0.0, ge=0)
     """Subtracted from the score of a response that was cut before it ended."""
-    missing_eos_score: float | None = None
+    missing_eos_score: float | None = -1.0
     """Replaces the score of a response that was cut before it ended; null leaves it."""
     length_penalty: float = Field(0.0, ge=0)
     """Subtracted from a response's score for each of its tokens."""
@@ -154,7 +154,10 @@ class PpoTrainingSettings(Settings):
         if self.kl_controller == "fixed" and adaptive != (None, None):
             raise ValueError("kl_target and kl_horizon are only read where kl_controller is adaptive")
         if self.missing_eos_penalty > 0 and self.missing_eos_score is not None:
-            raise ValueError("set at most one of missing_eos_penalty and missing_eos_score")
+            raise ValueError(
+                "missing_eos_penalty takes from a score that missing_eos_score replaces; set missing_eos_score "
+                "to null, or leave missing_eos_penalty at 0"
+            )
         if (self.kl_loss is not None) != (self.kl_in == "loss"):
             raise ValueError("kl_loss (k2 or k3) is set where kl_in is loss, and only there")
         return self
