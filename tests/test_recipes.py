@@ -13,7 +13,9 @@ from rlhf.settings.ppo import PpoSettings
 from tests.ppo_stage import lay_over, main
 from tests.stage_data import run_main, summary_of
 
-RECIPES = sorted((Path(__file__).parents[1] / "configs/recipes").glob("*.yaml"))
+CONFIGS = Path(__file__).parents[1] / "configs"
+RECIPES = sorted((CONFIGS / "recipes").glob("*.yaml"))
+SHIPPED = sorted({*CONFIGS.rglob("*ppo*.yaml")} - {*RECIPES})
 SMALL = [
     "ppo.num_updates=2",
     "ppo.rollout_batch_size=8",
@@ -82,7 +84,9 @@ def test_tldr_gives_cut_responses_a_fixed_score(tmp_path, words):
 def test_grpo_has_its_kl_in_the_loss_and_rloo_in_the_reward(tmp_path, words):
     found = {}
     for name in ("grpo", "rloo"):
-        assert run_main(main, scaled_down(words, recipe(name), f"run.output={tmp_path}/{name}")) == 0
+        # nearly all tiny responses are cut: with one score for all there would be nothing to learn
+        told = [f"run.output={tmp_path}/{name}", "ppo.missing_eos_score=null"]
+        assert run_main(main, scaled_down(words, recipe(name), *told)) == 0
         found[name] = rows_of(tmp_path / name)[-1]
     assert found["grpo"]["ppo/kl_loss"] > 0
     assert found["grpo"]["ppo/reward"] == pytest.approx(found["grpo"]["ppo/score"])
@@ -138,3 +142,10 @@ def test_a_recipe_holds_the_numbers_of_its_paper(path):
     settings = resolve_settings(PpoSettings, path).settings
     found = {key: attrgetter(key)(settings) for key in PRINTED[path.stem]}
     assert found == PRINTED[path.stem]
+
+
+@pytest.mark.parametrize("path", [*RECIPES, *SHIPPED], ids=lambda path: path.stem)
+def test_inv22_no_shipped_run_lets_a_reward_model_score_what_it_never_learnt_to_read(path):
+    """Without an end token it says anything: 3.1 for a story that scores 0.8 with one (README), and PPO finds out."""
+    settings = resolve_settings(PpoSettings, path).settings
+    assert settings.ppo.missing_eos_score == -1.0

@@ -22,7 +22,8 @@ def experience_metrics(
 
     `ppo/kl` is the KL that is penalised (k1, nats, mean over responses of the sum over tokens), beside the
     estimates k2 and k3 of the same. `ppo/reward` is the mean of what the responses' rewards add up to: where
-    KL is in the reward, `ppo/score` - kl_coef * `ppo/kl`.
+    KL is in the reward, `ppo/score` - kl_coef * `ppo/kl`. `ppo/cut_score_lead` is by how much responses that
+    were cut score higher than those that ended; it is missing where there are not both.
     """
     mask = experience.generation.response_mask
     k2, k3 = (estimate(experience.old_logprobs, experience.ref_logprobs) for estimate in (kl_k2, kl_k3))
@@ -44,6 +45,7 @@ def experience_metrics(
     metrics["ppo/score_length_correlation"] = _correlation(
         per_response["ppo/score"], per_response["ppo/response_tokens"], reduce
     )
+    metrics.update(_cut_score_lead(experience, reduce))
     for name, tokens in (("ppo/kl_per_token", experience.kl), ("ppo/entropy", experience.entropy)):
         mean, _, count = masked_moments(tokens, mask, reduce)
         metrics[name], metrics["ppo/num_tokens"] = float(mean), float(count)
@@ -51,6 +53,14 @@ def experience_metrics(
         metrics.update(_critic_metrics(experience, mask, reduce))
     metrics["ppo/kl_coef"] = experience.kl_coef
     return metrics
+
+
+def _cut_score_lead(experience: Experience, reduce: Reduce | None) -> dict[str, float]:
+    scores, ended = experience.total_scores, experience.generation.ended.to(experience.total_scores.device)
+    (of_cut, _, num_cut), (of_ended, _, num_ended) = (
+        masked_moments(scores, which, reduce) for which in (~ended, ended)
+    )
+    return {"ppo/cut_score_lead": float(of_cut - of_ended)} if num_cut > 0 and num_ended > 0 else {}
 
 
 def _critic_metrics(experience: Experience, mask: Tensor, reduce: Reduce | None) -> dict[str, float]:

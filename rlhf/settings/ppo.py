@@ -155,8 +155,8 @@ class PpoTrainingSettings(Settings):
             raise ValueError("kl_target and kl_horizon are only read where kl_controller is adaptive")
         if self.missing_eos_penalty > 0 and self.missing_eos_score is not None:
             raise ValueError(
-                "missing_eos_penalty takes from a score that missing_eos_score replaces; set missing_eos_score "
-                "to null, or leave missing_eos_penalty at 0"
+                "missing_eos_penalty takes from a score that missing_eos_score replaces; set "
+                "missing_eos_score to null, or leave missing_eos_penalty at 0"
             )
         if (self.kl_loss is not None) != (self.kl_in == "loss"):
             raise ValueError("kl_loss (k2 or k3) is set where kl_in is loss, and only there")

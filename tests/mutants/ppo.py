@@ -148,6 +148,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "padding is always explained"),
         ("math.sqrt(float(moments[\"ppo/score\"][1]))", "float(moments[\"ppo/score\"][1])",
          "variance called standard deviation"),
+        ("float(of_cut - of_ended)", "float(of_ended - of_cut)", "running on that pays called the contrary"),
+        ("masked_moments(scores, which, reduce) for which", "masked_moments(scores, which, None) for which",
+         "each process compares its own cut responses"),
         ("\"response\": experience.texts[i]", "\"response\": experience.texts[-1 - i]", "samples with other rows' texts"),
     ],
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,7 @@ def test_inv35_inv56_means_are_over_responses_or_over_their_tokens(experience: E
         "reward": (4.9 + 0.96) / 2,
         "response_tokens": 2.0,
         "ended_fraction": 0.5,
+        "cut_score_lead": 1.0 - 5.0,
         "kl_per_token": sum(KL) / 4,
         "entropy": sum(ENTROPY) / 4,
         "value_mean": sum(VALUES) / 4,
@@ -68,6 +70,13 @@ def test_inv35_inv56_means_are_over_responses_or_over_their_tokens(experience: E
     for name, value in expected.items():
         assert found[f"ppo/{name}"] == pytest.approx(value, abs=1e-6), name
     assert found["ppo/reward"] == pytest.approx(found["ppo/score"] - 0.2 * found["ppo/kl"], abs=1e-6)
+
+
+@pytest.mark.parametrize("stop_tokens", [[], [1, 10]])
+def test_cut_and_ended_responses_are_only_compared_where_there_are_both(experience, stop_tokens) -> None:
+    alike = build_generation([[5, 6], [7]], [[1], [8, 9, 10]], stop_tokens, 0)
+    assert len(set(alike.ended.tolist())) == 1
+    assert "ppo/cut_score_lead" not in experience_metrics(replace(experience, generation=alike))
 
 
 def test_explained_variance_is_of_the_returns_by_the_old_values(experience: Experience) -> None:

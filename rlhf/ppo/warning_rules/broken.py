@@ -18,6 +18,8 @@ KL_AT_START, KL_AT_START_PER_TOKEN = 1e-3, 1e-4
 FIRST_RATIO_ERROR = 1e-4
 # Five rollouts without one end are hundreds of responses.
 NO_END_UPDATES = 5
+# One response may score anything; five times in a row it is no chance where cut ones score lower on average.
+CUT_UPDATES = 5
 # At a KL of 0.01, ten rollouts of 128 responses measure it to 0.004 nats. Where it is noisier than that, the
 # updates themselves show it: four standard errors, as the question is put after every update.
 NEGATIVE_KL_UPDATES, NEGATIVE_KL, STANDARD_ERRORS = 10, -0.01, 4.0
@@ -66,6 +68,19 @@ def _no_response_ends(seen: Memory) -> str | None:
         "Raise sampling.max_response_tokens, check that policy.eos_token and policy.chat_template are those "
         "of SFT, and let a cut response cost something (ppo.missing_eos_penalty or ppo.missing_eos_score); "
         "where all responses are meant to be equally long, this is no trouble."
+    )
+
+
+def _cut_pays(seen: Memory) -> str | None:
+    lead = seen.last("ppo/cut_score_lead", CUT_UPDATES)
+    if not lead or min(lead) <= 0:
+        return None
+    return (
+        "responses that were cut at the length limit score higher than those that ended (by "
+        f"{statistics.fmean(lead):.2g} in the mean of the last {len(lead)} updates with both): running on "
+        "pays. A reward model has learnt to read complete responses, and what it says of others means "
+        "nothing. Set ppo.missing_eos_score to less than bad responses score; where long responses are "
+        "wanted, raise sampling.max_response_tokens."
     )
 
 
@@ -120,6 +135,7 @@ RULES = (
     ),
     Rule("first_ratio", ("ppo/first_ratio_error",), _first_ratio),
     Rule("no_response_ends", ("ppo/ended_fraction",), _no_response_ends, ("ppo/response_tokens",)),
+    Rule("cut_pays", ("ppo/cut_score_lead",), _cut_pays),
     Rule("nothing_counts", ("ppo/num_tokens",), _nothing_counts),
     Rule("negative_kl", ("ppo/kl",), _negative_kl),
     Rule("equal_scores", ("ppo/score_std",), _equal_scores),

@@ -71,6 +71,7 @@ BASELINES: dict[str, tuple[str, ...]] = {
         "ppo.learning_rate=3e-3",
         "ppo.warmup_fraction=0",
         "ppo.mixed_precision=no",
+        "ppo.missing_eos_score=null",  # all six tokens are used up: every score would be the same
         "evaluation.judge={inputs}/judge.py:judge",
         "evaluation.every_updates=null",
         "evaluation.num_prompts=4",
