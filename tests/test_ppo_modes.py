@@ -136,7 +136,10 @@ def test_a_callback_of_the_users_ends_the_run(folder, words, capsys):
         ),
         (["callbacks=[nowhere.py:Diary]"], "nowhere.py' does not exist"),
         (["ppo.dual_clip=0.5"], "ppo.dual_clip"),
-        (["ppo.missing_eos_penalty=1.0"], "set missing_eos_score to null, or leave missing_eos_penalty at 0"),
+        (
+            ["ppo.missing_eos_penalty=1.0", "ppo.missing_eos_score=-1.0"],
+            "set missing_eos_score to null, or leave missing_eos_penalty at 0",
+        ),
         (
             ["ppo.critic_warmup_updates=4"],
             "critic_warmup_updates 4 leaves none of num_updates 4 to the policy",
