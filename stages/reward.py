@@ -268,6 +268,13 @@ def _centre(
     console.say(
         f"centred: SFT responses scored {found.shift:.4g}, now {found.mean:.2g} (spread {found.std:.3g})"
     )
+    if found.num_ended < found.num_samples:
+        console.say(
+            f"centred: {found.num_samples - found.num_ended} of {found.num_samples} responses were cut at "
+            f"centring.max_response_tokens={settings.centring.max_response_tokens}"
+            f"{' and left out' if found.num_ended else ''}: a reward model has learnt to read complete "
+            "responses, and what it says of others means little"
+        )
     return {"centring_shift": found.shift, "sft_score_mean": found.mean, "sft_score_std": found.std}
 
 

@@ -39,8 +39,11 @@ def words(tmp_path: Path) -> list[str]:
     return reward_words(tmp_path)
 
 
-def test_inv43_stage_trains_centres_and_measures(tmp_path: Path, words: list[str]) -> None:
+def test_inv43_stage_trains_centres_and_measures(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_main(main, words) == 0
+    assert "responses were cut at centring.max_response_tokens=" in capsys.readouterr().out
     folder = tmp_path / "reward"
     assert files_of(folder) >= {
         "model.safetensors",

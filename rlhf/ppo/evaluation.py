@@ -14,7 +14,7 @@ from rlhf.models.saving import unwrap_model
 from rlhf.ppo.batching import own_rows
 from rlhf.ppo.parts import Parts
 from rlhf.ppo.recipe import Recipe
-from rlhf.ppo.steps import final_scores, final_token_scores
+from rlhf.ppo.steps import final_scores, final_token_scores, kept_scores
 from rlhf.rollout import Generation, generate, response_logprobs
 from rlhf.sampling import derive_seed
 from rlhf.scoring import as_scores, models_of
@@ -143,7 +143,7 @@ def _scores(
     with parts.at_hand(*models_of(parts.scorer)):
         given = as_scores(parts.scorer(records, generation, texts), generation)
     on_tokens = given.tokens.sum(1)
-    _note_moments(parts, recipe, given.responses)
+    _note_moments(parts, recipe, kept_scores(given.responses, generation, recipe.score_rules))
     moments = parts.evaluation_moments
     final = final_scores(given.responses, generation, recipe.score_rules, moments)
     final = final + final_token_scores(given.tokens, generation, recipe.score_rules).sum(1)

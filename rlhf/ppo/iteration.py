@@ -124,7 +124,14 @@ def calibrate(parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]) -
     assert parts.moments is not None
     rolled = roll_out(parts, recipe, prompts, derive_seed(recipe.seed, "calibration"))
     with parts.at_hand(*models_of(parts.scorer)):
-        score(rolled, parts.scorer, moments=parts.moments, moving=True, reduce=parts.add_up)
+        score(
+            rolled,
+            parts.scorer,
+            rules=recipe.score_rules,
+            moments=parts.moments,
+            moving=True,
+            reduce=parts.add_up,
+        )
     mean, spread = parts.moments.mean, parts.moments.std
     console.say(f"ppo: scores are normalised by mean {mean:.4g} and deviation {spread:.4g} at the start")
 

@@ -112,15 +112,15 @@ def score(
     """Give each response its score.
 
     `moments` bring the scorer's numbers to mean 0 and variance 1; with `moving` they first take in those of
-    this rollout, of all processes. Then `rules` apply. All of it concerns the score alone: the KL penalty
-    comes later and is never normalised or clipped.
+    this rollout, of all processes, that `rules` do not replace. Then `rules` apply. All of it concerns the
+    score alone: the KL penalty comes later and is never normalised or clipped.
     """
     generation = rolled.generation
     device = generation.response_ids.device
     given = as_scores(scorer(rolled.prompts, generation, rolled.texts), generation)
     raw_scores = given.responses.to(device)
     if moments is not None and moving:
-        moments.update(raw_scores, reduce)
+        moments.update(kept_scores(raw_scores, generation, rules), reduce)
     scores = final_scores(raw_scores, generation, rules, moments)
     return advance(
         rolled,
@@ -130,6 +130,13 @@ def score(
         token_scores=final_token_scores(given.tokens.to(device), generation, rules),
         score_parts=given.parts,
     )
+
+
+def kept_scores(raw_scores: Tensor, generation: Generation, rules: ScoreRules | None = None) -> Tensor:
+    """Return those of the scores (B,) that `rules` do not replace: what is never used moves no moments."""
+    if rules is None or rules.missing_eos_score is None:
+        return raw_scores
+    return raw_scores[generation.ended.to(raw_scores.device)]
 
 
 def final_token_scores(

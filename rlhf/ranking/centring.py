@@ -15,12 +15,16 @@ __all__ = ["Centred", "centre_on_policy"]
 
 
 class Centred(NamedTuple):
-    """What centring did: the mean score before and after, and the spread, over the sampled responses."""
+    """What centring did: the mean score before and after, and the spread, over the responses that ended.
+
+    Where all of the `num_samples` were cut (`num_ended` is 0) it is over all.
+    """
 
     shift: float
     mean: float
     std: float
     num_samples: int
+    num_ended: int
 
 
 def centre_on_policy(
@@ -38,14 +42,15 @@ def centre_on_policy(
 
     Ouyang et al. 2022 (arXiv:2203.02155, section 3.5) centre on the labelers' demonstrations; we centre on
     what the policy says, which is what PPO meets first. Rankings do not change, and neither does PPO's
-    optimum; the critic starts near the truth and clipping of scores is symmetric.
+    optimum; the critic starts near the truth and clipping of scores is symmetric. Responses that were cut do
+    not count, unless all were: the reward model has learnt to read the end token, and says anything of them.
 
     Args:
         reward_model: without adapters; reads the policy's ids.
         policy: the SFT model.
         renderer: of the policy's tokenizer.
         prompts: at least one; training prompts, never test ones.
-        max_response_tokens: as in PPO; longer responses are cut and scored as they are.
+        max_response_tokens: as in PPO, or longer.
         temperature: as in PPO.
         seed: of the sampling.
         batch_size: sequences at once.
@@ -62,8 +67,11 @@ def centre_on_policy(
         seed=seed,
         batch_size=batch_size,
     )
+    num_samples, num_ended = len(generation), int(generation.ended.sum())
+    if num_ended:
+        generation = generation.rows(generation.ended.nonzero()[:, 0])
     sequences = [a + b for a, b in zip(generation.prompts(), generation.responses(), strict=True)]
     shift = float(score_sequences(reward_model, sequences, batch_size).double().mean())
     recentre(reward_model, shift)
     after = score_sequences(reward_model, sequences, batch_size).double()
-    return Centred(shift, float(after.mean()), float(after.std(correction=0)), len(sequences))
+    return Centred(shift, float(after.mean()), float(after.std(correction=0)), num_samples, num_ended)

@@ -24,6 +24,7 @@ SAMPLED = (f"{STEPS}inv02_kl_is_of_the_distributions_that_were_sampled_from",)
 ROWS = (f"{STEPS}inv42_scores_stay_with_their_rows",)
 LENGTH = (f"{CONTROLS}each_token_costs_the_length_penalty",)
 INITIAL = (f"{CONTROLS}inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_is",)
+MOMENTS = (f"{CONTROLS}inv22_inv38_what_is_replaced_moves_no_moments",)
 SCORE_ONLY = (f"{CONTROLS}inv37_normalising_touches_the_score_and_not_the_kl",)
 WHITE_REWARDS = (f"{CONTROLS}inv49_whitened_rewards_have_variance_1_and_keep_their_mean",)
 STOP = (f"{CONTROLS}inv59_an_update_stops_once_its_kl_is_too_large",)
@@ -72,7 +73,10 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "texts of other rows are scored", (f"{STEPS}inv42_texts_stay_with_their_rows",)),
         ("        rows=rows,\n        batch_size", "        rows=None,\n        batch_size",
          "every process draws the same noise", RANKS),
-        ("moments.update(raw_scores, reduce)", "moments.update(raw_scores, None)", "moments per rank", RANKS),
+        ("moments.update(kept_scores(raw_scores, generation, rules), reduce)",
+         "moments.update(kept_scores(raw_scores, generation, rules), None)", "moments per rank", RANKS),
+        ("    return raw_scores[generation.ended.to(raw_scores.device)]", "    return raw_scores",
+         "moments of scores that are replaced", MOMENTS),
         ("    if moments is not None and moving:", "    if moments is not None:",
          "every rollout moves the moments of the calibration", INITIAL),
         ("    scores = final_scores(raw_scores, generation, rules, moments)",

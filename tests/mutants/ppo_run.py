@@ -58,6 +58,7 @@ TEXT_SHARED = (f"{PTX}text_loss_is_the_same_however_the_rows_are_shared_out",)
 EVALUATION = "tests/ppo/test_evaluation.py::test_"
 TRAINED_ON = (f"{EVALUATION}inv22_inv37_the_objective_is_of_the_score_that_is_trained_on",)
 HELD_OUT = (f"{EVALUATION}a_held_out_scorer_and_text_are_measured_beside_the_score",)
+MOMENTS = (f"{CONTROLS}inv22_inv38_what_is_replaced_moves_no_moments",)
 COMPARE = (f"{EVALUATION}inv37_inv38_scores_of_evaluations_compare_whatever_is_normalised",)
 TOKENS = (f"{EVALUATION}scores_of_tokens_count_in_score_and_objective",)
 
@@ -87,8 +88,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          (f"{GROUPS}inv15_the_samples_of_a_prompt_differ",)),
         ("moving=recipe.score_normalisation == \"running\"", "moving=parts.moments is not None", "calibration moments updated again later", CALIBRATED),
         ("moving=recipe.score_normalisation == \"running\"", "moving=False", "running moments that never run", RUNNING),
-        ("            moments=parts.moments,\n            moving", "            moments=None,\n            moving", "score normalisation ignored", RUNNING),
-        ("            rules=recipe.score_rules,\n", "", "clip and penalties of the recipe ignored", SETTINGS),
+        ("            rules=recipe.score_rules,\n            moments=parts.moments,\n            moving=True", "            moments=parts.moments,\n            moving=True", "calibrated on scores that are replaced", MOMENTS),
+        ("            moments=parts.moments,\n            moving=recipe", "            moments=None,\n            moving=recipe", "score normalisation ignored", RUNNING),
+        ("            rules=recipe.score_rules,\n            moments=parts.moments,\n            moving=recipe", "            moments=parts.moments,\n            moving=recipe", "clip and penalties of the recipe ignored", SETTINGS),
         ("kl_coef=parts.kl_controller.kl_coef", "kl_coef=recipe.kl_coef", "adaptive coefficient computed and never used", COUNTS),
         ("            kl_in=recipe.kl_in,\n", "", "KL always in the reward", SETTINGS),
         ("            whiten_rewards=recipe.whiten_rewards,\n", "", "reward whitening ignored", SETTINGS),
@@ -96,8 +98,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("            gamma=recipe.gamma,\n            gae_lambda=recipe.gae_lambda,", "            gamma=recipe.gae_lambda,\n            gae_lambda=recipe.gamma,", "gamma and lambda of the recipe swapped", SETTINGS),
         ("            whiten_advantages=recipe.whiten_advantages,\n", "", "advantages always whitened", SETTINGS),
         ("        temperature=recipe.temperature,", "        temperature=1.0,", "temperature of the recipe ignored", SETTINGS),
-        ("moments=parts.moments, moving=True, reduce=parts.add_up)", "moments=parts.moments, moving=True)", "calibrated on the scores of one rank", RANKS),
-        ("moments=parts.moments, moving=True, reduce=parts.add_up)", "moments=parts.moments, reduce=parts.add_up)", "calibration that calibrates nothing",
+        ("            moving=True,\n            reduce=parts.add_up,\n", "            moving=True,\n", "calibrated on the scores of one rank", RANKS),
+        ("            moving=True,\n", "", "calibration that calibrates nothing",
          (f"{CONTROLS}inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_is",)),
         ("first_step = (number - 1) * recipe.steps_per_update",
          "first_step = int(max((float(s[\"step\"]) for s in parts.policy_optimizer.state.values()), default=0))",
@@ -210,6 +212,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("return TextLoss(total / num_tokens, num_tokens)", "return TextLoss(total / len(rows) if rows else 0.0, num_tokens)", "held-out loss a row", (f"{PTX}text_loss_by_hand",)),
     ],
     "rlhf/ppo/evaluation.py": [
+        ("kept_scores(given.responses, generation, recipe.score_rules)", "given.responses", "evaluations normalised by scores that are replaced", MOMENTS),
         ("_totals(held_out_scorer, records, generation, texts)", "_totals(parts.scorer, records, generation, texts)", "held-out score from the trained scorer", HELD_OUT),
         ("found.metrics[\"evaluation/text_loss\"] = loss", "pass", "loss on text measured and lost", HELD_OUT),
         ("    moments = parts.evaluation_moments\n    final", "    moments = parts.moments\n    final", "evaluations normalised by moments that move", COMPARE),

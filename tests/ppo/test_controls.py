@@ -9,7 +9,8 @@ import torch
 
 from rlhf.ppo import update as update_module
 from rlhf.ppo.credit import advantages
-from rlhf.ppo.iteration import calibrate, learn, roll_out
+from rlhf.ppo.evaluation import evaluate
+from rlhf.ppo.iteration import calibrate, collect, learn, roll_out
 from rlhf.ppo.steps import ScoreRules, score
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.scoring import FunctionScorer
@@ -222,6 +223,34 @@ def test_inv22_a_replaced_score_replaces_those_of_the_tokens_too():
     assert 0 < ended.sum() < 8
     assert (found.total_scores[~ended] == -1.0).all()
     assert torch.equal(found.total_scores[ended], rolled.generation.response_mask.sum(1)[ended].float())
+
+
+@pytest.mark.parametrize("where", ["rollout", "calibration", "evaluation"])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_inv22_inv38_what_is_replaced_moves_no_moments(where, replaced):
+    """A reward model says 100 of what was cut, and 2 of the rest."""
+
+    def fooled(prompts, generation, texts):
+        return torch.where(generation.ended, 2.0, 100.0)
+
+    moving = "initial" if where == "calibration" else "running"
+    recipe = tiny_recipe(score_normalisation=moving, missing_eos_score=-1.0 if replaced else None)
+    parts = tiny_parts(recipe, fooled)
+    prompts = tiny_prompts(parts.renderer, 8)
+    moments = parts.moments
+    if where == "rollout":
+        collect(parts, recipe, prompts, 1, {})
+    elif where == "calibration":
+        calibrate(parts, recipe, prompts)
+    else:
+        evaluate(parts, recipe, prompts)
+        moments = parts.evaluation_moments
+    if replaced:
+        assert (moments.mean, moments.std) == (2.0, 0.0)
+        assert 0 < moments.count < 8
+    else:
+        assert 2 < moments.mean < 100
+        assert moments.count == 8
 
 
 def test_inv49_whitened_rewards_have_variance_1_and_keep_their_mean():

@@ -30,8 +30,25 @@ def test_inv38_the_policys_own_samples_score_0_on_average_and_keep_their_spread(
         model.train(), policy.train(), renderer, PROMPTS, max_response_tokens=6, **sampling
     )
     after = score_sequences(model.eval(), sequences, 8)
-    assert found.num_samples == 8
+    assert (found.num_samples, found.num_ended) == (8, 0), "where all are cut, all count"
     assert found.shift == pytest.approx(float(before.mean()), abs=1e-5)
     assert abs(found.shift) > 1e-2
     assert after.mean().abs() < 1e-3
     assert (found.mean, found.std) == pytest.approx((0.0, float(before.std(correction=0))), abs=1e-4)
+
+
+def test_inv38_responses_that_were_cut_do_not_count() -> None:
+    """Scores of what the reward model has never learnt to read would move the zero of all others."""
+    tokenizer = tiny_tokenizer()
+    policy, model = tiny_gpt2(tokenizer), tiny_reward_model(tokenizer, initializer_range=0.5)
+    renderer = Renderer(tokenizer)
+    renderer.stop_token_ids = (*renderer.stop_token_ids, *range(100, 200))  # or hardly any would end
+    sampling = {"temperature": 1.0, "seed": 4, "batch_size": 3}
+    generation = respond(policy, renderer, PROMPTS, max_new_tokens=4, **sampling)
+    pairs = zip(generation.prompts(), generation.responses(), generation.ended.tolist(), strict=True)
+    complete = [prompt + response for prompt, response, ended in pairs if ended]
+    assert 0 < len(complete) < 8
+    found = centre_on_policy(model, policy, renderer, PROMPTS, max_response_tokens=4, **sampling)
+    assert (found.num_samples, found.num_ended) == (8, len(complete))
+    assert score_sequences(model, complete, 8).mean().abs() < 1e-3
+    assert found.mean == pytest.approx(0.0, abs=1e-4)
