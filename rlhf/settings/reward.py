@@ -61,7 +61,7 @@ class CentringSettings(Settings):
     temperature: float = Field(1.0, ge=0)
     """Sampling temperature; as in PPO."""
     max_response_tokens: int = Field(96, ge=1)
-    """Longest answer; as in PPO."""
+    """Longest answer; as in PPO or more, since answers that are cut do not count."""
 
 
 class RewardEvaluationSettings(Settings):
