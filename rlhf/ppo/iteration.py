@@ -25,6 +25,9 @@ from rlhf.training.plan import learning_rate_factor
 if TYPE_CHECKING:
     from rlhf.rendering import RenderedPrompt
 
+# A deviation of so few scores may be off by half, and all scores of the run are divided by it.
+FEW_TO_CALIBRATE = 4
+
 
 def one_update(
     parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt], progress: Progress
@@ -119,6 +122,8 @@ def roll_out(parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt], se
 def calibrate(parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]) -> None:
     """Bring the scores of the policy as it starts to mean 0 and variance 1, once and for all.
 
+    Those that the recipe replaces do not count.
+
     Sampling for it costs one rollout (Ziegler et al. 2019, section 2.1; Huang et al. 2024, detail 15).
     """
     assert parts.moments is not None
@@ -133,7 +138,15 @@ def calibrate(parts: Parts, recipe: Recipe, prompts: Sequence[RenderedPrompt]) -
             reduce=parts.add_up,
         )
     mean, spread = parts.moments.mean, parts.moments.std
-    console.say(f"ppo: scores are normalised by mean {mean:.4g} and deviation {spread:.4g} at the start")
+    console.say(
+        f"ppo: scores are normalised by mean {mean:.4g} and deviation {spread:.4g} at the start, those of "
+        f"{parts.moments.count} responses"
+    )
+    if parts.moments.count < FEW_TO_CALIBRATE:
+        console.say(
+            "warning: that is too few to go by, since nearly all responses were cut before they ended; raise "
+            "sampling.max_response_tokens, or set ppo.score_normalisation to none or running"
+        )
 
 
 def learn(parts: Parts, recipe: Recipe, experience: Experience, number: int) -> UpdateStats:

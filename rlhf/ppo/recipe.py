@@ -56,8 +56,8 @@ class Recipe:
     entropy_coef: float = 0.0
     score_normalisation: Literal["none", "initial", "running"] = "none"
     score_clip: float | None = None
-    missing_eos_penalty: float = 0.0
     missing_eos_score: float | None = -1.0
+    missing_eos_penalty: float = 0.0
     length_penalty: float = 0.0
     num_samples: int = 2
 

@@ -43,7 +43,9 @@ class ScoreRules:
     """What happens to a score between the scorer and the reward, in this order; score units.
 
     Clipped to [-score_clip, score_clip]; a response that was cut before it ended gets `missing_eos_score`
-    instead, or loses `missing_eos_penalty`; every token costs `length_penalty`.
+    instead of its score and those of its tokens, or loses `missing_eos_penalty`; every token costs
+    `length_penalty`. With neither, as here, a cut response keeps its score, which means little where a reward
+    model gave it: that has learnt to read complete responses.
     """
 
     score_clip: float | None = None

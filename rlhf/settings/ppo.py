@@ -119,10 +119,10 @@ class PpoTrainingSettings(Settings):
     """initial: shift and scale scores by those of the policy at the start; running: of all so far."""
     score_clip: float | None = Field(None, gt=0)
     """Scores are limited to -/+ this, after normalising and before anything else; null leaves them."""
-    missing_eos_penalty: float = Field(0.0, ge=0)
-    """Subtracted from the score of a response that was cut before it ended."""
     missing_eos_score: float | None = -1.0
-    """Replaces the score of a response that was cut before it ended; null leaves it."""
+    """Replaces the score (and the tokens' scores) of a response that was cut before it ended; null: none."""
+    missing_eos_penalty: float = Field(0.0, ge=0)
+    """Subtracted from the score of a response that was cut before it ended, where nothing replaces it."""
     length_penalty: float = Field(0.0, ge=0)
     """Subtracted from a response's score for each of its tokens."""
     num_samples: int = Field(2, ge=0)

@@ -148,9 +148,11 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "padding is always explained"),
         ("math.sqrt(float(moments[\"ppo/score\"][1]))", "float(moments[\"ppo/score\"][1])",
          "variance called standard deviation"),
+        ("num_cut > 0 and num_ended > 0", "num_cut > 0 or num_ended > 0", "cut responses compared with none"),
         ("float(of_cut - of_ended)", "float(of_ended - of_cut)", "running on that pays called the contrary"),
         ("masked_moments(scores, which, reduce) for which", "masked_moments(scores, which, None) for which",
-         "each process compares its own cut responses"),
+         "each process compares its own cut responses",
+         ("tests/ppo/test_in_threads.py::test_inv49_inv54_inv68_inv69_two_ranks_learn_what_one_learns",)),
         ("\"response\": experience.texts[i]", "\"response\": experience.texts[-1 - i]", "samples with other rows' texts"),
     ],
 }

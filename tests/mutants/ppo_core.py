@@ -75,6 +75,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "every process draws the same noise", RANKS),
         ("moments.update(kept_scores(raw_scores, generation, rules), reduce)",
          "moments.update(kept_scores(raw_scores, generation, rules), None)", "moments per rank", RANKS),
+        ("    if rules is None or rules.missing_eos_score is None:\n        return raw_scores\n", "",
+         "cut scores left out though they count", MOMENTS),
         ("    return raw_scores[generation.ended.to(raw_scores.device)]", "    return raw_scores",
          "moments of scores that are replaced", MOMENTS),
         ("    if moments is not None and moving:", "    if moments is not None:",

@@ -109,6 +109,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/ranking/centring.py": [
         ("recentre(reward_model, shift)", "recentre(reward_model, -shift)", "moved away from 0"),
         ("    if num_ended:\n", "    if False:\n", "centred on scores of cut responses too"),
+        ("    if num_ended:\n", "    if True:\n", "nothing to centre on where all were cut"),
         ("[a + b for a, b in zip(", "[b for a, b in zip(", "calibrated on responses without their prompts"),
         ("    reward_model.eval()\n", "", "calibrated with dropout on"),
         ("temperature=temperature,", "temperature=0.0,", "calibrated on the likeliest responses, which PPO never samples"),

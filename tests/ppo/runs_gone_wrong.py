@@ -32,13 +32,14 @@ def healthy(seed: int = 0) -> Rows:
                 "response_tokens": tokens,
                 "num_tokens": round(128 * tokens),
                 "explained_variance": -1.5 * math.exp(-step / 3) + 0.6 * learnt + draw.gauss(0, 0.1),
-                "cut_score_lead": random.Random(f"{seed} {step}").gauss(-1.5, 0.5),
                 "score_length_correlation": 0.2 + draw.gauss(0, 0.15),
                 "entropy": 0.5 - 0.28 * learnt + draw.gauss(0, 0.02),
                 "clip_fraction": abs(draw.gauss(0.1, 0.05)),
                 "score": learnt + draw.gauss(0, 0.05),
                 "score_std": 1 - 0.5 * learnt + draw.gauss(0, 0.05),
             }
+            if row["ended_fraction"] < 1:
+                row["cut_score_lead"] = random.Random(f"{seed} {step}").gauss(-1.5, 0.5)
             rows.append((step, {f"ppo/{name}": value for name, value in row.items()}))
         if step % EVERY == 0:
             row = {
@@ -92,8 +93,8 @@ TROUBLES: list[tuple[str, str, Change, int, str]] = [
     ("first_ratio", "ppo/first_ratio_error", from_step(30, 2e-4), 30, "0.0002 away"),
     ("no_response_ends", "ppo/ended_fraction", from_step(1, 0.0), 5, "end token is never trained"),
     ("no_response_ends", "ppo/ended_fraction", from_step(41, 0.0), 45, "learnt to run on"),
-    ("cut_pays", "ppo/cut_score_lead", from_step(30, 1.5), 34, "by 1.5 in the mean of the last 5"),
-    ("cut_pays", "ppo/cut_score_lead", noise(2.0, 0.2), 5, "Set ppo.missing_eos_score to less"),
+    ("cut_pays", "ppo/cut_score_lead", from_step(30, 1.5), 42, "by 1.5 in the mean of the last 8"),
+    ("cut_pays", "ppo/cut_score_lead", noise(2.0, 0.2), 10, "Lower ppo.missing_eos_score"),
     ("nothing_counts", "ppo/num_tokens", from_step(7, 0.0), 7, "no response token"),
     ("negative_kl", "ppo/kl", lambda step, kl: -kl, 10, "sampling.temperature"),
     ("negative_kl", "ppo/kl", noise(-0.05, 0.02, first=50), 59, "no top_k, top_p, min_p"),
@@ -121,7 +122,7 @@ NEARLY: list[tuple[str, Change]] = [
     ("ppo/first_ratio_error", from_step(1, 1e-5)),  # float32
     ("ppo/ended_fraction", but_every(5, 0.0, 1 / 128)),  # few end
     ("ppo/cut_score_lead", but_every(5, 3.0, -0.1)),
-    ("ppo/cut_score_lead", from_step(97, 1.0)),  # 4 updates
+    ("ppo/cut_score_lead", from_step(92, 1.0)),  # few updates
     ("ppo/num_tokens", from_step(1, 128.0)),  # all responses are empty but for their end token
     ("ppo/explained_variance", noise(0.0, 0.3)),  # a critic that knows nothing and does no harm
     ("ppo/explained_variance", but_every(20, -0.5, 0.1)),

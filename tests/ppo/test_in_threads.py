@@ -26,7 +26,13 @@ BASIC = {
 }  # fmt: skip
 GROUPS = {"samples_per_prompt": 4, "minibatch_size": 8}
 RECIPES = {
-    "gae": {"ppo_epochs": 2, "score_normalisation": "running", "whiten_rewards": True, "early_stop_kl": 1e-4},
+    "gae": {
+        "ppo_epochs": 2,
+        "score_normalisation": "running",
+        "whiten_rewards": True,
+        "early_stop_kl": 1e-4,
+        "missing_eos_score": -1.0,
+    },
     "leave_one_out": {**GROUPS, "advantages": "leave_one_out", "kl_in": "loss", "entropy_coef": 0.1},
     "group_normalised": {**GROUPS, "advantages": "group_normalised", "loss_average": "responses"},
 }

@@ -52,6 +52,7 @@ MODES: dict[str, dict[str, Any]] = {
     "lora": {},
     "trunk": {  # and everything else that is added up over processes or kept beside the weights
         "score_normalisation": "running",
+        "missing_eos_score": -1.0,
         "whiten_rewards": True,
         "ema_decay": 0.9,
         "critic_warmup_updates": 1,

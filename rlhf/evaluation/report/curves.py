@@ -78,7 +78,7 @@ PLANS: dict[str, tuple[Plan, ...]] = {
         Plan(
             "Score",
             "by the reward model; 0 is the SFT policy",
-            (("ppo/score", "rollouts", "ppo"), ("evaluation/score", "held out", "alt")),
+            (("ppo/score", "rollouts", "ppo"), ("evaluation/final_score", "held out", "alt")),
         ),
         Plan(
             "KL",

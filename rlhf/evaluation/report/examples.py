@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlhf.evaluation.report.answers import Answer
 from rlhf.evaluation.report.markup import Html, signed, tag
-from rlhf.evaluation.report.numbers import judged_by, scores_of
+from rlhf.evaluation.report.numbers import judged_by, scores_side_by_side
 from rlhf.evaluation.report.summary import NAMES, POLICIES
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _changes(answers: Mapping[str, Sequence[Answer]]) -> dict[int, float]:
     by = judged_by(answers)
     if by is None or "ppo" not in answers or "sft" not in answers:
         return {}
-    pairs = zip(scores_of(answers["ppo"], by), scores_of(answers["sft"], by), strict=True)
+    pairs = zip(*scores_side_by_side(answers["ppo"], answers["sft"], by), strict=True)
     return {row: ours - theirs for row, (ours, theirs) in enumerate(pairs)}
 
 

@@ -103,10 +103,11 @@ def movement_section(summary: Mapping[str, Any], answers: Mapping[str, Sequence[
         )
     ]
     scored = {
-        name: [a.reward_score for a in some if a.reward_score is not None] for name, some in present.items()
+        name: [a.reward_score for a in some if a.reward_score is not None and a.ended]
+        for name, some in present.items()
     }
     if all(scored.values()):
-        caption = "0 is what SFT samples get on average."
+        caption = "Of answers that ended; 0 is what SFT samples get on average."
         figures.append(histogram_figure("Reward model's score", "score", scored, caption))
     kl = [answer.kl for answer in present.get("ppo", []) if answer.kl is not None]
     words = "Lengths and scores of the sampled answers."

@@ -10,7 +10,14 @@ from rlhf.evaluation.intervals import bootstrap_interval
 from rlhf.evaluation.report.answers import Answer
 from rlhf.evaluation.winrate import WinRate, win_rate
 
-__all__ = ["compare", "describe_answers", "describe_families", "judged_by", "scores_of"]
+__all__ = [
+    "compare",
+    "describe_answers",
+    "describe_families",
+    "judged_by",
+    "measured_scores",
+    "scores_side_by_side",
+]
 
 JUDGE, REWARD_MODEL = "judge", "reward_model"
 
@@ -25,32 +32,55 @@ def judged_by(answers: Mapping[str, Sequence[Answer]]) -> str | None:
     return REWARD_MODEL if all(answer.reward_score is not None for answer in every) else None
 
 
-def scores_of(answers: Sequence[Answer], by: str) -> list[float]:
-    """Return one number an answer: the judge's score, the reward model's, or one of the judge's criteria."""
+def measured_scores(answers: Sequence[Answer], by: str) -> list[float]:
+    """Return the judge's score of each answer, one of the judge's criteria, or the reward model's score.
+
+    The reward model's only of the answers that ended, since it has learnt to read complete ones; of all where
+    none did.
+    """
     if by == REWARD_MODEL:
-        return [float(answer.reward_score or 0.0) for answer in answers]
+        scored = [answer for answer in answers if answer.ended] or answers
+        return [float(answer.reward_score or 0.0) for answer in scored]
     return [answer.verdict["score" if by == JUDGE else by] for answer in answers]
+
+
+def scores_side_by_side(
+    ours: Sequence[Answer], theirs: Sequence[Answer], by: str
+) -> tuple[list[float], list[float]]:
+    """Return the scores of both, one an answer, such that the higher of a pair is the better answer.
+
+    What the reward model says of an answer that was cut means nothing, and may be the highest score of all:
+    by the reward model such an answer loses against every one that ended, and ties with another that was cut.
+    """
+    if by != REWARD_MODEL:
+        return measured_scores(ours, by), measured_scores(theirs, by)
+    lowest = min((float(a.reward_score or 0.0) for a in (*ours, *theirs) if a.ended), default=0.0)
+
+    def stand(answers: Sequence[Answer]) -> list[float]:
+        return [float(a.reward_score or 0.0) if a.ended else lowest - 1.0 for a in answers]
+
+    return stand(ours), stand(theirs)
 
 
 def describe_answers(answers: Sequence[Answer], *, seed: int) -> dict[str, Any]:
     """Describe one policy's answers.
 
     Returns:
-        judge_score and reward_score with `_low` and `_high`, criteria (and criteria_low, criteria_high),
-        response_tokens (mean, end token included), ended_fraction, kl (nats a response); what was not
-        measured is missing.
+        judge_score and reward_score (of those that ended) with `_low` and `_high`, criteria (and
+        criteria_low, criteria_high), response_tokens (mean, end token included), ended_fraction, kl (nats a
+        response); what was not measured is missing.
     """
     found: dict[str, Any] = {}
     if "score" in answers[0].verdict:
-        found |= _named("judge_score", scores_of(answers, JUDGE), seed)
+        found |= _named("judge_score", measured_scores(answers, JUDGE), seed)
         criteria = [name for name in answers[0].verdict if name != "score"]
-        intervals = {name: bootstrap_interval(scores_of(answers, name), seed=seed) for name in criteria}
+        intervals = {name: bootstrap_interval(measured_scores(answers, name), seed=seed) for name in criteria}
         if criteria:
             found["criteria"] = {name: interval.value for name, interval in intervals.items()}
             found["criteria_low"] = {name: interval.low for name, interval in intervals.items()}
             found["criteria_high"] = {name: interval.high for name, interval in intervals.items()}
     if answers[0].reward_score is not None:
-        found |= _named("reward_score", scores_of(answers, REWARD_MODEL), seed)
+        found |= _named("reward_score", measured_scores(answers, REWARD_MODEL), seed)
     kl = [answer.kl for answer in answers if answer.kl is not None]
     if kl:
         found |= _named("kl", kl, seed)
@@ -129,7 +159,7 @@ def describe_families(
         inside = {policy: [of_policy[row] for row in rows] for policy, of_policy in answers.items()}
         found[name] = {
             "num_prompts": len(rows),
-            "score": {policy: fmean(scores_of(some, by)) for policy, some in inside.items()},
+            "score": {policy: fmean(measured_scores(some, by)) for policy, some in inside.items()},
             "response_tokens": {policy: fmean(a.tokens for a in some) for policy, some in inside.items()},
         }
         if "ppo" in inside and "sft" in inside:
@@ -143,7 +173,7 @@ def describe_families(
 
 
 def _win_rate(ours: Sequence[Answer], theirs: Sequence[Answer], by: str, seed: int) -> WinRate:
-    return win_rate(scores_of(ours, by), scores_of(theirs, by), seed=seed)
+    return win_rate(*scores_side_by_side(ours, theirs, by), seed=seed)
 
 
 def _named(name: str, values: Sequence[float], seed: int) -> dict[str, float]:

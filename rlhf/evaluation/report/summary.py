@@ -97,7 +97,7 @@ def policies_table(summary: Mapping[str, Any], *, greedy: bool = False) -> tuple
     if not columns:
         return [], []
     measures = [("judge score", "judge_score"), *_criteria(columns)]
-    measures += [("reward model's score", "reward_score"), ("KL from SFT (nats)", "kl")]
+    measures += [("reward model's score, of those that ended", "reward_score"), ("KL from SFT (nats)", "kl")]
     measures += [("answer length (tokens)", "response_tokens"), ("ended by itself", "ended_fraction")]
     for other in ("sft", "base"):
         measures.append((f"win rate against {NAMES[other]}", f"win_rate_vs_{other}"))

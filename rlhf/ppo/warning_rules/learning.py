@@ -51,8 +51,8 @@ def _score_follows_length(seen: Memory) -> str | None:
     else:
         way = "shorter"
         advice = (
-            "lower ppo.length_penalty and what a cut response costs (ppo.missing_eos_penalty, "
-            "ppo.missing_eos_score)"
+            "raise sampling.max_response_tokens where many are cut, lower ppo.length_penalty, or let a cut "
+            "response cost less (a higher ppo.missing_eos_score, a lower ppo.missing_eos_penalty)"
         )
     return (
         f"score and length of responses go together (correlation {mean:+.2f}, mean of {len(found)} updates): "

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from rlhf.evaluation.report.answers import Answer
@@ -45,6 +47,22 @@ def test_without_a_judge_the_reward_model_compares_and_says_so() -> None:
     assert summary["compared_by"] == "reward_model"
     assert "judge_score" not in summary["ppo"]
     assert "by the reward model" in str(win_line(summary))
+
+
+def test_by_the_reward_model_an_answer_that_was_cut_loses_whatever_its_score() -> None:
+    """The reward model has never learnt to read it; 9.0 is what it says of a story that runs on."""
+    sft = [
+        Answer(row, "a", 1, ended, reward_score=0.0) for row, ended in enumerate([True, True, False, False])
+    ]
+    ppo = [
+        Answer(row, "b", 1, ended, reward_score=9.0) for row, ended in enumerate([True, False, False, True])
+    ]
+    found = compare(ppo, sft, "sft", seed=0)
+    assert [found[f"{what}_vs_sft"] for what in ("wins", "ties", "losses")] == [2, 1, 1]
+    assert found["reward_win_rate_vs_sft"] == 2.5 / 4
+    described = describe_answers([replace(ppo[0], reward_score=2.0), *ppo[1:3]], seed=0)
+    assert described["reward_score"] == 2.0, "the mean is of those that ended"
+    assert describe_answers(ppo[1:3], seed=0)["reward_score"] == 9.0, "of all where none ended"
 
 
 def test_with_neither_nothing_is_compared() -> None:
