@@ -121,7 +121,8 @@ NEARLY: list[tuple[str, Change]] = [
     ("evaluation/kl", at_step(0, 1e-3)),
     ("ppo/first_ratio_error", from_step(1, 1e-5)),  # float32
     ("ppo/ended_fraction", but_every(5, 0.0, 1 / 128)),  # few end
-    ("ppo/cut_score_lead", but_every(5, 3.0, -0.1)),
+    ("ppo/cut_score_lead", noise(-0.3, 1.0)),  # one cut response an update
+    ("ppo/cut_score_lead", at_step(50, 9.0)),
     ("ppo/cut_score_lead", from_step(92, 1.0)),  # few updates
     ("ppo/num_tokens", from_step(1, 128.0)),  # all responses are empty but for their end token
     ("ppo/explained_variance", noise(0.0, 0.3)),  # a critic that knows nothing and does no harm

@@ -18,8 +18,9 @@ KL_AT_START, KL_AT_START_PER_TOKEN = 1e-3, 1e-4
 FIRST_RATIO_ERROR = 1e-4
 # Five rollouts without one end are hundreds of responses.
 NO_END_UPDATES = 5
-# One cut response alone may score anything. Simulated over 60 updates with one each, its lead of deviation
-# 1: told in 1 run of 500 where cut responses score lower by 0.5 on average, in 49 of 50 where higher by 1.
+# One cut response alone may score anything, so the mean of eight updates must be four standard errors above 0.
+# Simulated over 60 updates with one cut response each, its lead of deviation 1: told in 1 run of 1,000 where
+# cut responses score lower by 0.5 on average, in 99 of 100 where higher by 1.
 CUT_UPDATES = 8
 # At a KL of 0.01, ten rollouts of 128 responses measure it to 0.004 nats. Where it is noisier than that, the
 # updates themselves show it: four standard errors, as the question is put after every update.
@@ -74,7 +75,7 @@ def _no_response_ends(seen: Memory) -> str | None:
 
 def _cut_pays(seen: Memory) -> str | None:
     lead = seen.last("ppo/cut_score_lead", CUT_UPDATES)
-    if not lead or min(lead) <= 0:
+    if not lead or statistics.fmean(lead) <= STANDARD_ERRORS * statistics.stdev(lead) / math.sqrt(len(lead)):
         return None
     return (
         "responses that were cut at the length limit score higher than those that ended (by "
