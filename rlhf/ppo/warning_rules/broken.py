@@ -18,7 +18,7 @@ KL_AT_START, KL_AT_START_PER_TOKEN = 1e-3, 1e-4
 FIRST_RATIO_ERROR = 1e-4
 # Five rollouts without one end are hundreds of responses.
 NO_END_UPDATES = 5
-# One cut response alone may score anything, so the mean of eight updates must be four standard errors above 0.
+# One cut response may score anything, so the mean of eight updates must be four standard errors above 0.
 # Simulated over 60 updates with one cut response each, its lead of deviation 1: told in 1 run of 1,000 where
 # cut responses score lower by 0.5 on average, in 99 of 100 where higher by 1.
 CUT_UPDATES = 8
