@@ -94,7 +94,7 @@ TROUBLES: list[tuple[str, str, Change, int, str]] = [
     ("no_response_ends", "ppo/ended_fraction", from_step(1, 0.0), 5, "end token is never trained"),
     ("no_response_ends", "ppo/ended_fraction", from_step(41, 0.0), 45, "learnt to run on"),
     ("cut_pays", "ppo/cut_score_lead", from_step(30, 1.5), 42, "by 1.5 in the mean of the last 8"),
-    ("cut_pays", "ppo/cut_score_lead", noise(2.0, 0.2), 10, "Lower ppo.missing_eos_score"),
+    ("cut_pays", "ppo/cut_score_lead", noise(2.0, 0.2), 10, "Set ppo.missing_eos_score"),
     ("nothing_counts", "ppo/num_tokens", from_step(7, 0.0), 7, "no response token"),
     ("negative_kl", "ppo/kl", lambda step, kl: -kl, 10, "sampling.temperature"),
     ("negative_kl", "ppo/kl", noise(-0.05, 0.02, first=50), 59, "no top_k, top_p, min_p"),

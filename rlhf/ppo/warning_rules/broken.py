@@ -81,7 +81,7 @@ def _cut_pays(seen: Memory) -> str | None:
         "responses that were cut at the length limit score higher than those that ended (by "
         f"{statistics.fmean(lead):.2g} in the mean of the last {len(lead)} updates with both): running on "
         "pays. A reward model has learnt to read complete responses, and what it says of others means "
-        "nothing. Lower ppo.missing_eos_score, which replaces their score, below what bad responses score; "
+        "nothing. Set ppo.missing_eos_score, which replaces their score, below what bad responses score; "
         "where long responses are wanted, raise sampling.max_response_tokens."
     )
 
