@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rlhf.errors import RunError
 from rlhf.functions import call_with_columns, is_finite_number
 from rlhf.maths.rewards import combine_scores
+from rlhf.models.inputs import context_tokens
 from rlhf.models.values import sequence_scores
 from rlhf.rendering import pad_right
 from rlhf.rollout import Generation, device_of
@@ -80,6 +81,7 @@ class RewardModelScorer:
     model: nn.Module
     renderer: Renderer | None
     batch_size: int
+    advice: str = "lower sampling.max_prompt_tokens or sampling.max_response_tokens"  # where too long
 
     def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
         """Return scores (B,) float32."""
@@ -89,7 +91,7 @@ class RewardModelScorer:
         else:
             ended = generation.ended.tolist()
             sequences = [
-                self._render(self.renderer, prompt, text, end)
+                self.renderer.render_prompt(prompt.messages) + self.renderer.render_sampled(text, ended=end)
                 for prompt, text, end in zip(prompts, texts, ended, strict=True)
             ]
         self._check_lengths(sequences)
@@ -107,20 +109,13 @@ class RewardModelScorer:
             )
 
     def _check_lengths(self, sequences: Sequence[Sequence[int]]) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = context_tokens(self.model)
         longest = max(len(sequence) for sequence in sequences)
         if limit is not None and longest > limit:
             raise RunError(
                 f"reward model '{self.name}' reads at most {limit} tokens, but prompt and response "
-                f"have {longest}; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+                f"have {longest}; {self.advice}"
             )
-
-    @staticmethod
-    def _render(renderer: Renderer, prompt: Prompt, text: str, ended: bool) -> list[int]:
-        response = renderer.render_response(text)
-        if not ended and response and response[-1] in renderer.stop_token_ids:
-            response = response[:-1]
-        return renderer.render_prompt(prompt.messages) + response
 
 
 @dataclass(frozen=True)
