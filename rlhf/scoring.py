@@ -88,6 +88,7 @@ class RewardModelScorer:
         if self.renderer is None:
             pairs = zip(generation.prompts(), generation.responses(), strict=True)
             sequences = [prompt + response for prompt, response in pairs]
+            self._check_ids(sequences)
         else:
             ended = generation.ended.tolist()
             sequences = [
@@ -106,6 +107,16 @@ class RewardModelScorer:
                 f"{self.name}: the reward model scores {scores[bad[0]]} on the response to prompt "
                 f"{prompts[bad[0]].id!r} ({len(bad)} of {len(prompts)} are not finite): its weights or its "
                 "precision (dtype, ppo.mixed_precision) overflow"
+            )
+
+    def _check_ids(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Find ids that only the policy has an embedding for: it may sample one that no token has."""
+        num_embeddings = self.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        highest = max(max(sequence) for sequence in sequences)
+        if highest >= num_embeddings:
+            raise RunError(
+                f"reward model '{self.name}' has embeddings for {num_embeddings:,} tokens, but the policy "
+                f"sampled the id {highest:,}; give both embeddings of the same size"
             )
 
     def _check_lengths(self, sequences: Sequence[Sequence[int]]) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
+from rlhf.errors import RunError
+from rlhf.feedback.records import Message, Prompt
+from rlhf.models import load_tokenizer
 from rlhf.models.saving import save_model
+from rlhf.rendering import Renderer
+from rlhf.rollout import build_generation
+from rlhf.scoring import RewardModelScorer
 from tests.families import SPARE, write_decoder
 from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer
 from tests.ppo_stage import lay_over
@@ -60,11 +66,17 @@ def test_a_critic_with_fewer_embeddings_than_the_policy_is_refused(
     )
 
 
+def test_an_id_that_the_reward_model_has_no_embedding_for_is_one_message() -> None:
+    """Ids go across where the tokenizers agree, and a policy's embedding may be larger than its tokenizer."""
+    tokenizer = tiny_tokenizer()
+    scorer = RewardModelScorer("rm", tiny_reward_model(tokenizer), None, 2)
+    generation = build_generation([[5, 6]], [[403, 1]], [1], 0)
+    with pytest.raises(RunError, match="has embeddings for 400 tokens, but the policy sampled the id 403"):
+        scorer([Prompt("a", (Message("user", "Hi"),), "a", "f:1")], generation, [""])
+
+
 def test_inv23_one_bos_in_what_every_family_is_trained_on(tmp_path: Path) -> None:
     """Whether the tokenizer adds it, the template writes it, or there is none."""
-    from rlhf.models import load_tokenizer
-    from rlhf.rendering import Renderer
-
     counts = {}
     for name in ("llama", "qwen2", "gpt2", "bloom"):
         tokenizer = load_tokenizer(write_decoder(tmp_path / name, name))
