@@ -25,11 +25,18 @@ class ChatEncoder:
     Args:
         tokenizer: a transformers tokenizer with a chat template.
         counts: where conversations are counted that had to be adapted (joined_turns, special_text).
+        around: ids before and behind each conversation, where an encoder reads it as the first of two texts.
     """
 
-    def __init__(self, tokenizer: Any, counts: Counter[str]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        counts: Counter[str],
+        around: tuple[Sequence[int], Sequence[int]] = ((), ()),
+    ) -> None:
         self.tokenizer = tokenizer
         self.counts = counts
+        self._around = around
         names = tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer)))
         longest_first = sorted(names, key=len, reverse=True)
         self._special_text = re.compile("|".join(re.escape(name) for name in longest_first))
@@ -53,9 +60,10 @@ class ChatEncoder:
         if any(self._has_special_text(messages) for messages in conversations):
             return None
         try:
-            return self.encode(write_conversations(self.tokenizer, conversations, generation_prompt=True))
+            texts = write_conversations(self.tokenizer, conversations, generation_prompt=True)
         except DataError:
             return None
+        return [self._put_around(ids) for ids in self.encode(texts)]
 
     def encode_prompt(self, messages: Conversation) -> list[int]:
         """Return the ids of one conversation with the generation prompt.
@@ -64,8 +72,13 @@ class ChatEncoder:
             DataError: the template refuses its roles.
         """
         if self._has_special_text(messages):
-            return self._encode_literally(messages)
-        return self.encode(write_conversations(self.tokenizer, [messages], generation_prompt=True))[0]
+            return self._put_around(self._encode_literally(messages))
+        texts = write_conversations(self.tokenizer, [messages], generation_prompt=True)
+        return self._put_around(self.encode(texts)[0])
+
+    def _put_around(self, ids: list[int]) -> list[int]:
+        before, behind = self._around
+        return [*before, *ids, *behind]
 
     def adapt(self, messages: Conversation) -> Conversation:
         """Return the conversation in a form that the template takes.

@@ -13,12 +13,14 @@ from typing import Any, Literal
 from rlhf.encoding import ChatEncoder
 from rlhf.errors import DataError, SettingsError
 from rlhf.feedback.records import Message, Prompt
-from rlhf.templates import inspect_template, supply_chat_template
+from rlhf.pairs import inspect_pairs, supply_pair_template
+from rlhf.templates import TemplateFacts, inspect_template, supply_chat_template
 
 __all__ = ["Rendered", "Renderer", "TooLong"]
 
 Messages = Sequence[Message | Mapping[str, str]]
 TooLong = Literal["cut", "drop"]
+Around = tuple[Sequence[int], Sequence[int]]
 
 _CHUNK = 1000  # conversations written and encoded in one call
 
@@ -61,11 +63,13 @@ class Renderer:
         max_response_tokens: longest response, end token included; longer ones are refused, never cut.
         context_tokens: the most positions the model has; None: no limit.
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
+        pairs: the tokenizer is an encoder's: prompt and response are two texts to it, see `rlhf.pairs`.
 
     Attributes:
         end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
         stop_token_ids: every id that ends a sampled response, `end_token_id` first.
         pad_token_id: what to pad with; the end token where the tokenizer has no pad token.
+        pairs: whether it renders two texts for an encoder.
 
     Raises:
         ModelError: the tokenizer has no end token, or its template no generation prompt.
@@ -80,10 +84,11 @@ class Renderer:
         max_response_tokens: int | None = None,
         context_tokens: int | None = None,
         extra_stop_token_ids: Sequence[int] = (),
+        pairs: bool = False,
     ) -> None:
-        supply_chat_template(tokenizer)
-        facts = inspect_template(tokenizer)
+        facts, around = _inspect_pairs(tokenizer) if pairs else _inspect_chat(tokenizer)
         self.tokenizer = tokenizer
+        self.pairs = pairs
         self.context_tokens = context_tokens
         self.max_response_tokens = max_response_tokens
         self.max_prompt_tokens = _fit_context(max_prompt_tokens, max_response_tokens, context_tokens)
@@ -94,7 +99,7 @@ class Renderer:
         self.pad_token_id: int = facts.end_token_id if pad is None else pad
         self.counts: Counter[str] = Counter()
         self._lead = facts.lead
-        self._encoder = ChatEncoder(tokenizer, self.counts)
+        self._encoder = ChatEncoder(tokenizer, self.counts, around)
 
     def render_prompt(self, messages: Messages) -> list[int]:
         """Return the ids of a conversation with the generation prompt, ending where a response starts.
@@ -185,13 +190,27 @@ class Renderer:
         return found
 
     def _ended(self, ids: list[int]) -> list[int] | DataError:
-        if any(stop in ids for stop in self.stop_token_ids):
+        # No encoder stops at a separator, and to sentencepiece (DeBERTa) the text "[SEP]" is always one.
+        if not self.pairs and any(stop in ids for stop in self.stop_token_ids):
             return DataError("a response holds the end token, after which nothing would count")
         ids = [*ids, self.end_token_id]
         if self.max_response_tokens is not None and len(ids) > self.max_response_tokens:
             most = self.max_response_tokens
             return DataError(f"a response has {len(ids)} tokens; max_response_tokens is {most}")
         return ids
+
+    def render_sampled(self, text: str, *, ended: bool) -> list[int]:
+        """Return the ids of a response that another model wrote, for one that is to score it.
+
+        A response that was cut at a length limit gets no end token here either. For an encoder there is no
+        difference: what stands behind the second text belongs to the pair, and a cut response is to it a text
+        that stops in the middle, which it can tell from the words alone.
+
+        Raises:
+            DataError: as `render_response`.
+        """
+        ids = self.render_response(text)
+        return ids if ended or self.pairs else ids[:-1]
 
     def render_demonstration(self, messages: Messages, response: str) -> Rendered:
         """Return prompt and response as ids, joined by the one rule.
@@ -240,6 +259,18 @@ _WORDS = {
     "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",
     "dropped_rankings": "rankings dropped (nothing compared is left)",
 }
+
+
+def _inspect_chat(tokenizer: Any) -> tuple[TemplateFacts, Around]:
+    supply_chat_template(tokenizer)
+    return inspect_template(tokenizer), ((), ())
+
+
+def _inspect_pairs(tokenizer: Any) -> tuple[TemplateFacts, Around]:
+    supply_pair_template(tokenizer)
+    facts = inspect_pairs(tokenizer)
+    end = facts.end_token_id
+    return TemplateFacts(end_token_id=end, eos_token_id=end, lead=""), (facts.opening, facts.between)
 
 
 def _value(result: list[int] | DataError) -> list[int]:

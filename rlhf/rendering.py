@@ -12,7 +12,7 @@ Nothing is cut or dropped without being counted in `Renderer.counts`: prompts th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import get_args
 
@@ -59,6 +59,7 @@ class RenderedRanking:
         comparisons: ``(i, j, p)`` as `Ranking.comparisons`, with places in the kept responses.
         kept: the place in the record of each kept response.
         annotator: the record's.
+        responses: the texts of the kept responses.
     """
 
     prompt: Prompt
@@ -68,6 +69,7 @@ class RenderedRanking:
     comparisons: list[tuple[int, int, float]]
     kept: list[int]
     annotator: str | None = None
+    responses: list[str] = field(default_factory=list)
 
     @property
     def ids(self) -> list[list[int]]:
@@ -165,6 +167,7 @@ def _rendered_ranking(
         ],
         kept=list(kept),
         annotator=ranking.annotator,
+        responses=[ranking.responses[place] for place in kept],
     )
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from rlhf.errors import ModelError
 from rlhf.maths.logprobs import token_logprobs
+from rlhf.models.inputs import context_tokens
 from rlhf.models.learner import Learner, last_logits
 from rlhf.models.saving import unwrap_model
 from rlhf.rendering import pad_left, pad_right
@@ -265,7 +266,7 @@ def sample_texts(
 
 def check_context(model: nn.Module, num_prompt_tokens: int, num_response_tokens: int, what: str) -> None:
     """Raise ModelError where a prompt and a response together do not fit into the model's context."""
-    limit = getattr(getattr(unwrap_model(model), "config", None), "max_position_embeddings", None)
+    limit = context_tokens(unwrap_model(model))
     if limit is not None and num_prompt_tokens + num_response_tokens > limit:
         raise ModelError(
             f"{what} reads at most {limit} tokens, but a prompt of {num_prompt_tokens} and a response of "

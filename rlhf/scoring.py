@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rlhf.errors import RunError
 from rlhf.functions import call_with_columns, is_finite_number
 from rlhf.maths.rewards import combine_scores
+from rlhf.models.inputs import context_tokens
 from rlhf.models.values import sequence_scores
 from rlhf.rendering import pad_right
 from rlhf.rollout import Generation, device_of
@@ -80,16 +81,18 @@ class RewardModelScorer:
     model: nn.Module
     renderer: Renderer | None
     batch_size: int
+    advice: str = "lower sampling.max_prompt_tokens or sampling.max_response_tokens"  # where too long
 
     def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
         """Return scores (B,) float32."""
         if self.renderer is None:
             pairs = zip(generation.prompts(), generation.responses(), strict=True)
             sequences = [prompt + response for prompt, response in pairs]
+            self._check_ids(sequences)
         else:
             ended = generation.ended.tolist()
             sequences = [
-                self._render(self.renderer, prompt, text, end)
+                self.renderer.render_prompt(prompt.messages) + self.renderer.render_sampled(text, ended=end)
                 for prompt, text, end in zip(prompts, texts, ended, strict=True)
             ]
         self._check_lengths(sequences)
@@ -106,21 +109,24 @@ class RewardModelScorer:
                 "precision (dtype, ppo.mixed_precision) overflow"
             )
 
+    def _check_ids(self, sequences: Sequence[Sequence[int]]) -> None:
+        """Find ids that only the policy has an embedding for: it may sample one that no token has."""
+        num_embeddings = self.model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+        highest = max(max(sequence) for sequence in sequences)
+        if highest >= num_embeddings:
+            raise RunError(
+                f"reward model '{self.name}' has embeddings for {num_embeddings:,} tokens, but the policy "
+                f"sampled the id {highest:,}; give both embeddings of the same size"
+            )
+
     def _check_lengths(self, sequences: Sequence[Sequence[int]]) -> None:
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = context_tokens(self.model)
         longest = max(len(sequence) for sequence in sequences)
         if limit is not None and longest > limit:
             raise RunError(
                 f"reward model '{self.name}' reads at most {limit} tokens, but prompt and response "
-                f"have {longest}; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+                f"have {longest}; {self.advice}"
             )
-
-    @staticmethod
-    def _render(renderer: Renderer, prompt: Prompt, text: str, ended: bool) -> list[int]:
-        response = renderer.render_response(text)
-        if not ended and response and response[-1] in renderer.stop_token_ids:
-            response = response[:-1]
-        return renderer.render_prompt(prompt.messages) + response
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Desk:
             model = _inputs.open_causal_lm(told, setting)
             limits = self.settings.evaluation
             renderer = _inputs.build_renderer(
-                tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens
+                tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens, setting
             )
             self._loaded = {name: kept for name, kept in self._loaded.items() if name == "sft"}
             self._loaded[policy] = (model.eval().to(self.device), renderer)

@@ -90,8 +90,11 @@ def say_counts(name: str, renderer: Renderer) -> None:
         console.say(f"  {name}: {line}")
 
 
-def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
-    """Load the tokenizer that the setting `setting` names, with the end token and template beside it."""
+def open_tokenizer(model: ModelSettings, setting: str = "model.path", *, pairs: bool = False) -> Any:
+    """Load the tokenizer that the setting `setting` names, with the end token and template beside it.
+
+    With `pairs` it is an encoder's.
+    """
     from rlhf.models.loading import load_tokenizer
 
     template = None
@@ -103,6 +106,7 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path") -> Any:
         trust_remote_code=model.trust_remote_code,
         eos_token=model.eos_token,
         chat_template=template,
+        pairs=pairs,
         setting=setting,
     )
 
@@ -131,20 +135,32 @@ def _read_template(file: Path, setting: str) -> str:
         raise ModelError(f"{str(file)!r} is not UTF-8 text ({error.reason})", where=setting) from error
 
 
-def build_renderer(tokenizer: Any, model: Any, max_prompt_tokens: int, max_response_tokens: int) -> Renderer:
-    """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response."""
+def build_renderer(
+    tokenizer: Any,
+    model: Any,
+    max_prompt_tokens: int,
+    max_response_tokens: int,
+    setting: str = "model.path",
+) -> Renderer:
+    """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response.
+
+    To an encoder prompt and response are two texts. `setting` is the dotted key that named both.
+    """
+    from rlhf.models.encoders import is_encoder
     from rlhf.models.folders import check_vocabulary
+    from rlhf.models.inputs import context_tokens
     from rlhf.rendering import Renderer
 
-    check_vocabulary(tokenizer, model)
+    check_vocabulary(tokenizer, model, setting)
     generation = getattr(model, "generation_config", None)
     stops = getattr(generation, "eos_token_id", None)
     return Renderer(
         tokenizer,
         max_prompt_tokens=max_prompt_tokens,
         max_response_tokens=max_response_tokens,
-        context_tokens=getattr(model.config, "max_position_embeddings", None),
+        context_tokens=context_tokens(model),
         extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
+        pairs=is_encoder(model.config),
     )
 
 

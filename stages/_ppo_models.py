@@ -63,7 +63,7 @@ def build_parts(
     else:
         learner, reference = build_learner(settings, base), base.reference()
     policy = learner.policy
-    if reference.get_input_embeddings().num_embeddings != policy.get_input_embeddings().num_embeddings:
+    if _num_embeddings(reference) != _num_embeddings(policy):
         raise ModelError(
             "has another vocabulary than the policy; their KL means nothing", where="reference.path"
         )
@@ -71,7 +71,13 @@ def build_parts(
     lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
     for model, what in (*zip(learner.transformers(), names, strict=False), (reference, "the reference")):
         check_context(model, *lengths, what)
-    renderer = _inputs.build_renderer(tokenizer, policy, *lengths)
+        if _num_embeddings(model) < _num_embeddings(policy):
+            raise ModelError(
+                f"{what} has embeddings for {_num_embeddings(model):,} tokens, and the policy can sample "
+                f"{_num_embeddings(policy):,}; set critic.init_from=policy or trunk",
+                where="critic",
+            )
+    renderer = _inputs.build_renderer(tokenizer, policy, *lengths, "policy.path")
     scorer = build_scorer(settings, settings.scores, "scores", accelerator, tokenizer, base)
     if base is not None:
         say_memory(base, learner, reference, scorer)
@@ -88,6 +94,11 @@ def build_parts(
         offload=settings.memory.offload,
         reference_is_policy=settings.reference is None,
     )
+
+
+def _num_embeddings(model: Any) -> int:
+    number: int = model.get_input_embeddings().num_embeddings
+    return number
 
 
 def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
@@ -221,6 +232,8 @@ def _load_reward_model(
 ) -> Scorer:
     """Load a frozen reward model; one with another tokenizer or template gets a renderer of its own."""
     from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
+    from rlhf.models.encoders import is_encoder, note_separator
+    from rlhf.models.folders import check_vocabulary
     from rlhf.rendering import Renderer
     from rlhf.rollout import check_context
     from rlhf.scoring import RewardModelScorer, same_rendering
@@ -233,9 +246,15 @@ def _load_reward_model(
     disable_dropout(model)
     model.requires_grad_(False)
     model.eval().to(accelerator.device)
-    own_tokenizer = load_tokenizer(path, setting=setting, **options)
+    pairs = is_encoder(model.config)
+    own_tokenizer = load_tokenizer(path, setting=setting, pairs=pairs, **options)
+    check_vocabulary(own_tokenizer, model, setting)
     renderer = None
-    if not same_rendering(tokenizer, own_tokenizer):
+    if pairs:
+        console.say(f"{setting} is an encoder: it is given prompt and response as two texts, not ids")
+        note_separator(model, own_tokenizer)
+        renderer = Renderer(own_tokenizer, pairs=True)
+    elif not same_rendering(tokenizer, own_tokenizer):
         console.say(
             f"{setting} has another tokenizer or chat template than the policy: it is given text, not ids"
         )

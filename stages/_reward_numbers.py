@@ -11,7 +11,7 @@ from rlhf.settings.reward import RewardSettings
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Ranking
-    from rlhf.rendering import RenderedRanking, Renderer
+    from rlhf.rendering import RenderedRanking
 
 __all__ = ["assess", "judge", "say_numbers", "sequences_at_once"]
 
@@ -27,7 +27,6 @@ def assess(
     model: Any,
     rankings: Sequence[RenderedRanking],
     records: dict[str, list[Ranking]],
-    renderer: Renderer,
 ) -> dict[str, Any]:
     """Measure the model on the final rankings beside its baselines; their samples go to samples.jsonl."""
     from rlhf.ranking.assessment import (
@@ -38,8 +37,8 @@ def assess(
     )
 
     scores = score_rankings(model, rankings, sequences_at_once(settings))
-    judged = judge(settings, rankings, renderer)
-    _write_samples(run, rankings, scores, judged, renderer)
+    judged = judge(settings, rankings)
+    _write_samples(run, rankings, scores, judged)
     return {
         **assess_scores(scores, rankings, judged),
         **assess_baselines(rankings),
@@ -47,15 +46,13 @@ def assess(
     }
 
 
-def judge(
-    settings: RewardSettings, rankings: Sequence[RenderedRanking], renderer: Renderer
-) -> list[list[float]] | None:
+def judge(settings: RewardSettings, rankings: Sequence[RenderedRanking]) -> list[list[float]] | None:
     """Let the judge score every response of every ranking; None where the settings name no judge."""
     from rlhf.functions import load_function
     from rlhf.ranking.assessment import judge_rankings
 
     name = settings.evaluation.judge
-    return None if name is None else judge_rankings(load_function(name), rankings, renderer, name)
+    return None if name is None else judge_rankings(load_function(name), rankings, name)
 
 
 def _write_samples(
@@ -63,16 +60,15 @@ def _write_samples(
     rankings: Sequence[RenderedRanking],
     scores: list[list[float]],
     judged: list[list[float]] | None,
-    renderer: Renderer,
     num_rankings: int = 100,
 ) -> None:
     for number, ranking in enumerate(rankings[:num_rankings]):
-        for k, ids in enumerate(ranking.response_ids):
+        for k, response in enumerate(ranking.responses):
             run.samples.append(
                 {
                     "id": ranking.prompt.id,
                     "prompt": ranking.prompt.as_dicts(),
-                    "response": renderer.decode_response(ids),
+                    "response": response,
                     "rank": ranking.ranks[k],
                     "score": scores[number][k],
                     **({"judge": judged[number][k]} if judged is not None else {}),

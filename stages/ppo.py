@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rlhf.errors import SettingsError
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.ppo import PpoSettings
@@ -16,7 +17,7 @@ from stages import _inputs
 from stages._command import run_stage
 from stages._ppo_evaluation import build_evaluation
 from stages._ppo_models import build_parts, build_recipe
-from stages._ppo_one_base import check_adapters, open_base
+from stages._ppo_one_base import check_adapters, critic_start, open_base
 from stages._processes import end
 from stages._texts import build_texts, check_ptx, check_texts, text_sources
 
@@ -31,18 +32,20 @@ def check(settings: PpoSettings) -> None:
     """Read the prompts, load the functions, look for the models and trackers."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
-    from rlhf.models.folders import check_model_path, check_reward_path
+    from rlhf.models.folders import check_model_path, check_reward_path, check_writes
     from rlhf.ppo.callbacks import load_callback
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
-    check_model_path(settings.policy.path, setting="policy.path")
-    if settings.reference is not None:
-        check_model_path(settings.reference.path, setting="reference.path")
+    for model, setting in ((settings.policy, "policy.path"), (settings.reference, "reference.path")):
+        if model is not None:
+            check_model_path(model.path, setting=setting)
+            check_writes(model.path, setting=setting)
     _check_scores(settings.scores, "scores")
     _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
     if settings.critic is not None and settings.critic.path is not None:
         check_reward_path(settings.critic.path, setting="critic.path")
+    _check_critic(settings)
     check_adapters(settings)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
@@ -60,6 +63,21 @@ def check(settings: PpoSettings) -> None:
         check_ptx(settings.ptx)
     if settings.evaluation.text is not None:
         check_texts("evaluation.text", settings.evaluation.text.text, settings.evaluation.text.generator)
+
+
+def _check_critic(settings: PpoSettings) -> None:
+    """Refuse an encoder as the critic's start; one from the hub is refused when it is loaded."""
+    from rlhf.models.folders import holds_encoder
+
+    if settings.critic is None or settings.critic.init_from != "reward":
+        return
+    path, _, _ = critic_start(settings)
+    if holds_encoder(path):
+        raise SettingsError(
+            f"is reward, but {path!r} is an encoder: it reads whole texts, and a critic values every token "
+            "from what came before it; set critic.init_from=policy",
+            where="critic.init_from",
+        )
 
 
 def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:

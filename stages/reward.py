@@ -14,6 +14,8 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.reward import RewardSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._reward_centring import centre, told_zero
+from stages._reward_encoder import check_encoder, open_encoder
 from stages._reward_numbers import assess, judge, say_numbers, sequences_at_once
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.adapter_folders import check_goes_on
-    from rlhf.models.folders import check_model_path
+    from rlhf.models.folders import check_model_path, check_writes
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
@@ -45,6 +47,10 @@ def check(settings: RewardSettings) -> None:
         _inputs.check_enough(readings["train"], settings.reward.batch_size, "reward.batch_size")
         _inputs.check_held_out(readings)
     check_model_path(settings.model.path)
+    check_encoder(settings)
+    if settings.centring is not None and settings.centring.policy is not None:
+        check_model_path(settings.centring.policy.path, setting="centring.policy.path")
+        check_writes(settings.centring.policy.path, setting="centring.policy.path")
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
@@ -68,7 +74,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
-    judge(settings, test_set[:1], renderer)  # a judge that fails does so now, not after the training
+    judge(settings, test_set[:1])  # a judge that fails does so now, not after the training
 
     # 2. Before: nothing is learnt yet, accuracy should be near one half.
     model = _adapt(settings, model).to(PartialState().device)
@@ -86,10 +92,10 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     # 4. What the SFT model says scores 0 on average from now on.
     model = merged_copy(model) if has_adapter(model) and not _keeps_adapter(settings) else model
     model.eval()
-    numbers = _centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
+    numbers = centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
-    numbers |= assess(settings, run, model, test_set, records, renderer)
+    numbers |= assess(settings, run, model, test_set, records)
     numbers |= {
         "pair_accuracy_labels_before": before["pair_accuracy_labels"],
         **train_numbers,
@@ -100,7 +106,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
 
     # 6. A plain Hugging Face folder.
     if run.is_main:
-        card = _card(settings, numbers)
+        card = _card(settings, numbers, model)
         save_model(model, tokenizer, run.path, card=card, keep_adapter=_keeps_adapter(settings))
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
 
@@ -108,8 +114,8 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
     from rlhf.models.adapter_folders import adapter_base, adapter_revision
+    from rlhf.models.encoders import is_encoder
 
-    tokenizer = _inputs.open_tokenizer(settings.model)
     path, revision = settings.model.path, settings.model.revision
     if _goes_on(settings):  # on its base, as an adapter's place is not on another adapter
         path, revision = adapter_base(path), adapter_revision(path)
@@ -119,9 +125,12 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
         revision=revision,
         trust_remote_code=settings.model.trust_remote_code,
     )
-    ensure_distinct_pad(model, tokenizer, may_grow=not _keeps_adapter(settings))
     disable_dropout(model)
     limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
+    if is_encoder(model.config):
+        return open_encoder(settings, model, limits)
+    tokenizer = _inputs.open_tokenizer(settings.model)
+    ensure_distinct_pad(model, tokenizer, may_grow=not _keeps_adapter(settings))
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
 
 
@@ -144,6 +153,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     from rlhf.models import add_lora
     from rlhf.models.adapter_folders import load_adapter
     from rlhf.models.centring import norm_before_head
+    from rlhf.models.encoders import fresh_parts, is_encoder
 
     lora = _inputs.build_lora(settings.lora)
     if lora is None:
@@ -152,7 +162,8 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     keep_whole = () if norm is None else (norm,)
     if not _goes_on(settings):
         revision = settings.model.revision
-        return add_lora(model, lora, keep_trainable=("score",), keep_whole=keep_whole, revision=revision)
+        head = fresh_parts(model) if is_encoder(model.config) else ("score",)
+        return add_lora(model, lora, keep_trainable=head, keep_whole=keep_whole, revision=revision)
     return load_adapter(
         model,
         settings.model.path,
@@ -246,47 +257,21 @@ def _evaluation(
     return evaluate
 
 
-def _centre(
-    settings: RewardSettings, model: Any, prompts: Sequence[Any], renderer: Renderer
-) -> dict[str, Any]:
-    from rlhf.ranking.centring import centre_on_policy
-
-    if settings.centring is None:
-        return {}
-    policy = _inputs.open_causal_lm(settings.model).to(next(model.parameters()).device)
-    distinct = list({prompt.messages: prompt for prompt in prompts}.values())
-    found = centre_on_policy(
-        model,
-        policy,
-        renderer,
-        distinct[: settings.centring.num_prompts],
-        max_response_tokens=settings.centring.max_response_tokens,
-        temperature=settings.centring.temperature,
-        seed=settings.run.seed,
-        batch_size=sequences_at_once(settings),
-    )
-    console.say(
-        f"centred: SFT responses scored {found.shift:.4g}, now {found.mean:.2g} (spread {found.std:.3g})"
-    )
-    if found.num_ended < found.num_samples:
-        console.say(
-            f"centred: {found.num_samples - found.num_ended} of {found.num_samples} responses were cut at "
-            f"centring.max_response_tokens={settings.centring.max_response_tokens}"
-            f"{' and left out' if found.num_ended else ''}: a reward model has learnt to read complete "
-            "responses, and what it says of others means little"
-        )
-    return {"centring_shift": found.shift, "sft_score_mean": found.mean, "sft_score_std": found.std}
-
-
-def _card(settings: RewardSettings, numbers: dict[str, Any]) -> str:
+def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any) -> str:
     from rlhf.models.card import build_card
+    from rlhf.models.encoders import is_encoder
+    from rlhf.models.inputs import plain_model
 
     sources = ", ".join(source.path for source in settings.data.train)
     text = f"Scores responses; `{settings.model.path}` trained on the rankings of {sources}. "
-    text += "The score is the logit of `AutoModelForSequenceClassification` for prompt and response in the "
-    text += (
-        "chat template, the end token included; responses of the model it started from score 0 on average."
-    )
+    how = "prompt and response in the chat template, the end token included"
+    if is_encoder(plain_model(model).config):
+        how = (
+            "two texts, `tokenizer(prompt, response)`, the prompt as "
+            "`tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)` writes it"
+        )
+    text += f"The score is the logit of `AutoModelForSequenceClassification` for {how}. "
+    text += told_zero(settings, model)
     return build_card(
         settings.run.name or "Reward model",
         text,

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 def check(settings: SftSettings) -> None:
     """Read the data and look for the model."""
     from rlhf.feedback.reading import read_demonstrations
-    from rlhf.models.folders import check_model_path
+    from rlhf.models.folders import check_model_path, check_writes
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
     check_model_path(settings.model.path)
+    check_writes(settings.model.path, setting="model.path")
     _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     readings = {}
     for name in ("train", "validation"):

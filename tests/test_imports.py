@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 TIERS = (
     {"errors"},
     {"maths", "feedback"},
-    {"templates", "encoding", "renderer", "rendering", "models"},
+    {"templates", "pairs", "encoding", "renderer", "rendering", "models"},
     {"functions", "sampling", "rollout", "scoring"},
     {"settings"},
     {"runs"},

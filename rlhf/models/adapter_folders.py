@@ -8,8 +8,8 @@ from typing import Any
 
 from rlhf.errors import ModelError, SettingsError
 from rlhf.models.adapters import LoraSpec, freeze_kept, is_adapter_folder, kept_whole
+from rlhf.models.heads import HEAD_NAMES, head_names, set_score_bias
 from rlhf.models.reading import call_loader
-from rlhf.models.values import HEAD_NAMES, head_names, set_score_bias
 
 __all__ = [
     "adapter_base",

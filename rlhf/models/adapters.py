@@ -46,7 +46,7 @@ def add_lora(
     Args:
         model: a `PreTrainedModel`.
         spec: rank, scale, dropout and places of the adapters.
-        keep_trainable: names of modules that are trained whole, such as a fresh score head.
+        keep_trainable: full names of modules that are trained whole, such as a fresh score head.
         keep_whole: names of modules that are part of the adapter and are not trained: what changes in them
             later is saved with it.
         revision: of the model on the hub, noted in what is saved.
@@ -63,7 +63,7 @@ def add_lora(
         lora_dropout=spec.dropout,
         target_modules=list(spec.target_modules) if spec.target_modules else "all-linear",
         modules_to_save=[*keep_trainable, *keep_whole] or None,
-        exclude_modules=list(keep_trainable) or None,
+        exclude_modules=_inside(model, keep_trainable) or None,
         task_type="SEQ_CLS" if keep_trainable else "CAUSAL_LM",
         fan_in_fan_out=_stores_weights_transposed(model),
     )
@@ -74,6 +74,12 @@ def add_lora(
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
     freeze_kept(adapted, {*keep_whole})
     return adapted
+
+
+def _inside(model: nn.Module, names: tuple[str, ...]) -> list[str]:
+    """Return the names of modules and of all that they are made of."""
+    below = tuple(f"{name}." for name in names)
+    return [name for name, _ in model.named_modules() if name in names or name.startswith(below)]
 
 
 def kept_whole(model: nn.Module) -> set[str]:

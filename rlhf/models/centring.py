@@ -8,11 +8,13 @@ import torch
 from torch import nn
 
 from rlhf.models.adapters import has_adapter
-from rlhf.models.values import backbone, own_copy, score_head, sequence_scores, set_score_bias
+from rlhf.models.heads import own_copy, score_layer, set_score_bias
+from rlhf.models.values import backbone, sequence_scores
 
 __all__ = ["norm_before_head", "recentre"]
 
-NORM_NAMES = ("ln_f", "norm", "final_layer_norm", "final_layernorm", "norm_f")
+# Below the backbone; OPT's is one floor further down.
+NORM_NAMES = ("ln_f", "norm", "final_layer_norm", "final_layernorm", "norm_f", "decoder.final_layer_norm")
 
 
 @torch.no_grad()
@@ -32,7 +34,7 @@ def recentre(model: Any, shift: float) -> None:
         shift: what the mean score is now, and shall be 0.
 
     """
-    head: Any = score_head(model)
+    head = score_layer(model)
     if head.bias is None and _shift_final_norm(model, head, shift):
         return
     set_score_bias(model, -shift)
@@ -44,7 +46,7 @@ def norm_before_head(model: Any) -> str | None:
     An adapter that holds this norm can be centred so that every loader sees the same scores.
     """
     for name in NORM_NAMES:
-        norm = getattr(backbone(model), name, None)
+        norm = _below(backbone(model), name)
         if isinstance(norm, nn.LayerNorm) and norm.bias is not None:
             return f"{model.base_model_prefix}.{name}"
     return None
@@ -69,9 +71,16 @@ def _shift_final_norm(model: Any, head: Any, shift: float) -> bool:
 
 def _final_norm(model: Any) -> Any | None:
     for name in NORM_NAMES:
-        found = getattr(backbone(model), name, None)
+        found = _below(backbone(model), name)
         norm = own_copy(found)
         if isinstance(norm, nn.LayerNorm) and norm.bias is not None:
             shared = has_adapter(model) and norm is found  # the base's own, which others use too
             return None if shared else norm
     return None
+
+
+def _below(module: Any, name: str) -> Any | None:
+    """Return the module of a dotted name; None where there is none."""
+    for part in name.split("."):
+        module = getattr(module, part, None)
+    return module

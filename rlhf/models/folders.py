@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from rlhf.errors import ModelError
@@ -16,9 +17,12 @@ __all__ = [
     "check_model_path",
     "check_reward_path",
     "check_vocabulary",
+    "check_writes",
+    "holds_encoder",
     "is_classifier",
     "remedy",
     "says_nothing",
+    "writes_nothing",
 ]
 
 # Which make target leaves which folder; a missing input names it.
@@ -83,6 +87,36 @@ def is_classifier(architectures: Sequence[str] | None) -> bool:
     return any("SequenceClassification" in name for name in architectures or ())
 
 
+def holds_encoder(path: str) -> bool:
+    """Say whether a local folder holds an encoder; False for a hub id, which only its loader knows."""
+    from rlhf.models.encoders import is_encoder
+
+    file = Path(path).expanduser() / "config.json"
+    if not file.is_file():
+        return False
+    return is_encoder(SimpleNamespace(**json.loads(file.read_text(encoding="utf-8"))))
+
+
+def check_writes(path: str, *, setting: str) -> None:
+    """Refuse a local folder with an encoder where a language model is wanted; a hub id's loader will say.
+
+    Raises:
+        ModelError: it is one.
+
+    """
+    if holds_encoder(path):
+        raise writes_nothing(path, setting)
+
+
+def writes_nothing(path: str, setting: str) -> ModelError:
+    """Make the error of an encoder where a language model is wanted."""
+    return ModelError(
+        f"{path!r} is an encoder, which reads and does not write; it may be a reward model; "
+        f"set {setting} to a causal language model",
+        where=setting,
+    )
+
+
 def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:
     """Refuse a local folder without any tokenizer file, of which the library would make an empty tokenizer.
 
@@ -98,18 +132,21 @@ def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:
         )
 
 
-def check_vocabulary(tokenizer: Any, model: Any) -> None:
+def check_vocabulary(tokenizer: Any, model: Any, setting: str | None = None) -> None:
     """Refuse a tokenizer that has tokens which the model has no embedding for.
 
+    The other way round is usual: embeddings are made more than there are tokens, for round numbers.
+
     Raises:
-        ModelError: says both numbers.
+        ModelError: says both numbers, and the dotted key `setting` where there is one.
 
     """
     num_embeddings = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > num_embeddings:
         raise ModelError(
             f"the tokenizer of {tokenizer.name_or_path!r} has {len(tokenizer):,} tokens, but the model has "
-            f"embeddings for {num_embeddings:,}; give the model its own tokenizer"
+            f"embeddings for {num_embeddings:,}; give the model its own tokenizer",
+            where=setting,
         )
 
 

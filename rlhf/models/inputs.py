@@ -11,6 +11,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 __all__ = [
     "accepts_logits_to_keep",
+    "context_tokens",
     "disable_dropout",
     "forward_inputs",
     "position_ids_from_mask",
@@ -80,6 +81,20 @@ def takes_position_ids(model: nn.Module) -> bool:
 def accepts_logits_to_keep(model: nn.Module) -> bool:
     """Say whether the model's own forward can project the vocabulary on the last positions only."""
     return "logits_to_keep" in inspect.signature(type(plain_model(model)).forward).parameters
+
+
+def context_tokens(model: nn.Module) -> int | None:
+    """Return the most tokens that a model reads at once; None where its config names no limit.
+
+    Of RoBERTa's positions some are not for tokens: the first one stands behind the padding's.
+    """
+    inner = plain_model(model)
+    limit: int | None = getattr(getattr(inner, "config", None), "max_position_embeddings", None)
+    tables = (getattr(module, "position_embeddings", None) for module in inner.modules())
+    padding = [table.padding_idx for table in tables if isinstance(table, nn.Embedding)]
+    if limit is None or not padding or padding[0] is None:
+        return limit
+    return limit - padding[0] - 1
 
 
 def plain_model(model: Any) -> Any:

@@ -10,13 +10,14 @@ over processes in the same backward pass, whatever they share:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from rlhf.models.encoders import inputs_of
 from rlhf.models.inputs import accepts_logits_to_keep, forward_inputs
 from rlhf.models.values import Critic
 
@@ -132,7 +133,7 @@ class TrunkLearner(Learner):
         self, input_ids: Tensor, attention_mask: Tensor, num_last: int, want: Want = "both"
     ) -> tuple[Tensor | None, Tensor | None]:
         """See `Learner.forward`; the trunk is run once, whatever is wanted."""
-        with _inputs_of(self.policy.get_output_embeddings()) as seen:
+        with inputs_of(self.policy.get_output_embeddings()) as seen:
             logits = last_logits(self.policy, input_ids, attention_mask, num_last)
         if want == "logits":
             return logits, None
@@ -144,17 +145,6 @@ class TrunkLearner(Learner):
     def critic_parameters(self) -> list[nn.Parameter]:
         """Return the head's."""
         return list(self.value_head.parameters())
-
-
-@contextmanager
-def _inputs_of(module: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what a module is given inside: the output layer's input is the last hidden state."""
-    seen: list[Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()
 
 
 def last_logits(model: Any, input_ids: Tensor, attention_mask: Tensor, num_last: int) -> Tensor:

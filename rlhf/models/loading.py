@@ -10,6 +10,7 @@ from rlhf.errors import ModelError
 from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head, merge_adapter
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.attention import choose_attention
+from rlhf.models.encoders import fresh_parts, is_encoder
 from rlhf.models.folders import (
     check_has_tokenizer,
     check_model_path,
@@ -17,8 +18,9 @@ from rlhf.models.folders import (
     is_classifier,
     remedy,
     says_nothing,
+    writes_nothing,
 )
-from rlhf.models.reading import call_loader, load_weights
+from rlhf.models.reading import call_loader, load_weights, weights_options
 
 __all__ = [
     "build_reward_model",
@@ -39,9 +41,10 @@ def load_tokenizer(
     trust_remote_code: bool = False,
     eos_token: str | None = None,
     chat_template: str | None = None,
+    pairs: bool = False,
     setting: str = "model.path",
 ) -> Any:
-    """Load a tokenizer that can end a response.
+    """Load a tokenizer that can end a response, or with `pairs` an encoder's, which ends no turn.
 
     A tokenizer without a padding token pads with its end token: masks are made from lengths and never from
     ids, so this changes nothing (a reward model gets a pad of its own, see `ensure_distinct_pad`).
@@ -52,6 +55,7 @@ def load_tokenizer(
         trust_remote_code: run code that comes with the model; only for sources that you have read.
         eos_token: the token that ends a response, for tokenizers that name none or another one.
         chat_template: Jinja text that replaces the tokenizer's own template.
+        pairs: it is an encoder's: what it needs is asked for by `rlhf.pairs`, and no end token.
         setting: the dotted key that errors name.
 
     Raises:
@@ -73,10 +77,10 @@ def load_tokenizer(
         if eos_token not in tokenizer.get_vocab():
             raise ModelError(f"{eos_token!r} is not a token of {path!r}", where=told)
         tokenizer.eos_token = eos_token
-    if tokenizer.eos_token_id is None:
+    if tokenizer.eos_token_id is None and not pairs:
         remedy_here = f"set {told}" if told else "save it with one"
         raise ModelError(f"tokenizer of {path!r} has no end-of-sequence token; {remedy_here}")
-    if tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id is None and not pairs:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
         tokenizer.chat_template = chat_template
@@ -98,7 +102,7 @@ def load_causal_lm(
         path: local folder (whole model or adapter) or hub id.
         dtype: "float32", "bfloat16" or "float16": how the weights are held.
         revision: branch, tag or commit of a hub id.
-        trust_remote_code: run code that comes with the model.
+        trust_remote_code: run code that comes with the model, and read weights that are not safetensors.
         lora: freeze the model and add new adapters, for training.
         setting: the dotted key that errors name.
 
@@ -112,7 +116,7 @@ def load_causal_lm(
     base = path
     if is_adapter_folder(path):
         base, revision = _checked_base(path), adapter_revision(path)
-    hub_options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    hub_options = weights_options(base, revision, trust_remote_code, setting)
     model = load_weights(
         lambda: AutoModelForCausalLM.from_pretrained(
             base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options
@@ -123,6 +127,8 @@ def load_causal_lm(
     )
     if holds_score_head(path) or is_classifier(model.config.architectures):
         raise says_nothing(path, setting)
+    if is_encoder(model.config):
+        raise writes_nothing(path, setting)
     if base is not path:
         model = merge_adapter(model, path, setting=setting)
     choose_attention(model)
@@ -151,7 +157,7 @@ def load_reward_model(
         ModelError: nothing there, or the folder holds no model with exactly one score.
 
     """
-    from rlhf.models.values import keep_head_in_float32, restore_score_bias
+    from rlhf.models.heads import keep_head_in_float32, restore_score_bias
 
     check_model_path(path, setting=setting)
     if is_adapter_folder(path):
@@ -164,10 +170,7 @@ def load_reward_model(
     model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
     if not is_classifier(model.config.architectures):
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
-    if model.config.num_labels != 1:
-        raise ModelError(
-            f"{path!r} gives {model.config.num_labels} numbers; a reward model gives 1", where=setting
-        )
+    _check_one_number(model, path, setting)
     restore_score_bias(model, path)
     keep_head_in_float32(model)
     return model
@@ -190,7 +193,7 @@ def build_reward_model(
         ModelError: nothing there, or an architecture without a sequence classification head.
 
     """
-    from rlhf.models.values import initialise_head, keep_head_in_float32
+    from rlhf.models.heads import initialise_head, keep_head_in_float32
 
     check_model_path(path, setting=setting)
     if is_adapter_folder(path):
@@ -203,9 +206,19 @@ def build_reward_model(
         choose_attention(model)
     else:
         model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
+    _check_one_number(model, path, setting)
     initialise_head(model)
     keep_head_in_float32(model)
     return model
+
+
+def _check_one_number(model: Any, path: str, setting: str) -> None:
+    if model.config.num_labels != 1:
+        raise ModelError(
+            f"{path!r} gives {model.config.num_labels} numbers; a reward model gives 1; "
+            f"set {setting} to another model",
+            where=setting,
+        )
 
 
 def _load_classifier(
@@ -213,22 +226,23 @@ def _load_classifier(
 ) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from rlhf.models.values import HEAD_NAMES
+    from rlhf.models.heads import HEAD_NAMES
 
     what = "model that can score sequences"
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config: Any = call_loader(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
+    encoder, weights = is_encoder(config), weights_options(path, revision, trust_remote_code, setting)
     has_head = is_classifier(config.architectures)
     if not has_head:
-        config.num_labels = 1  # a language model: the head is new
+        config.num_labels = 1  # a language model, or an encoder without a task: the head is new
     model = load_weights(
         lambda: AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, dtype=DTYPES[dtype], output_loading_info=True, **options
+            path, config=config, dtype=DTYPES[dtype], output_loading_info=True, **weights
         ),
         path,
         what,
         setting,
-        new=() if has_head else HEAD_NAMES,
+        new=lambda model: () if has_head else fresh_parts(model) if encoder else HEAD_NAMES,
     )
     return choose_attention(model)
 

@@ -34,9 +34,10 @@ from rlhf.models.adapter_folders import (
 )
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.folders import check_model_path, says_nothing
+from rlhf.models.heads import head_names, initialise_head, score_head
 from rlhf.models.loading import load_causal_lm
 from rlhf.models.quiet import quiet_library
-from rlhf.models.values import Critic, backbone, head_names, initialise_head, score_head
+from rlhf.models.values import Critic, backbone
 
 __all__ = [
     "OneBase",

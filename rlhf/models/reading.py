@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rlhf.errors import ModelError
 from rlhf.models.quiet import quiet_library
 
-__all__ = ["call_loader", "load_weights"]
+__all__ = ["call_loader", "load_weights", "weights_options"]
 
 # What the library raises for files that are damaged, incomplete or not its own.
 _BROKEN_FILES = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
@@ -32,14 +32,19 @@ def call_loader(read: Callable[[], Any], path: str, what: str, setting: str) -> 
 
 
 def load_weights(
-    read: Callable[[], Any], path: str, what: str, setting: str, new: tuple[str, ...] = ()
+    read: Callable[[], Any],
+    path: str,
+    what: str,
+    setting: str,
+    new: Callable[[Any], Sequence[str]] = lambda model: (),
 ) -> Any:
     """Load a model and refuse one whose files lack weights, which the library would draw at random.
 
-    `read` gives the model and the library's account of it; `new` names modules that may be missing.
+    `read` gives the model and the library's account of it; `new` names the modules in it that may be missing.
     """
     model, found = call_loader(read, path, what, setting)
-    missing = sorted(name for name in found["missing_keys"] if name.split(".")[0] not in new)
+    may_lack = tuple(f"{name}." for name in new(model))
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith(may_lack))
     if missing:
         raise ModelError(
             f"the weights in {path!r} are not those of its config.json: {len(missing)} tensors are missing, "
@@ -49,12 +54,42 @@ def load_weights(
     return model
 
 
+def weights_options(path: str, revision: str | None, trust_remote_code: bool, setting: str) -> dict[str, Any]:
+    """Return what a loader of weights is told: safetensors alone, unless the model's code is trusted too.
+
+    Weights that were pickled (pytorch_model.bin) can run code when they are read.
+
+    Raises:
+        ModelError: a local folder holds nothing else, and is not trusted.
+
+    """
+    folder = Path(path).expanduser()
+    pickled = sorted(file.name for file in folder.glob("*.bin")) if folder.is_dir() else []
+    if pickled and not trust_remote_code and not any(folder.glob("*.safetensors")):
+        raise ModelError(
+            f"{path!r} holds its weights as {pickled[0]}, which can run code when it is read; save them as "
+            f"safetensors{_or_trust(setting)}",
+            where=setting,
+        )
+    safe = {} if trust_remote_code else {"use_safetensors": True}
+    return {"revision": revision, "trust_remote_code": trust_remote_code, **safe}
+
+
+def _or_trust(setting: str) -> str:
+    """Name the setting that allows it, where the section of `setting` has one."""
+    section, _, _ = setting.rpartition(".")
+    known = section and section != "critic" and ":" not in setting
+    return f", or set {section}.trust_remote_code=true if you trust whoever made it" if known else ""
+
+
 def _cannot_load(what: str, path: str, error: Exception, setting: str) -> ModelError:
     reason = str(error).strip().splitlines()[0].rstrip(" .:") if str(error).strip() else ""
     if not isinstance(error, (OSError, ValueError, ImportError)):
         reason = f"{type(error).__name__}: {reason}"  # the words alone say little: "'added_tokens'"
     local = Path(path).expanduser().is_dir()
     check = "copy the folder again if a file is damaged or missing" if local else "check name and network"
+    if not local and "safetensors" in reason:
+        check += _or_trust(setting)
     return ModelError(
         f"cannot load a {what} from {path!r}: {reason}; {check}, or set {setting} to another model",
         where=setting,

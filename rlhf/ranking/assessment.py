@@ -20,7 +20,7 @@ from rlhf.evaluation.pairs import (
 )
 from rlhf.feedback.records import Ranking
 from rlhf.functions import judge_responses
-from rlhf.rendering import RenderedRanking, Renderer
+from rlhf.rendering import RenderedRanking
 from rlhf.scoring import score_sequences
 
 __all__ = ["assess_baselines", "assess_scores", "judge_rankings", "labeler_agreement", "score_rankings"]
@@ -38,12 +38,10 @@ def score_rankings(model: Any, rankings: Sequence[RenderedRanking], batch_size: 
     return [[next(numbers) for _ in ranking.response_ids] for ranking in rankings]
 
 
-def judge_rankings(
-    judge: Callable[..., Any], rankings: Sequence[RenderedRanking], renderer: Renderer, name: str
-) -> Table:
-    """Let the judge score every response (its "score"); it sees the text, never ids."""
-    prompts = [ranking.prompt for ranking in rankings for _ in ranking.response_ids]
-    texts = [renderer.decode_response(ids) for ranking in rankings for ids in ranking.response_ids]
+def judge_rankings(judge: Callable[..., Any], rankings: Sequence[RenderedRanking], name: str) -> Table:
+    """Let the judge score every response (its "score"); it sees the text as it was given, never ids."""
+    prompts = [ranking.prompt for ranking in rankings for _ in ranking.responses]
+    texts = [text for ranking in rankings for text in ranking.responses]
     verdicts = iter(judge_responses(judge, prompts, texts, name))
     return [[next(verdicts)["score"] for _ in ranking.response_ids] for ranking in rankings]
 

@@ -9,7 +9,7 @@ from rlhf.feedback.records import Prompt
 from rlhf.models.centring import recentre
 from rlhf.rendering import Renderer
 from rlhf.rollout import respond
-from rlhf.scoring import score_sequences
+from rlhf.scoring import RewardModelScorer
 
 __all__ = ["Centred", "centre_on_policy"]
 
@@ -37,6 +37,7 @@ def centre_on_policy(
     temperature: float,
     seed: int,
     batch_size: int,
+    reading: Renderer | None = None,
 ) -> Centred:
     """Shift the reward model in place so that responses of the policy score 0 on average (invariant 38).
 
@@ -46,7 +47,7 @@ def centre_on_policy(
     not count, unless all were: the reward model has learnt to read the end token, and says anything of them.
 
     Args:
-        reward_model: without adapters; reads the policy's ids.
+        reward_model: without adapters.
         policy: the SFT model.
         renderer: of the policy's tokenizer.
         prompts: at least one; training prompts, never test ones.
@@ -54,6 +55,11 @@ def centre_on_policy(
         temperature: as in PPO.
         seed: of the sampling.
         batch_size: sequences at once.
+        reading: the reward model's own renderer, where it is given text (encoders, other tokenizers); None:
+            it reads the policy's ids.
+
+    Raises:
+        RunError: a prompt and a response are longer than the reward model reads.
 
     """
     policy.eval()
@@ -69,9 +75,12 @@ def centre_on_policy(
     )
     num_samples, num_ended = len(generation), int(generation.ended.sum())
     if num_ended:
-        generation = generation.rows(generation.ended.nonzero()[:, 0])
-    sequences = [a + b for a, b in zip(generation.prompts(), generation.responses(), strict=True)]
-    shift = float(score_sequences(reward_model, sequences, batch_size).double().mean())
+        kept = generation.ended.nonzero()[:, 0]
+        generation, prompts = generation.rows(kept), [prompts[row] for row in kept.tolist()]
+    advice = "lower reward.max_prompt_tokens or centring.max_response_tokens"
+    scorer = RewardModelScorer(reward_model.name_or_path, reward_model, reading, batch_size, advice)
+    texts = [renderer.decode_response(ids) for ids in generation.responses()]
+    shift = float(scorer(prompts, generation, texts).double().mean())
     recentre(reward_model, shift)
-    after = score_sequences(reward_model, sequences, batch_size).double()
+    after = scorer(prompts, generation, texts).double()
     return Centred(shift, float(after.mean()), float(after.std(correction=0)), num_samples, num_ended)

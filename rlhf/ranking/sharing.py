@@ -103,9 +103,9 @@ def saved_work(rankings: Sequence[RenderedRanking], width: int) -> float:
 def why_not_shared(critic: Any, rankings: Sequence[RenderedRanking], pad_token_id: int) -> str | None:
     """Try it: does this architecture give the responses of the longest rows the scores that they have alone?
 
-    Not all do: some take no mask of this form (fused kernels, ALiBi), some look both ways (BERT) or only so
-    far back (sliding windows), some have no attention at all. Where it does not work, nothing is wrong with
-    the model; its responses go through it one by one.
+    Not all do: some take no mask of this form (fused kernels, ALiBi), some look only so far back (sliding
+    windows), some have no attention at all. Where it does not work, nothing is wrong with the model; its
+    responses go through it one by one. So do an encoder's, of which a `Critic` cannot be made.
 
     Returns:
         What stands in the way, in a few words; None where nothing does.

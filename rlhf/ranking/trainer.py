@@ -59,6 +59,8 @@ def ranking_loss(
 class RankingTrainer(PlannedTrainer, Trainer):
     """Train a `Critic` (it reads a score at every position; the last real one is the sequence's) on rankings.
 
+    Or a `PooledScorer`, which gives one score a sequence.
+
     Args:
         loss: see `ranking_loss`.
         ties: see `ranking_loss`.

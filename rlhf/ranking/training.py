@@ -8,8 +8,9 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
+from rlhf.models.encoders import is_encoder
 from rlhf.models.inputs import plain_model
-from rlhf.models.values import Critic
+from rlhf.models.values import Critic, PooledScorer
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
 from rlhf.ranking.sharing import row_length, saved_work, why_not_shared
 from rlhf.ranking.trainer import RankingTrainer
@@ -56,8 +57,9 @@ def train_reward_model(
         RunError: the loss is no number any more.
 
     """
-    critic, pad_token_id = Critic(model), model.config.pad_token_id
-    shared = share_prompts and _choose_sharing(critic, rankings, pad_token_id)
+    reader = PooledScorer(model) if is_encoder(plain_model(model).config) else Critic(model)
+    pad_token_id = model.config.pad_token_id
+    shared = share_prompts and _choose_sharing(reader, rankings, pad_token_id)
     trainer = RankingTrainer(
         loss=loss,
         ties=ties,
@@ -67,7 +69,7 @@ def train_reward_model(
         run=run,
         evaluate=evaluate,
         lengths=[row_length(r) if shared else max(len(ids) for ids in r.ids) for r in rankings],
-        model=critic,
+        model=reader,
         args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
         train_dataset=list(rankings),
         data_collator=RankingCollator(pad_token_id, ties, share_prompts=shared),
@@ -75,11 +77,17 @@ def train_reward_model(
     return trainer.fit()
 
 
-def _choose_sharing(critic: Critic, rankings: Sequence[RenderedRanking], pad_token_id: int) -> bool:
+def _choose_sharing(
+    reader: Critic | PooledScorer, rankings: Sequence[RenderedRanking], pad_token_id: int
+) -> bool:
     """Share where it is less work and the architecture allows it; say which. All processes do the same."""
-    config = plain_model(critic.model).config
+    config = plain_model(reader.model).config
     saved = saved_work(rankings, config.get_text_config().hidden_size)
-    obstacle = [why_not_shared(critic, rankings, pad_token_id) if saved > 1 else "it would be more work"]
+    obstacle: list[str | None] = ["it would be more work"]
+    if isinstance(reader, PooledScorer):
+        obstacle = ["it reads both ways, so that responses in one row would see each other"]
+    elif saved > 1:
+        obstacle = [why_not_shared(reader, rankings, pad_token_id)]
     broadcast_object_list(obstacle)
     if obstacle[0] is None:
         how = f"once for all their responses: {saved:.1f} times less work"

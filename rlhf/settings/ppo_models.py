@@ -32,7 +32,7 @@ class ScoreSettings(Settings):
     revision: str | None = None
     """Branch, tag or commit of the model on the hub; null is the newest."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model."""
+    """Run Python code that comes with the model, and read pickled weights."""
     dtype: Dtype = "float32"
     """Precision of the model's weights in memory."""
 

@@ -62,6 +62,8 @@ class CentringSettings(Settings):
     """Sampling temperature; as in PPO."""
     max_response_tokens: int = Field(96, ge=1)
     """Longest answer; as in PPO or more, since answers that are cut do not count."""
+    policy: ModelSettings | None = None
+    """The model that answers; null: the one in model.path. An encoder, which does not write, needs one."""
 
 
 class RewardEvaluationSettings(Settings):

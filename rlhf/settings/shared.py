@@ -83,7 +83,7 @@ class WeightsSettings(Settings):
     revision: str | None = None
     """Branch, tag or commit on the hub; null is the newest."""
     trust_remote_code: bool = False
-    """Run Python code that comes with the model."""
+    """Run Python code that comes with the model, and read pickled weights."""
     dtype: Dtype = "float32"
     """Precision of the weights in memory."""
 

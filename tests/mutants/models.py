@@ -28,6 +28,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("return score_head(inner)(hidden.float()).squeeze(-1)",
          "return score_head(inner)(hidden.float()).squeeze(-1).to(hidden.dtype)",
          "scores rounded to the backbone's type"),
+    ],
+    "rlhf/models/heads.py": [
         ("score_head(model).float()", "pass", "products of the score head in bfloat16"),
         ("std=1.0 / math.sqrt(head.in_features + 1)", "std=0.02",
          "head of the library's own size", ("tests/models/test_loading.py",)),
@@ -54,6 +56,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "hidden_dropout, residual_dropout, layerdrop left on", ("tests/models/test_architectures.py",)),
         ("_zero_dropout_numbers(config)", "pass", "dropout that is read from the config left on (Falcon, GPT-Neo)",
          ("tests/models/test_architectures.py",)),
+        ("return limit - padding[0] - 1", "return limit", "positions that RoBERTa keeps for padding counted as context",
+         ("tests/test_encoders.py::test_inv26_the_positions_that_roberta_keeps_for_padding_are_no_context",)),
         ("masked_fill_(~allowed, torch.finfo(dtype).min)", "masked_fill_(allowed, torch.finfo(dtype).min)",
          "mask turned round", ("tests/ranking/test_sharing.py",)),
     ],

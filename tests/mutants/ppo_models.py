@@ -15,6 +15,7 @@ IN_MEMORY = (
     f"{ONE_BASE}weights_are_in_memory_once",
     f"{ONE_BASE}a_share_holds_the_same_tensors_and_takes_no_adapter_of_another",
 )
+ENCODERS = ("tests/test_encoders.py::test_inv74_scores_are_the_logits_of_the_auto_class",)
 SCORING = "tests/test_scoring_sources.py::test_"
 ENSEMBLE = (f"{SCORING}an_ensemble_by_hand",)
 SUMS = (f"{SCORING}sums_hold_tokens_and_responses_and_find_their_models",)
@@ -42,7 +43,12 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("else (self.policy, self.critic.model)", "else (self.policy,)", "checkpointing never reaches the critic",
          ("tests/ppo/test_update.py::test_inv71_gradients_are_equal_with_gradient_checkpointing",)),
         ("**forward_inputs(model, input_ids, attention_mask)", "**forward_inputs(model, input_ids, torch.ones_like(attention_mask))", "the policy attends to padding", SUM),
+    ],
+    "rlhf/models/encoders.py": [
         ("        handle.remove()", "        pass", "a hook more with every forward pass", (f"{LEARNER}a_forward_pass_leaves_no_hook_on_the_policy",)),
+        ("second * attention_mask.long()", "torch.zeros_like(second)", "a response read as part of the prompt's text (BERT)", ENCODERS),
+        ("(ends.cumsum(1) - ends).clamp(max=1)", "ends.cumsum(1).clamp(max=1)", "the separator counted to the response", ENCODERS),
+        ("return not writes and ", "return ", "an encoder-decoder taken for an encoder", ("tests/test_encoders.py::test_which_models_are_encoders",)),
     ],
     "rlhf/models/one_base.py": [
         ("        model = share(self.model)\n        if self.adapter is None:\n            return model\n", "        model = share(self.model)\n        if True:\n            return model\n",

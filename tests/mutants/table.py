@@ -33,6 +33,7 @@ TESTED_BY = {
     "rlhf/templates.py": ("tests/test_rendering.py",),
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
+    "rlhf/models/heads.py": ("tests/models/test_values.py",),
     "rlhf/training/order.py": ("tests/training/test_plan.py",),
 }
 

@@ -109,5 +109,5 @@ def test_inv42_the_judge_sees_each_response_with_its_own_prompt() -> None:
         seen.extend(zip(name, responses, strict=True))
         return [{"score": float(number)} for number in range(len(responses))]
 
-    assert judge_rankings(judge, items, renderer, "judge") == [[0.0, 1.0, 2.0], [3.0, 4.0]]
+    assert judge_rankings(judge, items, "judge") == [[0.0, 1.0, 2.0], [3.0, 4.0]]
     assert seen == [("first", "a"), ("first", "b"), ("first", "c"), ("second", "d"), ("second", "e")]

@@ -8,7 +8,6 @@ import pytest
 import torch
 from transformers import (
     AutoModelForSequenceClassification,
-    BertConfig,
     BloomConfig,
     LlamaConfig,
     MistralConfig,
@@ -141,7 +140,6 @@ def test_inv14_a_response_does_not_see_its_neighbours() -> None:
 @pytest.mark.parametrize(
     ("config", "obstacle"),
     [
-        (BertConfig(**SMALL, initializer_range=0.2), "differ"),  # looks both ways
         (BloomConfig(**BLOOM), "no positions"),  # ALiBi
         (MistralConfig(**SMALL, sliding_window=3), "differ"),  # sees the last three tokens only
     ],

@@ -7,6 +7,7 @@ from tests.settings.effects.look import (
     counted,
     first,
     steps_of,
+    stop_tokens,
     summary,
     training_tokens,
     weights,
@@ -14,6 +15,7 @@ from tests.settings.effects.look import (
 from tests.settings.effects.shared import (
     LORA_DROPOUT,
     checkpoint_effects,
+    load_effects,
     lora_effects,
     model_effects,
     run_effects,
@@ -21,6 +23,8 @@ from tests.settings.effects.shared import (
 from tests.settings.effects.trainer import trainer_effects
 
 HEAD = 16  # parameters of the score head
+POLICY = ("centring.policy={path: '{inputs}/other'}",)
+SHIFT = summary("centring_shift")
 
 
 def _both(name: str) -> str:
@@ -60,6 +64,19 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("centring.num_prompts", "2", "another zero", summary("centring_shift")),
     Effect("centring.temperature", "0.0", "another zero", summary("centring_shift")),
     Effect("centring.max_response_tokens", "8", "another zero", summary("centring_shift")),
+    Effect("centring.policy", "{path: '{inputs}/other'}", "another model answers", SHIFT),
+    Effect("centring.policy.path", "{inputs}/base", "another model answers", SHIFT, given=POLICY),
+    *load_effects("centring.policy", "other", POLICY),
+    Effect("centring.policy.dtype", "bfloat16", "other weights answer", SHIFT, given=POLICY),
+    Effect(
+        "centring.policy.eos_token",
+        "<|user|>",
+        "one more token ends an answer",
+        stop_tokens,
+        becomes(1, 2),
+        given=POLICY,
+    ),
+    Effect("centring.policy.chat_template", "{inputs}/template.jinja", "other answers", SHIFT, given=POLICY),
     Effect(
         "evaluation.every_updates",
         "1",

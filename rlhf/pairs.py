@@ -1,0 +1,92 @@
+"""How an encoder reads prompt and response: as two texts, ``[CLS] prompt [SEP] response [SEP]``.
+
+The pair is what encoders were pre-trained on and what published reward models of this kind were trained on
+(OpenAssistant's DeBERTa: ``tokenizer(question, answer)``); a chat template's markers would be ordinary
+letters to them. The ids are exactly those of the tokenizer's own call on two texts, so that a saved model can
+be used without this project::
+
+    conversation = tokenizer.apply_chat_template(messages, tokenize=False)
+    score = model(**tokenizer(conversation, response, return_tensors="pt")).logits
+
+They also follow the one rule of `rlhf.rendering`: prompt ids (with what stands before and between the texts),
+then response ids (with the separator at the end), each encoded by itself. Nothing is assumed about what the
+tokenizer puts around the texts; it is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rlhf.errors import ModelError
+from rlhf.templates import write_conversation
+
+__all__ = ["PairFacts", "inspect_pairs", "supply_pair_template"]
+
+# For encoders without a template, saved with them: a lone question stands bare, as in `tokenizer(question,
+# answer)`; a longer conversation is a transcript. No special token is in it.
+_TRANSCRIPT = (
+    "{% if messages | length == 1 %}{{ messages[0]['content'] }}{% else %}"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ 'Human: ' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' }}{% endif %}"
+    "{{ message['content'] }}{% if not loop.last %}{{ '\\n\\n' }}{% endif %}"
+    "{% endfor %}{% endif %}"
+)
+_FIRST, _SECOND = "Why?", "Zebras"
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What a tokenizer puts around two texts.
+
+    Args:
+        opening: ids before the first ([CLS]; may be none).
+        between: ids between the two ([SEP]; RoBERTa has two).
+        end_token_id: the one id behind the second ([SEP]).
+    """
+
+    opening: tuple[int, ...]
+    between: tuple[int, ...]
+    end_token_id: int
+
+
+def supply_pair_template(tokenizer: Any) -> None:
+    """Give an encoder's tokenizer without a chat template a plain one, saved with it."""
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = _TRANSCRIPT
+
+
+def inspect_pairs(tokenizer: Any) -> PairFacts:
+    """Find out what a tokenizer puts around two texts.
+
+    Raises:
+        ModelError: it does not part them, ends them with no or several tokens, has no padding token, or has a
+            chat template that writes the separator itself.
+    """
+    name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+    first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (_FIRST, _SECOND))
+    whole: list[int] = tokenizer(_FIRST, _SECOND)["input_ids"]
+    start, after = _place(whole, first, 0), _place(whole, second, len(first))
+    end = whole[after + len(second) :]
+    between = whole[start + len(first) : after]
+    if min(start, after) < 0 or not between or len(end) != 1:
+        raise ModelError(
+            f"the tokenizer of {name!r} makes {tokenizer.convert_ids_to_tokens(whole)} of two texts; an "
+            "encoder's puts a separator between them and one behind them"
+        )
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"the tokenizer of {name!r} has no padding token; save it with the model's own")
+    asked = write_conversation(tokenizer, [{"role": "user", "content": _FIRST}], generation_prompt=True)
+    if {*whole[:start], *between} & {*tokenizer(asked, add_special_tokens=False)["input_ids"]}:
+        raise ModelError(
+            f"the chat template of {name!r} writes the tokens that open and part the two texts, which the "
+            "tokenizer does; give a template without them by model.chat_template"
+        )
+    return PairFacts(tuple(whole[:start]), tuple(between), end[0])
+
+
+def _place(whole: list[int], part: list[int], start: int) -> int:
+    """Return where `part` begins in `whole`, from `start` on; -1 if nowhere."""
+    places = range(start, len(whole) - len(part) + 1)
+    return next((place for place in places if whole[place : place + len(part)] == part), -1)

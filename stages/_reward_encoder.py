@@ -1,0 +1,54 @@
+"""The reward stage on an encoder (BERT, RoBERTa, DeBERTa, ModernBERT ...)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlhf.errors import SettingsError
+from rlhf.settings.reward import RewardSettings
+from stages import _inputs
+
+if TYPE_CHECKING:
+    from rlhf.rendering import Renderer
+
+__all__ = ["check_encoder", "open_encoder"]
+
+
+def check_encoder(settings: RewardSettings) -> None:
+    """Refuse what an encoder in a local folder cannot be told, and what it has to be told and is not."""
+    from rlhf.models.folders import holds_encoder
+
+    if holds_encoder(settings.model.path):
+        _check(settings)
+
+
+def open_encoder(settings: RewardSettings, model: Any, limits: tuple[int, int]) -> tuple[Any, Any, Renderer]:
+    """Give an encoder its own tokenizer, which reads prompt and response as two texts."""
+    from rlhf.models.encoders import note_separator
+
+    _check(settings)  # one from the hub is looked at only now
+    tokenizer = _inputs.open_tokenizer(settings.model, pairs=True)
+    renderer = _inputs.build_renderer(tokenizer, model, *limits)
+    note_separator(model, tokenizer)
+    return tokenizer, model, renderer
+
+
+def _check(settings: RewardSettings) -> None:
+    path = settings.model.path
+    if settings.model.eos_token is not None:
+        raise SettingsError(
+            f"{path!r} is an encoder, whose tokenizer puts its own separator behind a response; set null",
+            where="model.eos_token",
+        )
+    if settings.lora is not None and not settings.lora.merge:
+        raise SettingsError(
+            f"an adapter by itself is for reward models on the policy's base, and {path!r} is an encoder; "
+            "set lora.merge=true",
+            where="lora.merge",
+        )
+    if settings.centring is not None and settings.centring.policy is None:
+        raise SettingsError(
+            f"{path!r} is an encoder, which writes no responses to centre on; set centring.policy.path to "
+            "the SFT model, or centring=null",
+            where="centring.policy",
+        )
