@@ -51,7 +51,7 @@ def test_plain_words_are_read_as_people_mean_them(text: str, value: object) -> N
         ("a: 1\nb: [1\n", "mine.yaml:3: expected ',' or ']'"),
         ("a:\n\tb: 1\n", "mine.yaml:2: .* this line has a tab"),
         ("a: b: c\n", "mine.yaml:1: .* needs quotes"),
-        ("true: 1\n", "mine.yaml:1: a key must be text or a whole number, found True"),
+        ("true: 1\n", "mine.yaml:1: a key must be text or a number, found True"),
         ("a: *.jsonl\n", "mine.yaml:1: .* starts with '\\*' needs quotes"),
         ("a: !!python/name:os.system\n", "mine.yaml:1: could not determine a constructor"),
         ("a: 1\n---\nb: 2\n", "mine.yaml:2: a second document begins here"),
