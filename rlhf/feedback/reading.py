@@ -178,7 +178,7 @@ class _SourceReader(Generic[T]):
             made = [record for part in adapted for record in self.parse(part, self.source, self.take_note)]
             for record in made:
                 if not isinstance(record, Text):  # nothing looks a text up by its id
-                    _check_new(record, seen, (self.number, _where_of(record)))
+                    _check_new(record, seen, (self.number, _place_of(record, row)))
         except BadRow as error:
             del self.notes[kept:]  # notes about a row that is left out would count it twice
             self.bad(error)
@@ -211,8 +211,9 @@ class _SourceReader(Generic[T]):
         return f"none of {self.num_rows} rows gives a record of this kind (format: {self.source.format})"
 
 
-def _where_of(record: Prompt | Demonstration | Ranking) -> str:
-    return record.where if isinstance(record, Prompt) else record.prompt.where
+def _place_of(record: Prompt | Demonstration | Ranking, row: Row) -> str:
+    """Return where a record is from: of an adapter's rows the very one, but they may repeat a prompt."""
+    return row.where if isinstance(record, Prompt) else record.prompt.where
 
 
 def _check_new(record: Prompt | Demonstration | Ranking, seen: Seen, row: tuple[int, str]) -> None:
