@@ -120,6 +120,19 @@ def test_closed(text: str) -> None:
     assert not is_unclosed(text)
 
 
+def test_numbers_are_keys_as_they_are_values() -> None:
+    """Labels are numbers too: {1.5: tie}."""
+    assert parse_yaml("{1.0: first, 1.5: tie, -2: second}", "mine") == {
+        1.0: "first",
+        1.5: "tie",
+        -2: "second",
+    }
+    assert parse_yaml(dump_yaml({1.5: "tie"}), "dumped") == {1.5: "tie"}
+    for text, shown in (("1: a\n1.0: b\n", "'1.0' is given twice"), (".nan: a\n", "found nan")):
+        with pytest.raises(SettingsError, match=shown):
+            parse_yaml(text, "mine")
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path) -> None:
     (tmp_path / "bom.yaml").write_bytes(b"\xef\xbb\xbfrun: 1\n")
     assert read_yaml(tmp_path / "bom.yaml") == {"run": 1}
