@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlhf.feedback.presets import PRESETS
+from rlhf.feedback.preset_table import PRESETS
 
 __all__ = ["PAGE", "page"]
 
@@ -21,7 +21,7 @@ def _lines() -> Iterator[str]:
     yield "# Presets"
     yield ""
     yield "Mappings of known sets and shapes, by name: `preset: shp` in a source of data. A preset is nothing but settings of a"
-    yield "source (`rlhf/feedback/presets.py`); what is given beside it wins. The files are named by `path`, as for any source."
+    yield "source (`rlhf/feedback/preset_table.py`); what is given beside it wins. The files are named by `path`, as for any source."
     yield "Written by `python -m tests.feedback.preset_page`. The directions were taken down from the places named, not checked"
     yield "against the data of this day: see that the best response of a few rows is the better one before a long training."
     yield ""

@@ -8,7 +8,7 @@ import pytest
 
 from rlhf.errors import DataError
 from rlhf.feedback import Source, build_sources
-from rlhf.feedback.presets import PRESETS
+from rlhf.feedback.preset_table import PRESETS
 from rlhf.settings.shared import SourceSettings
 from tests.feedback.preset_page import PAGE, page
 

@@ -9,7 +9,7 @@ import pytest
 
 from rlhf.errors import DataError
 from rlhf.feedback import Prompt, Ranking, read_demonstrations, read_prompts, read_rankings
-from rlhf.feedback.presets import PRESETS
+from rlhf.feedback.preset_table import PRESETS
 from tests.feedback.real_shapes import DEMONSTRATIONS, RANKINGS, Shape
 from tests.feedback.shapes import write_rows
 
