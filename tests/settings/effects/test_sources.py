@@ -66,7 +66,10 @@ def test_stage_hands_all_settings_of_a_source_to_what_reads(
     monkeypatch.setattr(reading, READERS[kind], spy)
     values = [{"path": usual.path, **TOLD, "label_values": {"1": "first"}}, {"path": usual.path, **MORE_TOLD}]
     pair = f"{section}={json.dumps(values)}"
-    lab.drop(lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}'))))
+    seen = lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}')))
+    (provenance,) = seen.desk.rglob("provenance.json")
+    assert sources.__file__ in json.loads(provenance.read_text())["data"], "the functions' file is noted"
+    lab.drop(seen)
     # Once for the check of the settings, once for the work.
     assert all(handed.count(source) >= 2 for source in told)
 
