@@ -48,7 +48,9 @@ def _score(value: Any, name: str, where: str) -> float:
     number = number_in(value)
     if number is None:
         shown = f"{value!r}" if isinstance(value, (str, int, float)) else kind_of(value)
-        remedy = f"; if it stands for no score, list it: missing: [{value}]" if isinstance(value, str) else ""
+        remedy = (
+            f"; if it stands for no score, list it: missing: [{value!r}]" if isinstance(value, str) else ""
+        )
         raise BadRow(f"score {shown} in {name!r} is no number{remedy}", where, "bad_score")
     return number
 

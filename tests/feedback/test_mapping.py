@@ -82,7 +82,7 @@ WRONG_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     # case: (changes to a row, settings, what the message must hold)
     "score that is a word": (
         {"scores": [1, "N/A"]}, SCORED,
-        r"score 'N/A' in 'scores\[1\]' is no number; if it stands for no score, list it: missing: \[N/A\]",
+        r"score 'N/A' in 'scores\[1\]' is no number; if it stands for no score, list it: missing: \['N/A'\]",
     ),
     "score that is true": ({"scores": [1, True]}, SCORED, r"score True in 'scores\[1\]' is no number"),
     "score that is a list": ({"scores": [1, [2]]}, SCORED, r"score a list in 'scores\[1\]' is no number"),
@@ -229,10 +229,10 @@ def test_label_that_an_annotator_did_not_give_is_counted(tmp_path: Path) -> None
 
 def test_markers_of_a_whole_transcript_and_text_before_the_first(tmp_path: Path) -> None:
     markers = {"user": "\n[Q] ", "assistant": "\n[A] ", "start": "user"}
-    row = {"chosen": "One\n[A] Two\n[Q] Three\n[A] x", "rejected": "One\n[A] Two\n[Q] Three\n[A] y [Q] z"}
+    row = {"chosen": "One\n[A]  Two\n[Q] Three\n[A] x", "rejected": "One\n[A]  Two\n[Q] Three\n[A] y [Q] z"}
     source = {"path": write_rows(tmp_path / "x.jsonl", [row]), "format": "transcript", "markers": markers}
     (ranking,) = read_rankings([source])
-    assert [turn.content for turn in ranking.prompt.messages] == ["One", "Two", "Three"]
+    assert [turn.content for turn in ranking.prompt.messages] == ["One", " Two", "Three"]
     assert ranking.responses == ("x", "y [Q] z"), "a marker without its line break is text"
     assert read_demonstrations([source]).records[0].response == "x"
 
