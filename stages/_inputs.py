@@ -38,10 +38,10 @@ def build_sources(settings: Sequence[SourceSettings]) -> list[Source]:
 
 
 def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> None:
-    """Note which files the run reads; a resumed run refuses other ones."""
-    from rlhf.feedback.files import find_files
+    """Note which files the run reads, adapters among them; a resumed run refuses other ones."""
+    from rlhf.feedback.adapters import files_of
 
-    run.fingerprint_data(file for group in groups for source in group for file in find_files(source.path))
+    run.fingerprint_data(file for group in groups for source in group for file in files_of(source.build()))
 
 
 def say_reading(name: str, reading: Reading[Any]) -> None:

@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).parents[1]
 # Lowest first. A module imports from its own tier and from those before it, never from those after it.
 TIERS = (
     {"errors"},
+    {"user_code"},
     {"maths", "feedback"},
     {"templates", "pairs", "encoding", "renderer", "rendering", "models"},
     {"functions", "sampling", "rollout", "scoring"},

@@ -19,8 +19,10 @@ __all__ = ["EXTENSIONS", "decode", "extension_of", "find_files", "fingerprint_fi
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 
 
-def find_files(path: str) -> list[Path]:
+def find_files(path: str, *, any_extension: bool = False) -> list[Path]:
     """Return the data files that a path, folder or glob stands for, in order of name.
+
+    With `any_extension` every file is one, whatever it is called.
 
     Raises:
         DataError: there is none, or a file's extension is not one we read.
@@ -28,7 +30,9 @@ def find_files(path: str) -> list[Path]:
     place = Path(path).expanduser()
     if place.is_dir():
         files = sorted(
-            file for file in place.rglob("*") if file.is_file() and extension_of(file) in EXTENSIONS
+            file
+            for file in place.rglob("*")
+            if file.is_file() and (any_extension or extension_of(file) in EXTENSIONS)
         )
         if not files:
             raise DataError(
@@ -44,7 +48,7 @@ def find_files(path: str) -> list[Path]:
     else:
         files = [place]
     for file in files:
-        if extension_of(file) not in EXTENSIONS:
+        if not any_extension and extension_of(file) not in EXTENSIONS:
             shown = ", ".join(EXTENSIONS)
             raise DataError(
                 f"extension {extension_of(file) or '(none)'!r} is not read; allowed: {shown}, each also .gz",

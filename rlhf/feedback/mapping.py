@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Any
 
 from rlhf.errors import DataError
+from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split
+from rlhf.feedback.mapping_checks import check_source
+from rlhf.feedback.presets import lay_over_preset
 
-__all__ = ["Format", "OnBadRow", "Outcome", "Replies", "Source", "Split", "build_sources"]
-
-Format = Literal["canonical", "transcript", "pair", "pairwise", "tree", "text"]
-Split = Literal["train", "validation", "test"]
-Replies = Literal["best", "all"]
-OnBadRow = Literal["stop", "skip"]
-Outcome = Literal["first", "second", "tie"]
+__all__ = ["Source", "build_sources"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,25 +26,55 @@ class Source:
     Where a column is named a path may stand (``question.full_text``, ``answers[].text``, ``passages[][1:]``);
     for texts a template may too (``"{passages}\n\n{question}"``).
 
+    A prompt or a response is a text or messages: a list of {"role", "content"} or {"from", "value"}, whose
+    content is text or a list of text parts. Of a response's messages the last, the assistant's, is the
+    response; those before it must be the prompt, or are it (`prompt: null`).
+
     Args:
         path: a file, a folder (all data files under it, in order of name) or a glob; read by extension:
             .jsonl .ndjson .json .csv .tsv .txt, each also with .gz.
+        preset: name of a shipped mapping (`rlhf/feedback/PRESETS.md` lists them): settings of this kind for a
+            known set or shape. What is given beside it wins.
+        adapter: a Python function as file.py:name for what no mapping says: f(row) is given each row (a
+            read-only mapping with `_file` and `_line`) and returns a row, a list of rows, or None to leave it
+            out, which is counted. What it returns is read by the other settings as if it stood in the file.
+        loader: a Python function as file.py:name for rows that must be joined: f(path) is called once and
+            returns (or yields) rows, read by the other settings.
+        json_columns: columns whose text is JSON, decoded before anything else is read.
         format: how a row is laid out.
             canonical: columns `prompt`, with `response`, or `responses` and `ranks` (1 best, equal a tie).
             transcript: columns `chosen` and `rejected`, each a whole "\n\nHuman: ...\n\nAssistant:" text.
             pair: columns `prompt`, `chosen` and `rejected`.
             pairwise: K columns `responses` and a label (K = 2) or the list of labels 1v2, 1v3, ..., 2v3, ...
+            scored: K columns `responses` with as many `scores`, and which is `best`.
             tree: Open Assistant message trees (their rank 0 is best among siblings).
             text: plain text to pre-train on: .txt files, or column `text` of the others.
-        prompt: path or template of the prompt: text, or a list of messages {"role", "content"}.
+        prompt: path or template of the prompt; or a list of them, joined by a blank line, blank ones left
+            out; null: the prompt is what the messages of the responses begin with.
+        markers: what stands before the turns in a transcript, {user: "\n\nHuman:", assistant:
+            "\n\nAssistant:"}, and where text may stand before the first marker whose it is, {start: user};
+            splits the prompt (an empty last turn goes), or the columns of `transcript`; null: a prompt is one
+            text, and `transcript` has the markers above.
         system: path or template of a system message put first; null: none is added.
         response: path or template of the response to imitate.
         responses: path of the list of responses, or a list of paths, one a response.
         ranks: path of the list of ranks.
+        scores: of `scored`: path of the list of scores, or a list of paths, one a response. Numbers, or
+            text that spells one; null: that response is not ranked.
+        best: of `scored`: which score is best, the highest (ratings, votes) or the lowest (ranks).
+        tie_within: of `scored`: scores no further apart than this are a tie.
+        missing: of `scored`: what stands for a missing score, e.g. ["N/A"]; that response is not ranked.
         chosen: path of the better response (or transcript).
         rejected: path of the worse response (or transcript).
-        labels: path of the label or labels of `pairwise`.
-        label_values: what each label says: first, second or tie; any other label is an error.
+        labels: path of the label or labels of `pairwise`, or a list of paths, one a label.
+        label_values: what each label says: first, second or tie; any other label is an error. Numbers are
+            equal however they are written (1, 1.0, "1"), and "<x" and ">x" stand for the numbers below and
+            above x: {"<0": first, 0: tie, ">0": second}.
+        label_layout: whose the labels of `pairwise` are, where there are several.
+            pairs: one for each pair of responses: 1v2, 1v3, ..., 2v3, ...
+            annotators: each of the two responses by another annotator: an opinion (ranking) of its own, null
+                is none; named by the paths in `labels`, or by the list at `annotator`.
+            one_hot: columns of which exactly one is 1 (or true), the others 0; `label_values` are by column.
         annotator: path of who judged; null: column "annotator" where rows have one.
         id: path of the row's id; null: column "id" where rows have one, else "file:line".
         group: path of the unit that must not straddle splits; null: column "group" where rows have one, else
@@ -69,16 +96,26 @@ class Source:
     """
 
     path: str
+    preset: str | None = None
+    adapter: str | None = None
+    loader: str | None = None
+    json_columns: tuple[str, ...] = ()
     format: Format = "canonical"
-    prompt: str = "prompt"
+    prompt: str | tuple[str, ...] | None = "prompt"
+    markers: Mapping[str, str] | None = None
     system: str | None = None
     response: str = "response"
     responses: str | tuple[str, ...] = "responses"
     ranks: str = "ranks"
+    scores: str | tuple[str, ...] = "scores"
+    best: Best | None = None
+    tie_within: float = 0.0
+    missing: tuple[str | int | float, ...] = ()
     chosen: str = "chosen"
     rejected: str = "rejected"
-    labels: str = "label"
-    label_values: Mapping[str | int, Outcome] = field(default_factory=dict)
+    labels: str | tuple[str, ...] = "label"
+    label_values: Mapping[str | int | float, Outcome] = field(default_factory=dict)
+    label_layout: LabelLayout = "pairs"
     annotator: str | None = None
     id: str | None = None
     group: str | None = None
@@ -95,39 +132,10 @@ class Source:
     max_bad: float = 0.01
 
     def __post_init__(self) -> None:
-        if not isinstance(self.responses, str):  # YAML gives a list; frozen, so set around the lock
-            object.__setattr__(self, "responses", tuple(self.responses))
-        for name, allowed in (("format", Format), ("replies", Replies), ("on_bad_row", OnBadRow)):
-            self._check_choice(name, getattr(self, name), get_args(allowed))
-        self._check_choice("split", self.split, (None, *get_args(Split)))
-        for label, outcome in self.label_values.items():
-            self._check_choice(f"label_values[{label!r}]", outcome, get_args(Outcome))
-        if self.format == "pairwise" and not self.label_values:
-            raise DataError(
-                f"{self.path}: pairwise labels need label_values, e.g. {{1: first, 2: second, 0: tie}}"
-            )
-        if self.limit is not None and self.limit < 1:
-            raise DataError(f"{self.path}: limit {self.limit} keeps nothing; use null for all records")
-        self._check_fractions()
-
-    def _check_choice(self, name: str, value: object, allowed: Sequence[object]) -> None:
-        if value not in allowed:
-            shown = ", ".join("null" if choice is None else str(choice) for choice in allowed)
-            raise DataError(f"{self.path}: {name} is {value!r}; it can be {shown}")
-
-    def _check_fractions(self) -> None:
-        for name in ("validation_fraction", "test_fraction", "max_bad"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise DataError(
-                    f"{self.path}: {name} is {getattr(self, name)!r}; a share lies between 0 and 1"
-                )
-        if self.validation_fraction + self.test_fraction > 1.0:
-            raise DataError(f"{self.path}: validation_fraction and test_fraction are more than 1 together")
-        if self.split is not None and self.fractions()[self.split] <= 0.0:
-            remedy = "lower the other fractions" if self.split == "train" else f"set {self.split}_fraction"
-            raise DataError(f"{self.path}: split: {self.split} holds none of the groups; {remedy}")
-        if self.split is None and (self.validation_fraction or self.test_fraction):
-            raise DataError(f"{self.path}: fractions have no effect without split: train, validation or test")
+        for name in ("json_columns", "prompt", "responses", "scores", "missing", "labels"):
+            if isinstance(getattr(self, name), list):  # as YAML gives it; frozen, so set around the lock
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        check_source(self)
 
     def fractions(self) -> dict[str, float]:
         """Return the share of the groups in each split; they sum to 1."""
@@ -163,4 +171,4 @@ def _build_source(entry: Mapping[str, Any]) -> Source:
         raise DataError(
             f"a source needs path: a file, folder or glob; this one has only {', '.join(entry) or 'nothing'}"
         )
-    return Source(**entry)
+    return Source(**lay_over_preset(entry))

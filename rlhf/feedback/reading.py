@@ -12,10 +12,12 @@ from typing import Any, Generic, TypeVar
 
 from rlhf.errors import DataError
 from rlhf.feedback import tables, transcripts, trees
-from rlhf.feedback.columns import group_of_messages, group_of_text, id_of, named_group, text_at
+from rlhf.feedback.adapters import Adapted, load_adapter, rows_of
+from rlhf.feedback.columns import group_of_messages, group_of_text, id_of, named_group
 from rlhf.feedback.mapping import Source, build_sources
+from rlhf.feedback.paths import text_at
 from rlhf.feedback.records import BadRow, Demonstration, Note, Prompt, Ranking, Reading, TakeNote, Text
-from rlhf.feedback.rows import Row, read_rows
+from rlhf.feedback.rows import Row
 from rlhf.feedback.splits import group_of, split_of
 
 __all__ = ["read_demonstrations", "read_prompts", "read_rankings", "read_texts"]
@@ -25,7 +27,7 @@ Sources = Sequence[Source | Mapping[str, Any]]
 Seen = dict[tuple[str, str | None], tuple[int, str]]  # (id, annotator) to (number of the source, file:line)
 Parse = Callable[[Row, Source, TakeNote], Iterable[T]]
 
-_TABLES = ("canonical", "pair", "pairwise")
+_TABLES = ("canonical", "pair", "pairwise", "scored")
 _PROMPTS: dict[str, Parse[Prompt]] = {
     **dict.fromkeys(_TABLES, tables.table_prompts),
     "transcript": transcripts.transcript_prompts,
@@ -47,7 +49,7 @@ def read_prompts(sources: Sources) -> Reading[Prompt]:
     """Read the prompts of some sources; of equal ones the first is kept, the others are counted in a note.
 
     Args:
-        sources: of format canonical, pair, pairwise, transcript or tree; or mappings.
+        sources: of format canonical, pair, pairwise, scored, transcript or tree; or mappings.
 
     Raises:
         DataError: with file:line; a bad file, a bad row (unless `on_bad_row: skip`), nothing left.
@@ -132,16 +134,17 @@ class _SourceReader(Generic[T]):
         self.parse: Parse[T] = parse
         self.notes: list[Note] = []
         self.num_rows = 0
-        self.num_bad = 0
+        self.bad_notes: list[Note] = []
 
     def read(self, seen: Seen) -> list[T]:
         """Return the records; `seen` maps the ids met so far to where."""
         source = self.source
         records: list[T] = []
         num_made = 0
-        for row in read_rows(source.path, on_bad=self.bad, separator=source.separator):
+        adapter = load_adapter(source)
+        for row in rows_of(source, on_bad=self.bad):
             self.num_rows += 1
-            made = self._records_of(row, seen)
+            made = self._records_of(row, adapter, seen)
             num_made += len(made)
             records.extend(made if source.split is None else filter(self._in_split, made))
             if source.limit is not None and len(records) >= source.limit:
@@ -158,19 +161,24 @@ class _SourceReader(Generic[T]):
             raise BadRow(
                 f"{error.message} (on_bad_row: skip leaves such rows out)", error.where, error.code
             ) from error
-        self.num_bad += 1
         self.take_note(error.code, error.where or self.source.path, error.message, skipped=True)
+        self.bad_notes.append(self.notes[-1])
 
     def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
         self.notes.append(Note(code, where, message, skipped))
 
-    def _records_of(self, row: Row, seen: Seen) -> list[T]:
+    def _records_of(self, row: Row, adapter: Adapted, seen: Seen) -> list[T]:
         kept = len(self.notes)
         try:
-            made = list(self.parse(row, self.source, self.take_note))
+            adapted = adapter(row)
+            if not adapted:
+                self.take_note(
+                    "left_out", row.where, f"{self.source.adapter} leaves the row out", skipped=True
+                )
+            made = [record for part in adapted for record in self.parse(part, self.source, self.take_note)]
             for record in made:
                 if not isinstance(record, Text):  # nothing looks a text up by its id
-                    _check_new(record, seen, (self.number, row.where))
+                    _check_new(record, seen, (self.number, _place_of(record, row)))
         except BadRow as error:
             del self.notes[kept:]  # notes about a row that is left out would count it twice
             self.bad(error)
@@ -184,12 +192,13 @@ class _SourceReader(Generic[T]):
 
     def _check_share(self) -> None:
         total = self.num_rows
-        if self.num_bad and self.num_bad > self.source.max_bad * total:
-            codes = Counter(note.code for note in self.notes if note.skipped)
+        num_bad = len(self.bad_notes)
+        if num_bad and num_bad > self.source.max_bad * total:
+            codes = Counter(note.code for note in self.bad_notes)
             shown = ", ".join(f"{code} {number}" for code, number in codes.most_common())
-            first = next(note for note in self.notes if note.skipped)
+            first = self.bad_notes[0]
             raise DataError(
-                f"{self.num_bad} of {total} rows are bad ({shown}), more than max_bad: "
+                f"{num_bad} of {total} rows are bad ({shown}), more than max_bad: "
                 f"{self.source.max_bad:g} allows; the first, {first.where}: {first.message}",
                 self.source.path,
             )
@@ -200,6 +209,11 @@ class _SourceReader(Generic[T]):
         if not self.num_rows:
             return "holds no rows"
         return f"none of {self.num_rows} rows gives a record of this kind (format: {self.source.format})"
+
+
+def _place_of(record: Prompt | Demonstration | Ranking, row: Row) -> str:
+    """Return where a record is from: of an adapter's rows the very one, but they may repeat a prompt."""
+    return row.where if isinstance(record, Prompt) else record.prompt.where
 
 
 def _check_new(record: Prompt | Demonstration | Ranking, seen: Seen, row: tuple[int, str]) -> None:

@@ -135,7 +135,11 @@ class Ranking:
             )
         for rank in self.ranks:
             if rank is not None and (type(rank) is not int or rank < 1):
-                raise DataError(f"rank {rank!r} is not a whole number from 1 (best) up, or null", where)
+                raise DataError(
+                    f"rank {rank!r} is not a whole number from 1 (best) up, or null; other ranks are read by "
+                    "format: scored, with best: lowest",
+                    where,
+                )
         for i, j, p in self.pairs or ():
             if not (0 <= i < size and 0 <= j < size and i != j) or p not in (0.0, 0.5, 1.0):
                 raise DataError(f"pair ({i}, {j}, {p}) does not compare two of the {size} responses", where)

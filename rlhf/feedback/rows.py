@@ -23,16 +23,25 @@ __all__ = ["OnBad", "Row", "read_rows"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file: its columns, and where it stands (`line` counts from 1, and is its first)."""
+    """One row of a file: its columns, and where it stands.
+
+    Args:
+        values: by the names of the columns.
+        file: its file.
+        line: its first line, counted from 1; 0 where it is a loader's, which says no line.
+        part: its number, counted from 1, among those that a loader, or an adapter for one line, made.
+    """
 
     values: dict[str, Any]
     file: str
     line: int
+    part: int | None = None
 
     @property
     def where(self) -> str:
-        """Return ``file:line``."""
-        return f"{self.file}:{self.line}"
+        """Return ``file:line``; ``file:line#part`` or ``file#part`` where there is a part."""
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return place if self.part is None else f"{place}#{self.part}"
 
 
 OnBad = Callable[[BadRow], None]

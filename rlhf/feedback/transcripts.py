@@ -2,58 +2,30 @@ r"""Whole transcripts, "\n\nHuman:" and "\n\nAssistant:" before the turns (hh-rl
 
 The prompt of a pair is what both transcripts share, up to the last shared human turn that an assistant turn
 follows in both. All that comes after is the response, verbatim, even if the model rolled on and wrote a
-marker itself. Turns are split only at markers after a blank line: "Human:" inside a turn is text. Of a
-turn's text only the one space after the marker's colon is taken off.
+marker itself. How turns are split is said in `rlhf.feedback.turns`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from rlhf.feedback.columns import annotator_of, build_prompt, text_at
+from rlhf.feedback.columns import annotator_of, build_prompt
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.paths import text_at
 from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
 from rlhf.feedback.rows import Row
 from rlhf.feedback.tables import checked_ranking
+from rlhf.feedback.turns import HH_MARKERS, Turns, join_turns, split_turns, turn_messages
 
 __all__ = [
-    "split_transcript",
     "transcript_demonstrations",
     "transcript_prompts",
     "transcript_rankings",
     "write_transcript",
 ]
 
-_MARKER = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant):")
-_ROLE = {"Human": "user", "Assistant": "assistant"}
 _NAME = {"user": "Human", "assistant": "Assistant"}
-
-Turns = list[tuple[str, str]]  # (marker's name, text up to the next marker, as written)
-
-
-def split_transcript(text: str, where: str) -> Turns:
-    """Return the turns of a transcript.
-
-    Raises:
-        BadRow: bad_transcript, where it does not begin with a marker.
-    """
-    pieces = _MARKER.split(text)
-    if pieces[0].strip() or len(pieces) < 3:
-        message = f"a transcript begins with 'Human:' or 'Assistant:', not {text[:40]!r}"
-        raise BadRow(message, where, "bad_transcript")
-    return list(zip(pieces[1::2], pieces[2::2], strict=True))
-
-
-def _messages(turns: Turns) -> list[Message]:
-    return [Message(_ROLE[name], text.removeprefix(" ")) for name, text in turns]
-
-
-def _joined(turns: Turns) -> str:
-    """Return turns as the text they were, without the first marker and the space after it."""
-    first, rest = turns[0][1], turns[1:]
-    return (first + "".join(f"\n\n{name}:{text}" for name, text in rest)).removeprefix(" ")
 
 
 def _length_of_prompt(chosen: Turns, rejected: Turns, where: str) -> int:
@@ -61,15 +33,17 @@ def _length_of_prompt(chosen: Turns, rejected: Turns, where: str) -> int:
     while shared < min(len(chosen), len(rejected)) and chosen[shared] == rejected[shared]:
         shared += 1
     for size in range(min(shared, len(chosen) - 1, len(rejected) - 1), 0, -1):
-        if chosen[size - 1][0] == "Human" and chosen[size][0] == rejected[size][0] == "Assistant":
+        if chosen[size - 1][0] == "user" and chosen[size][0] == rejected[size][0] == "assistant":
             return size
     message = "chosen and rejected share no human turn that both answer, so they have no prompt in common"
     raise BadRow(message, where, "prompt_mismatch")
 
 
 def _split_pair(row: Row, source: Source, take_note: TakeNote) -> tuple[Prompt, list[str]]:
+    markers = _markers(source)
     sides = [
-        (name, split_transcript(text_at(row, name), row.where)) for name in (source.chosen, source.rejected)
+        (name, split_turns(text_at(row, name), markers, row.where))
+        for name in (source.chosen, source.rejected)
     ]
     (_, chosen), (_, rejected) = sides
     size = _length_of_prompt(chosen, rejected, row.where)
@@ -82,13 +56,17 @@ def _split_pair(row: Row, source: Source, take_note: TakeNote) -> tuple[Prompt, 
         take_note(
             "marker_in_response", row.where, f"{names} has a marker after the shared prompt; kept as text"
         )
-    return prompt, [_joined(chosen[size:]), _joined(rejected[size:])]
+    return prompt, [join_turns(chosen[size:], markers), join_turns(rejected[size:], markers)]
+
+
+def _markers(source: Source) -> Mapping[str, str]:
+    return HH_MARKERS if source.markers is None else source.markers
 
 
 def _build(row: Row, source: Source, turns: Turns) -> Prompt:
     spent = {source.chosen, source.rejected}
     columns = {key: value for key, value in row.values.items() if key not in spent}
-    return build_prompt(_messages(turns), row, source, columns=columns)
+    return build_prompt(turn_messages(turns, _markers(source)), row, source, columns=columns)
 
 
 def transcript_prompts(row: Row, source: Source, take_note: TakeNote) -> Iterator[Prompt]:
@@ -105,12 +83,12 @@ def transcript_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterat
 
 def transcript_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Iterator[Demonstration]:
     """Yield the last turn of the `chosen` transcript as the response to the turns before it."""
-    turns = split_transcript(text_at(row, source.chosen), row.where)
-    if len(turns) < 2 or turns[-1][0] != "Assistant" or turns[-2][0] != "Human":
+    turns = split_turns(text_at(row, source.chosen), _markers(source), row.where)
+    if len(turns) < 2 or turns[-1][0] != "assistant" or turns[-2][0] != "user":
         raise BadRow(
             "the transcript does not end with an answer to a human turn", row.where, "bad_transcript"
         )
-    response = _joined(turns[-1:])
+    response = join_turns(turns[-1:], _markers(source))
     if not response.strip():
         raise BadRow("the last answer is empty", row.where, "empty_response")
     yield Demonstration(_build(row, source, turns[:-1]), response)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.feedback.columns import build_prompt, check_text, group_of_messages, named_group
+from rlhf.feedback.columns import build_prompt, group_of_messages, named_group
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.paths import check_text
 from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
 from rlhf.feedback.rows import Row
 from rlhf.feedback.tables import checked_ranking

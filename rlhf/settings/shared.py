@@ -11,9 +11,10 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.presets import lay_over_preset
 from rlhf.settings.layers import Items, Settings
 
 __all__ = [
@@ -130,6 +131,12 @@ if TYPE_CHECKING:
 else:
     # Made from the dataclass, so that what a source may say is written down once, beside the readers.
     class _SourceSettings(Settings):
+        @model_validator(mode="before")
+        @classmethod
+        def _over_preset(cls, values: Any) -> Any:
+            # Before the defaults are filled in, while what was given can still be told from them.
+            return lay_over_preset(values) if isinstance(values, dict) else values
+
         def build(self) -> Source:
             return Source(**dict(self))
 

@@ -44,11 +44,12 @@ class _Loader(yaml.SafeLoader):
         lines: dict[Hashable, int] = {}
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, bool) or not isinstance(key, (str, int)):
+            is_number = isinstance(key, (int, float)) and not isinstance(key, bool) and key == key
+            if not is_number and not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
                     None,
                     None,
-                    f"a key must be text or a whole number, found {key!r}; quote it",
+                    f"a key must be text or a number, found {key!r}; quote it",
                     key_node.start_mark,
                 )
             if key in lines:
@@ -80,7 +81,7 @@ def parse_yaml(text: str, where: str) -> Any:
         where: the name of its source, for errors.
 
     Raises:
-        SettingsError: broken YAML, or a key that is neither text nor a whole number or is given twice; says
+        SettingsError: broken YAML, or a key that is neither text nor a number or is given twice; says
             ``where:line``.
     """
     try:

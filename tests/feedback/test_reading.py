@@ -241,26 +241,52 @@ JSON_VALUES = st.recursive(
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        | st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": inner})
+        | st.fixed_dictionaries({"type": st.just("text"), "text": inner})
+    ),
     max_leaves=8,
 )
 COLUMNS = st.sampled_from(
-    ["prompt", "responses", "ranks", "response", "chosen", "rejected", "label", "id", "replies"]
+    ["prompt", "responses", "ranks", "response", "chosen", "rejected", "label", "id", "replies", "scores"]
 )
 
 
 @given(
     row=st.dictionaries(COLUMNS, JSON_VALUES, max_size=6),
-    form=st.sampled_from(["canonical", "pair", "pairwise", "transcript", "tree", "text"]),
+    settings=st.sampled_from(
+        [
+            *({"format": form} for form in ("canonical", "pair", "transcript", "tree", "text")),
+            {"format": "pairwise", "label_values": {1: "first", ">1": "second"}},
+            {
+                "format": "pairwise",
+                "label_values": {1: "first"},
+                "label_layout": "annotators",
+                "prompt": None,
+            },
+            {
+                "format": "pairwise",
+                "labels": ("id",),
+                "label_values": {"id": "tie"},
+                "label_layout": "one_hot",
+            },
+            {"format": "scored", "best": "lowest", "tie_within": 1.0, "missing": (0, "a")},
+            {"format": "pair", "prompt": None},
+            {"format": "pair", "prompt": ["prompt", "id"], "json_columns": ["id"]},
+            {"markers": {"user": "a", "assistant": "b", "start": "user"}},
+        ]
+    ),
     read=st.sampled_from([read_rankings, read_demonstrations, read_prompts, read_texts]),
 )
 def test_any_row_is_records_or_a_data_error(
-    tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any], form: str, read: Any
+    tmp_path_factory: pytest.TempPathFactory, row: dict[str, Any], settings: dict[str, Any], read: Any
 ) -> None:
     path = write_rows(tmp_path_factory.getbasetemp() / "fuzz-row.jsonl", [row])
     failure = None
     try:
-        read([{"path": path, "format": form, "label_values": {1: "first", 2: "second"}}])
+        read([{"path": path, **settings}])
     except DataError as error:
         failure = str(error)
     assert failure is None or "fuzz-row.jsonl" in failure

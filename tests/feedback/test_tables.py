@@ -10,9 +10,9 @@ import pytest
 
 from rlhf.errors import DataError
 from rlhf.feedback import Message, read_demonstrations, read_prompts, read_rankings
-from rlhf.feedback.columns import text_at, value_at
+from rlhf.feedback.labels import weak_order
+from rlhf.feedback.paths import text_at, value_at
 from rlhf.feedback.rows import Row
-from rlhf.feedback.tables import weak_order
 from tests.feedback.shapes import FINEGRAINED_ROWS, FINEGRAINED_SETTINGS, write_rows
 
 ROW = Row(

@@ -51,7 +51,7 @@ def test_plain_words_are_read_as_people_mean_them(text: str, value: object) -> N
         ("a: 1\nb: [1\n", "mine.yaml:3: expected ',' or ']'"),
         ("a:\n\tb: 1\n", "mine.yaml:2: .* this line has a tab"),
         ("a: b: c\n", "mine.yaml:1: .* needs quotes"),
-        ("true: 1\n", "mine.yaml:1: a key must be text or a whole number, found True"),
+        ("true: 1\n", "mine.yaml:1: a key must be text or a number, found True"),
         ("a: *.jsonl\n", "mine.yaml:1: .* starts with '\\*' needs quotes"),
         ("a: !!python/name:os.system\n", "mine.yaml:1: could not determine a constructor"),
         ("a: 1\n---\nb: 2\n", "mine.yaml:2: a second document begins here"),
@@ -118,6 +118,19 @@ def test_unclosed(text: str) -> None:
 @pytest.mark.parametrize("text", ["[1]", "a]", "don't", "a [b", "{a: [1}", "*", "", "3"])
 def test_closed(text: str) -> None:
     assert not is_unclosed(text)
+
+
+def test_numbers_are_keys_as_they_are_values() -> None:
+    """Labels are numbers too: {1.5: tie}."""
+    assert parse_yaml("{1.0: first, 1.5: tie, -2: second}", "mine") == {
+        1.0: "first",
+        1.5: "tie",
+        -2: "second",
+    }
+    assert parse_yaml(dump_yaml({1.5: "tie"}), "dumped") == {1.5: "tie"}
+    for text, shown in (("1: a\n1.0: b\n", "'1.0' is given twice"), (".nan: a\n", "found nan")):
+        with pytest.raises(SettingsError, match=shown):
+            parse_yaml(text, "mine")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path) -> None:

@@ -21,7 +21,18 @@ from rlhf.feedback.records import Prompt
 from rlhf.settings.shared import SourceSettings
 from tests.stage_data import write_jsonl
 
-__all__ = ["CASES", "KINDS", "SECTIONS", "TOLD", "SourceSettings", "kinds_of", "read", "words", "write_files"]
+__all__ = [
+    "CASES",
+    "KINDS",
+    "MORE_TOLD",
+    "SECTIONS",
+    "TOLD",
+    "SourceSettings",
+    "kinds_of",
+    "read",
+    "words",
+    "write_files",
+]
 
 READERS = {
     "prompts": "read_prompts",
@@ -68,17 +79,23 @@ SECTIONS: dict[tuple[str, str], Section] = {
     ("report", "data.test"): Section("prompts"),
 }
 
+_ANY_FUNCTION = f"{__file__}:read"  # named, and never called there
 TOLD: dict[str, Any] = {
+    "preset": "trl-prompt-completion",
+    "adapter": _ANY_FUNCTION,
+    "json_columns": ("p",),
     "format": "pairwise",
     "prompt": "a",
+    "markers": {"user": "Q:", "assistant": "A:"},
     "system": "b",
-    "response": "c",
+    "response": "completion",  # as the preset has it, which must have an effect
     "responses": ("d", "e"),
     "ranks": "f",
     "chosen": "g",
     "rejected": "h",
     "labels": "i",
     "label_values": {1: "first"},
+    "label_layout": "annotators",
     "annotator": "j",
     "id": "k",
     "group": "l",
@@ -94,7 +111,15 @@ TOLD: dict[str, Any] = {
     "on_bad_row": "skip",
     "max_bad": 0.5,
 }
-"""Another value for every field but `path`, to see that all of them reach the reader."""
+MORE_TOLD: dict[str, Any] = {
+    "loader": _ANY_FUNCTION,
+    "format": "scored",
+    "scores": "o",
+    "best": "lowest",
+    "tie_within": 0.5,
+    "missing": ("N/A", -1),
+}
+"""Both: another value for every field but `path`, to see that all of them reach the reader."""
 
 
 class Case(NamedTuple):
@@ -110,8 +135,14 @@ class Case(NamedTuple):
 ASKED = ("prompts", "demonstrations", "rankings")
 TRANSCRIPT = {"format": "transcript"}
 PAIRWISE = {"format": "pairwise", "label_values": {"1": "first", "2": "second"}}
+SCORED = {"format": "scored", "best": "highest"}
 CASES = (
     Case("path", "other.jsonl", KINDS),
+    Case("preset", "hh-rlhf", KINDS, "transcripts.jsonl"),
+    Case("adapter", "{folder}/rows.py:adapt", KINDS),
+    Case("loader", "{folder}/rows.py:load", KINDS),
+    Case("json_columns", ("json",), KINDS, given={"prompt": "json", "text": "json"}),
+    Case("markers", {"user": "Q:", "assistant": "A:"}, ASKED, given={"prompt": "marked"}),
     Case("format", "pair", ("rankings",)),
     Case("format", "transcript", KINDS, "transcripts.jsonl"),
     Case("prompt", "other_prompt", ASKED),
@@ -125,6 +156,13 @@ CASES = (
     Case("rejected", "other_rejected", ("prompts", "rankings"), "transcripts.jsonl", TRANSCRIPT),
     Case("labels", "other_label", ("rankings",), given=PAIRWISE),
     Case("label_values", {"1": "second", "2": "first"}, ("rankings",), given=PAIRWISE),
+    Case("label_layout", "annotators", ("rankings",), given={**PAIRWISE, "labels": "labels"}),
+    Case("scores", "other_scores", ("rankings",), given=SCORED),
+    Case("best", "lowest", ("rankings",), given=SCORED),
+    Case("tie_within", 1.0, ("rankings",), given=SCORED),
+    Case(
+        "missing", ("none",), ("rankings",), given={**SCORED, "responses": "three", "scores": "some_scores"}
+    ),
     Case("annotator", "other_annotator", ("rankings",)),
     Case("id", "other_id", KINDS),
     Case("group", "other_id", KINDS),
@@ -170,6 +208,8 @@ def _list(kinds: Iterable[str]) -> str:
 def read(kind: str, folder: Path, case: Case, changed: bool) -> tuple[str, object]:
     """Read a case's file: its records, or the error."""
     told = {"path": case.file, **case.given, **({case.field: case.to} if changed else {})}
+    for name in {"adapter", "loader"} & told.keys():
+        told[name] = told[name].replace("{folder}", str(folder))
     settings = SourceSettings(**{**told, "path": str(folder / told["path"])})
     try:
         return "records", list(map(_proper, getattr(reading, READERS[kind])([settings.build()]).records))
@@ -185,9 +225,13 @@ def _proper(record: Any) -> Any:
 
 
 def check_values_differ() -> None:
-    """Raise where `TOLD` leaves a field of a source at its default."""
-    default, told = Source(path="a"), Source(path="a", **TOLD)
-    same = [name for name in SourceSettings.model_fields if getattr(default, name) == getattr(told, name)]
+    """Raise where `TOLD` and `MORE_TOLD` leave a field of a source at its default."""
+    default, *told = Source(path="a"), Source(path="a", **TOLD), Source(path="a", **MORE_TOLD)
+    same = [
+        name
+        for name in SourceSettings.model_fields
+        if all(getattr(default, name) == getattr(one, name) for one in told)
+    ]
     assert same == ["path"], f"TOLD has no other value for {same}"
 
 
@@ -197,6 +241,13 @@ def write_files(folder: Path) -> None:
     write_jsonl(folder / "table.jsonl", rows)
     write_jsonl(folder / "other.jsonl", [_row(number) for number in range(20, 24)])
     (folder / "bad.jsonl").write_text("\n".join([json.dumps(rows[0]), json.dumps(rows[1]), "{broken"]))
+    (folder / "rows.py").write_text(
+        "import json\nfrom pathlib import Path\n"
+        "def adapt(row):\n"
+        "    return {**row, **{key: 'adapted ' + row[key] for key in ('prompt', 'response', 'text')}}\n"
+        "def load(path):\n"
+        "    return (adapt(json.loads(line)) for line in Path(path).read_text().splitlines())\n"
+    )
     (folder / "documents.txt").write_text("One document.\n---\nAnother one.")
     ask, answer = "\n\nHuman: Is it {}?", "\n\nAssistant: {}."
     first, second = ask.format("late") + answer.format("Yes"), ask.format("cold") + answer.format("Quite")
@@ -221,6 +272,13 @@ def _row(number: int) -> dict[str, Any]:
     row |= {f"other_{name}": f"another {name} {number}" for name in (*names, "id", "annotator")}
     messages = [{"role": role, "content": f"{role} {number}"} for role in ("user", "parrot", "user")]
     return row | {
+        "labels": ["1"],
+        "scores": [3.0, 2.0],
+        "other_scores": [1, 5],
+        "three": ["x", "y", "z"],
+        "some_scores": [3, 2, "none"],
+        "json": json.dumps(f"as JSON {number}"),
+        "marked": f"Q: one A: two Q: three {number}",
         "other_responses": ["a", "b"],
         "other_ranks": [2, 1],
         "other_label": "2",

@@ -14,7 +14,17 @@ from stages._command import STAGES
 from tests.settings.effects import sources
 from tests.settings.effects.lab import Lab
 from tests.settings.effects.listing import source_keys
-from tests.settings.effects.sources import CASES, KINDS, READERS, SECTIONS, TOLD, Case, SourceSettings, read
+from tests.settings.effects.sources import (
+    CASES,
+    KINDS,
+    MORE_TOLD,
+    READERS,
+    SECTIONS,
+    TOLD,
+    Case,
+    SourceSettings,
+    read,
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.field} of {case.file}")
@@ -44,19 +54,24 @@ def test_stage_hands_all_settings_of_a_source_to_what_reads(
 ) -> None:
     lab, (kind, given) = labs[stage], SECTIONS[stage, section]
     usual = _source_of(lab, section, given)
-    told = Source(path=usual.path, **TOLD)
+    told = [Source(path=usual.path, **TOLD), Source(path=usual.path, **MORE_TOLD)]
     handed: list[Source] = []
     original = getattr(reading, READERS[kind])
 
     def spy(asked: list[Source]) -> Any:
-        """Note the source under test, and read it by its usual settings."""
-        handed.extend(source for source in asked if source == told)
-        return original([usual if source == told else source for source in asked])
+        """Note the sources under test, and read their file once, by its usual settings."""
+        handed.extend(source for source in asked if source in told)
+        return original([usual if source in told else source for source in asked if source != told[1]])
 
     monkeypatch.setattr(reading, READERS[kind], spy)
-    pair = f"{section}=[{json.dumps({'path': told.path, **TOLD, 'label_values': {'1': 'first'}})}]"
-    lab.drop(lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}'))))
-    assert len(handed) >= 2  # once for the check of the settings, once for the work
+    values = [{"path": usual.path, **TOLD, "label_values": {"1": "first"}}, {"path": usual.path, **MORE_TOLD}]
+    pair = f"{section}={json.dumps(values)}"
+    seen = lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}')))
+    (provenance,) = seen.desk.rglob("provenance.json")
+    assert sources.__file__ in json.loads(provenance.read_text())["data"], "the functions' file is noted"
+    lab.drop(seen)
+    # Once for the check of the settings, once for the work.
+    assert all(handed.count(source) >= 2 for source in told)
 
 
 def _source_of(lab: Lab, section: str, given: tuple[str, ...]) -> Source:

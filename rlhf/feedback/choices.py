@@ -1,0 +1,15 @@
+"""The words that a source's settings may have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+__all__ = ["Best", "Format", "LabelLayout", "OnBadRow", "Outcome", "Replies", "Split"]
+
+Format = Literal["canonical", "transcript", "pair", "pairwise", "scored", "tree", "text"]
+Split = Literal["train", "validation", "test"]
+Replies = Literal["best", "all"]
+OnBadRow = Literal["stop", "skip"]
+Outcome = Literal["first", "second", "tie"]
+Best = Literal["highest", "lowest"]
+LabelLayout = Literal["pairs", "annotators", "one_hot"]

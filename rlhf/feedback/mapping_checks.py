@@ -1,0 +1,143 @@
+"""Refuse settings of a source that are wrong, contradict each other, or would have no effect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, get_args
+
+from rlhf.errors import DataError
+from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split
+from rlhf.feedback.labels import check_label_values
+from rlhf.feedback.presets import check_preset
+from rlhf.feedback.turns import check_markers
+
+if TYPE_CHECKING:
+    from rlhf.feedback.mapping import Source
+
+__all__ = ["check_source"]
+
+_CHOICES = {
+    "format": get_args(Format),
+    "replies": get_args(Replies),
+    "on_bad_row": get_args(OnBadRow),
+    "label_layout": get_args(LabelLayout),
+    "split": (None, *get_args(Split)),
+    "best": (None, *get_args(Best)),
+}
+# Settings that say something about one format only, with their defaults.
+_ONLY_SCORED = {"scores": "scores", "best": None, "tie_within": 0.0, "missing": ()}
+
+
+def check_source(source: Source) -> None:
+    """Check the settings of a source, by themselves and together.
+
+    Raises:
+        DataError: with the path, what was found, what is allowed and what to do.
+    """
+    try:
+        _check_choices(source)
+        _check_functions(source)
+        _check_prompt(source)
+        _check_labels(source)
+        _check_scores(source)
+        _check_counts(source)
+        if source.preset is not None:
+            check_preset(source.preset, vars(source))
+    except DataError as error:
+        raise DataError(f"{source.path}: {error.message}") from None
+
+
+def _check_choices(source: Source) -> None:
+    for name, allowed in _CHOICES.items():
+        _check_choice(name, getattr(source, name), allowed)
+    for label, outcome in source.label_values.items():
+        _check_choice(f"label_values[{label!r}]", outcome, get_args(Outcome))
+    for name in ("prompt", "responses", "scores", "labels"):
+        if getattr(source, name) == ():
+            raise DataError(f"{name} is an empty list; name at least one column")
+
+
+def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed:
+        shown = ", ".join("null" if choice is None else str(choice) for choice in allowed)
+        raise DataError(f"{name} is {value!r}; it can be {shown}")
+
+
+def _check_functions(source: Source) -> None:
+    if source.loader is None:
+        return
+    if source.adapter is not None:
+        raise DataError(
+            "adapter and loader are both set; a loader gives finished rows: call the one in the other"
+        )
+    if source.separator is not None:
+        raise DataError("separator has no effect beside loader, which reads the file itself")
+
+
+def _check_prompt(source: Source) -> None:
+    has_columns = source.format not in ("transcript", "tree", "text")
+    if source.prompt is None and not has_columns:
+        raise DataError(f"prompt: null takes the prompt from messages, and format {source.format} has none")
+    if source.markers is None:
+        return
+    check_markers(source.markers)
+    if source.format in ("tree", "text"):
+        raise DataError(f"markers split a transcript, and format {source.format} has none")
+    if source.prompt is None:
+        raise DataError(
+            "markers split the prompt's text, and with prompt: null there is none; drop one of them"
+        )
+
+
+def _check_labels(source: Source) -> None:
+    check_label_values(source.label_values)
+    if source.format != "pairwise":
+        if source.label_layout != "pairs":
+            raise DataError(f"label_layout is only read where format is pairwise, not {source.format}")
+        return
+    if not source.label_values:
+        raise DataError("pairwise labels need label_values, e.g. {1: first, 2: second, 0: tie}")
+    if source.label_layout == "one_hot":
+        columns = set() if isinstance(source.labels, str) else set(source.labels)
+        if columns != set(source.label_values):
+            raise DataError(
+                "label_layout: one_hot needs labels as a list of columns and label_values for exactly these, "
+                "e.g. labels: [a_wins, b_wins], label_values: {a_wins: first, b_wins: second}; found "
+                f"labels: {source.labels!r} and label_values of {', '.join(map(str, source.label_values))}"
+            )
+    named = not isinstance(source.labels, str)
+    if source.label_layout == "annotators" and named and source.annotator is not None:
+        raise DataError(
+            "annotator has no effect where labels lists a path for each annotator; drop annotator"
+        )
+
+
+def _check_scores(source: Source) -> None:
+    if source.format != "scored":
+        given = [name for name, default in _ONLY_SCORED.items() if getattr(source, name) != default]
+        if given:
+            raise DataError(f"{given[0]} is only read where format is scored, not {source.format}")
+        return
+    if source.best is None:
+        raise DataError(
+            f"format: scored needs best: highest or lowest; which end of {source.scores!r} marks the better "
+            "response is not guessed (a rating or votes: highest; a rank with 1 or 0 for the best: lowest)"
+        )
+    if not (math.isfinite(source.tie_within) and source.tie_within >= 0.0):
+        raise DataError(f"tie_within is {source.tie_within!r}; it is a distance of scores, 0 or more")
+
+
+def _check_counts(source: Source) -> None:
+    if source.limit is not None and source.limit < 1:
+        raise DataError(f"limit {source.limit} keeps nothing; use null for all records")
+    for name in ("validation_fraction", "test_fraction", "max_bad"):
+        if not 0.0 <= getattr(source, name) <= 1.0:
+            raise DataError(f"{name} is {getattr(source, name)!r}; a share lies between 0 and 1")
+    if source.validation_fraction + source.test_fraction > 1.0:
+        raise DataError("validation_fraction and test_fraction are more than 1 together")
+    if source.split is not None and source.fractions()[source.split] <= 0.0:
+        remedy = "lower the other fractions" if source.split == "train" else f"set {source.split}_fraction"
+        raise DataError(f"split: {source.split} holds none of the groups; {remedy}")
+    if source.split is None and (source.validation_fraction or source.test_fraction):
+        raise DataError("fractions have no effect without split: train, validation or test")
