@@ -146,6 +146,6 @@ def test_a_recipe_holds_the_numbers_of_its_paper(path):
 
 @pytest.mark.parametrize("path", [*RECIPES, *SHIPPED], ids=lambda path: path.stem)
 def test_inv22_no_shipped_run_lets_a_reward_model_score_what_it_never_learnt_to_read(path):
-    """Without an end token it says anything, and PPO finds out (README: 0.693 instead of 0.805)."""
+    """Without an end token it says anything, and PPO finds out (README: 0.693 where -1 gives 0.805)."""
     settings = resolve_settings(PpoSettings, path).settings
     assert settings.ppo.missing_eos_score == -1.0
