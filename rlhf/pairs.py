@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf.errors import ModelError
-from rlhf.templates import write_conversation
+from rlhf.templates import TemplateFacts, write_conversation
 
-__all__ = ["PairFacts", "inspect_pairs", "supply_pair_template"]
+__all__ = ["PairFacts", "inspect_pairs", "pair_template", "supply_pair_template"]
 
 # For encoders without a template, saved with them: a lone question stands bare, as in `tokenizer(question,
 # answer)`; a longer conversation is a transcript. No special token is in it.
@@ -84,6 +84,18 @@ def inspect_pairs(tokenizer: Any) -> PairFacts:
             "tokenizer does; give a template without them by model.chat_template"
         )
     return PairFacts(tuple(whole[:start]), tuple(between), end[0])
+
+
+def pair_template(tokenizer: Any) -> tuple[TemplateFacts, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Return what a renderer knows of a template, and the ids around a prompt; supplies a template.
+
+    Raises:
+        ModelError: as `inspect_pairs`.
+    """
+    supply_pair_template(tokenizer)
+    facts = inspect_pairs(tokenizer)
+    end = facts.end_token_id
+    return TemplateFacts(end_token_id=end, eos_token_id=end, lead=""), (facts.opening, facts.between)
 
 
 def _place(whole: list[int], part: list[int], start: int) -> int:

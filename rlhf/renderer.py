@@ -13,7 +13,7 @@ from typing import Any, Literal
 from rlhf.encoding import ChatEncoder
 from rlhf.errors import DataError, SettingsError
 from rlhf.feedback.records import Message, Prompt
-from rlhf.pairs import inspect_pairs, supply_pair_template
+from rlhf.pairs import pair_template
 from rlhf.templates import TemplateFacts, inspect_template, supply_chat_template
 
 __all__ = ["Rendered", "Renderer", "TooLong"]
@@ -86,7 +86,7 @@ class Renderer:
         extra_stop_token_ids: Sequence[int] = (),
         pairs: bool = False,
     ) -> None:
-        facts, around = _inspect_pairs(tokenizer) if pairs else _inspect_chat(tokenizer)
+        facts, around = pair_template(tokenizer) if pairs else _inspect_chat(tokenizer)
         self.tokenizer = tokenizer
         self.pairs = pairs
         self.context_tokens = context_tokens
@@ -264,13 +264,6 @@ _WORDS = {
 def _inspect_chat(tokenizer: Any) -> tuple[TemplateFacts, Around]:
     supply_chat_template(tokenizer)
     return inspect_template(tokenizer), ((), ())
-
-
-def _inspect_pairs(tokenizer: Any) -> tuple[TemplateFacts, Around]:
-    supply_pair_template(tokenizer)
-    facts = inspect_pairs(tokenizer)
-    end = facts.end_token_id
-    return TemplateFacts(end_token_id=end, eos_token_id=end, lead=""), (facts.opening, facts.between)
 
 
 def _value(result: list[int] | DataError) -> list[int]:

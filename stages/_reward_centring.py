@@ -53,7 +53,7 @@ def centre(
             f"centred: {found.num_samples - found.num_ended} of {found.num_samples} responses were cut at "
             f"centring.max_response_tokens={settings.centring.max_response_tokens}"
             f"{' and left out' if found.num_ended else ''}: a reward model has learnt to read complete "
-            "responses, and what it says of others means little"
+            "responses, and what it says of others means little; where many are cut, raise it"
         )
     return {"centring_shift": found.shift, "sft_score_mean": found.mean, "sft_score_std": found.std}
 
@@ -88,7 +88,7 @@ def told_zero(settings: RewardSettings, model: Any) -> str:
     source = "the model it started from"
     if settings.centring.policy is not None:
         source = f"`{settings.centring.policy.path}`"
-    text = f"Responses of {source} score 0 on average."
+    text = f"Complete responses of {source} score 0 on average."
     bias = added_bias(model)
     if bias is not None:
         text += (

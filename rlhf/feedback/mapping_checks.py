@@ -26,7 +26,10 @@ _CHOICES = {
     "best": (None, *get_args(Best)),
 }
 # Settings that say something about one format only, with their defaults.
-_ONLY_SCORED = {"scores": "scores", "best": None, "tie_within": 0.0, "missing": ()}
+_ONLY_READ_IN: dict[str, dict[str, object]] = {
+    "pairwise": {"labels": "label", "label_values": {}, "label_layout": "pairs"},
+    "scored": {"scores": "scores", "best": None, "tie_within": 0.0, "missing": ()},
+}
 
 
 def check_source(source: Source) -> None:
@@ -39,6 +42,7 @@ def check_source(source: Source) -> None:
         _check_choices(source)
         _check_functions(source)
         _check_prompt(source)
+        _check_all_are_read(source)
         _check_labels(source)
         _check_scores(source)
         _check_counts(source)
@@ -90,11 +94,16 @@ def _check_prompt(source: Source) -> None:
         )
 
 
+def _check_all_are_read(source: Source) -> None:
+    for reader, settings in _ONLY_READ_IN.items():
+        given = [name for name, default in settings.items() if getattr(source, name) != default]
+        if given and source.format != reader:
+            raise DataError(f"{given[0]} is only read where format is {reader}, not {source.format}")
+
+
 def _check_labels(source: Source) -> None:
     check_label_values(source.label_values)
     if source.format != "pairwise":
-        if source.label_layout != "pairs":
-            raise DataError(f"label_layout is only read where format is pairwise, not {source.format}")
         return
     if not source.label_values:
         raise DataError("pairwise labels need label_values, e.g. {1: first, 2: second, 0: tie}")
@@ -115,9 +124,6 @@ def _check_labels(source: Source) -> None:
 
 def _check_scores(source: Source) -> None:
     if source.format != "scored":
-        given = [name for name, default in _ONLY_SCORED.items() if getattr(source, name) != default]
-        if given:
-            raise DataError(f"{given[0]} is only read where format is scored, not {source.format}")
         return
     if source.best is None:
         raise DataError(

@@ -34,6 +34,12 @@ class Preset:
 
 
 _ARENA = {"model_a": "first", "model_b": "second", "tie": "tie"}
+_ARENA_PAIR = {
+    "format": "pairwise",
+    "prompt": None,
+    "responses": ("conversation_a", "conversation_b"),
+    "labels": "winner",
+}
 _STRENGTH = {**dict.fromkeys((-3, -2, -1), "first"), 0: "tie", **dict.fromkeys((1, 2, 3), "second")}
 _SCORED_PAIR = {"format": "scored", "prompt": None, "responses": ("chosen", "rejected"), "best": "highest"}
 _ONE_TURN = (
@@ -232,10 +238,7 @@ PRESETS: Mapping[str, Preset] = {
         "winner: model_a, model_b, tie, tie (bothbad) (a tie too)",
         "card: winner",
         {
-            "format": "pairwise",
-            "prompt": None,
-            "responses": ("conversation_a", "conversation_b"),
-            "labels": "winner",
+            **_ARENA_PAIR,
             "label_values": {**_ARENA, "tie (bothbad)": "tie"},
             "id": "question_id",
             "annotator": "judge",
@@ -261,10 +264,7 @@ PRESETS: Mapping[str, Preset] = {
         "winner: model_a, model_b, tie, tie (bothbad) (a tie too)",
         "card: winner",
         {
-            "format": "pairwise",
-            "prompt": None,
-            "responses": ("conversation_a", "conversation_b"),
-            "labels": "winner",
+            **_ARENA_PAIR,
             "label_values": {**_ARENA, "tie (bothbad)": "tie"},
             "id": "question_id",
             "annotator": "judge_hash",
@@ -276,10 +276,7 @@ PRESETS: Mapping[str, Preset] = {
         "winner: model_a, model_b, tie, both_bad (a tie too)",
         "card: winner",
         {
-            "format": "pairwise",
-            "prompt": None,
-            "responses": ("conversation_a", "conversation_b"),
-            "labels": "winner",
+            **_ARENA_PAIR,
             "label_values": {**_ARENA, "both_bad": "tie"},
         },
         f"parts that are no text are refused; {_ONE_TURN}",

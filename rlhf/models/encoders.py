@@ -7,14 +7,11 @@ the two texts become ids.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
 
-__all__ = ["encoder_inputs", "fresh_parts", "inputs_of", "is_encoder", "note_separator"]
+__all__ = ["encoder_inputs", "fresh_parts", "is_encoder", "note_separator"]
 
 
 def is_encoder(config: Any) -> bool:
@@ -70,14 +67,3 @@ def fresh_parts(model: Any) -> tuple[str, ...]:
     pooler = {f"{body}.pooler": getattr(getattr(model, body), "pooler", None)}
     parts = {name: part for name, part in (beside | pooler).items() if part is not None}
     return tuple(name for name, part in parts.items() if list(part.parameters()))
-
-
-@contextmanager
-def inputs_of(module: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect what a module is given inside: the input of a model's last layer is the last hidden state."""
-    seen: list[torch.Tensor] = []
-    handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    try:
-        yield seen
-    finally:
-        handle.remove()

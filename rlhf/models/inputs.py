@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ __all__ = [
     "context_tokens",
     "disable_dropout",
     "forward_inputs",
+    "inputs_of",
     "position_ids_from_mask",
     "takes_position_ids",
 ]
@@ -124,3 +127,14 @@ def _zero_dropout_numbers(holder: Any) -> None:
     for name, value in list(vars(holder).items()):
         if isinstance(value, float) and "drop" in name:
             setattr(holder, name, 0.0)
+
+
+@contextmanager
+def inputs_of(module: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect what a module is given inside: the input of a model's last layer is the last hidden state."""
+    seen: list[torch.Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()

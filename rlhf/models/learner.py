@@ -17,8 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rlhf.models.encoders import inputs_of
-from rlhf.models.inputs import accepts_logits_to_keep, forward_inputs
+from rlhf.models.inputs import accepts_logits_to_keep, forward_inputs, inputs_of
 from rlhf.models.values import Critic
 
 __all__ = ["Learner", "SeparateLearner", "TrunkLearner", "last_logits"]

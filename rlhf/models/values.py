@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from rlhf.errors import ModelError
-from rlhf.models.encoders import encoder_inputs, inputs_of, is_encoder
+from rlhf.models.encoders import encoder_inputs, is_encoder
 from rlhf.models.heads import score_head, score_layer
-from rlhf.models.inputs import forward_inputs, plain_model, position_ids_from_mask
+from rlhf.models.inputs import forward_inputs, inputs_of, plain_model, position_ids_from_mask
 
 __all__ = [
     "Critic",

@@ -43,6 +43,8 @@ WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
         {**PAIRWISE, "label_values": {"<1": "first", ">0": "second"}},
         "numbers between 0 and 1 are in both ranges; move a bound",
     ),
+    "values of no labels": ({"format": "pair", "label_values": {0: "first"}}, "label_values is only read where format is pairwise, not pair"),
+    "no labels": ({"format": "scored", "best": "highest", "labels": "winner"}, "labels is only read where format is pairwise, not scored"),
     "layout of no labels": ({"label_layout": "one_hot"}, "label_layout is only read where format is pairwise, not canonical"),
     "one_hot of one column": (
         {**PAIRWISE, "label_layout": "one_hot"},

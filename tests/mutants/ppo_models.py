@@ -45,7 +45,6 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("**forward_inputs(model, input_ids, attention_mask)", "**forward_inputs(model, input_ids, torch.ones_like(attention_mask))", "the policy attends to padding", SUM),
     ],
     "rlhf/models/encoders.py": [
-        ("        handle.remove()", "        pass", "a hook more with every forward pass", (f"{LEARNER}a_forward_pass_leaves_no_hook_on_the_policy",)),
         ("second * attention_mask.long()", "torch.zeros_like(second)", "a response read as part of the prompt's text (BERT)", ENCODERS),
         ("(ends.cumsum(1) - ends).clamp(max=1)", "ends.cumsum(1).clamp(max=1)", "the separator counted to the response", ENCODERS),
         ("return not writes and ", "return ", "an encoder-decoder taken for an encoder", ("tests/test_encoders.py::test_which_models_are_encoders",)),

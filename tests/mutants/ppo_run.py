@@ -99,6 +99,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("            whiten_advantages=recipe.whiten_advantages,\n", "", "advantages always whitened", SETTINGS),
         ("        temperature=recipe.temperature,", "        temperature=1.0,", "temperature of the recipe ignored", SETTINGS),
         ("            moving=True,\n            reduce=parts.add_up,\n", "            moving=True,\n", "calibrated on the scores of one rank", RANKS),
+        ("parts.moments.count < FEW_TO_CALIBRATE", "False", "all scores divided by the deviation of two, and nothing said",
+         ("tests/ppo/test_iteration.py::test_inv38_a_calibration_on_hardly_any_response_is_told",)),
         ("            moving=True,\n", "", "calibration that calibrates nothing",
          (f"{CONTROLS}inv38_initial_normalisation_gives_mean_0_and_spread_1_and_stays_as_it_is",)),
         ("first_step = (number - 1) * recipe.steps_per_update",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -113,3 +115,18 @@ def test_inv38_inv73_a_resumed_run_keeps_the_moments_of_its_start(tmp_path):
     resumed, _, _ = run_training(tmp_path / "ppo", tiny_recipe(num_updates=2, **options))
     assert resumed.moments.count == 8
     assert resumed.moments.state_dict() == parts.moments.state_dict()
+
+
+@pytest.mark.parametrize(("num_ended", "warned"), [(0, True), (3, True), (8, False)])
+def test_inv38_a_calibration_on_hardly_any_response_is_told(monkeypatch, capsys, num_ended, warned):
+    """All others were cut, and their scores are replaced."""
+    recipe = tiny_recipe(score_normalisation="initial", missing_eos_score=-1.0)
+    parts = tiny_parts(recipe)
+    rolled = iteration.roll_out(parts, recipe, tiny_prompts(parts.renderer, 8), seed=1)
+    ended = torch.arange(8) < num_ended
+    made = dataclasses.replace(rolled, generation=dataclasses.replace(rolled.generation, ended=ended))
+    monkeypatch.setattr(iteration, "roll_out", lambda *_: made)
+    iteration.calibrate(parts, recipe, tiny_prompts(parts.renderer, 8))
+    said = capsys.readouterr().out
+    assert f"those of {num_ended} responses" in said
+    assert ("too few to go by" in said) is warned

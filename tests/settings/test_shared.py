@@ -14,10 +14,9 @@ from stages._command import load_schema
 
 def test_source_settings_are_the_fields_of_source() -> None:
     assert list(SourceSettings.model_fields) == [field.name for field in fields(Source)]
-    settings = SourceSettings(path="a.jsonl", responses=["x", "y"], label_values={0: "first"}, limit=3)
-    assert settings.build() == Source(
-        path="a.jsonl", responses=("x", "y"), label_values={0: "first"}, limit=3
-    )
+    given = {"path": "a.jsonl", "format": "pairwise", "label_values": {0: "first"}, "limit": 3}
+    settings = SourceSettings(**given, responses=["x", "y"])
+    assert settings.build() == Source(**given, responses=("x", "y"))
     assert SourceSettings(path="a.jsonl").build() == Source(path="a.jsonl")
 
 
