@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from rlhf.feedback.choices import Outcome
     from rlhf.feedback.mapping import Source
 
-__all__ = ["Opinion", "Pairs", "check_label_values", "opinions_of", "weak_order"]
+__all__ = ["Opinion", "Pairs", "check_label_values", "labels_read", "opinions_of", "weak_order"]
 
 Pairs = tuple[tuple[int, int, float], ...]
 Opinion = tuple[str | None, Pairs]
 """Who judged (None: the row does not say), and the pairs that they labelled."""
 
 _CHANCES = {"first": 1.0, "second": 0.0, "tie": 0.5}
+_OUTCOMES: dict[float, str] = {chance: outcome for outcome, chance in _CHANCES.items()}
 _RANGE = re.compile(r"([<>])\s*(.+)")
 
 
@@ -87,6 +88,28 @@ def _labels(row: Row, source: Source) -> tuple[list[str], list[Any]]:
     labels = value_at(row, source.labels)
     labels = labels if isinstance(labels, list) else [labels]
     return [source.labels] * len(labels), labels
+
+
+def labels_read(row: Row, source: Source) -> list[tuple[str, str | None]]:
+    """Return each label of a row as it is spelled, with what it is read as: first, second, tie or None.
+
+    A label that is null compares nothing, one that `label_values` does not name means nothing: None too. Of
+    columns of `label_layout: one_hot` the one that is set is the label.
+
+    Raises:
+        BadRow: there is no such column; bad_labels, where not exactly one column is set.
+    """
+    paths, labels = _labels(row, source)
+    if source.label_layout == "one_hot":
+        paths, labels = [", ".join(paths)], [_column_set(paths, labels, row.where)]
+    found: list[tuple[str, str | None]] = []
+    for path, label in zip(paths, labels, strict=True):
+        try:
+            meaning = None if label is None else _OUTCOMES[_chance(label, path, source, row.where)]
+        except BadRow:
+            meaning = None
+        found.append(("null" if label is None else spelled(label), meaning))
+    return found
 
 
 def opinions_of(

@@ -16,7 +16,17 @@ from rlhf.feedback.adapters import Adapted, load_adapter, rows_of
 from rlhf.feedback.columns import group_of_messages, group_of_text, id_of, named_group
 from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.paths import text_at
-from rlhf.feedback.records import BadRow, Demonstration, Note, Prompt, Ranking, Reading, TakeNote, Text
+from rlhf.feedback.records import (
+    BadRow,
+    Demonstration,
+    Note,
+    NothingRead,
+    Prompt,
+    Ranking,
+    Reading,
+    TakeNote,
+    Text,
+)
 from rlhf.feedback.rows import Row
 from rlhf.feedback.splits import group_of, split_of
 
@@ -152,7 +162,7 @@ class _SourceReader(Generic[T]):
                 break
         self._check_share()
         if not records:
-            raise DataError(self._why_nothing(num_made), source.path)
+            raise NothingRead(self._why_nothing(num_made), source.path, self.notes, self.num_rows)
         return records
 
     def bad(self, error: BadRow) -> None:
@@ -161,7 +171,8 @@ class _SourceReader(Generic[T]):
             raise BadRow(
                 f"{error.message} (on_bad_row: skip leaves such rows out)", error.where, error.code
             ) from error
-        self.take_note(error.code, error.where or self.source.path, error.message, skipped=True)
+        where = error.where or self.source.path
+        self.notes.append(Note(error.code, where, error.message, skipped=True, bad=True))
         self.bad_notes.append(self.notes[-1])
 
     def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:

@@ -7,7 +7,7 @@ A `Reading` is what a reader hands back: the records, and a `Note` for everythin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,6 +20,7 @@ __all__ = [
     "Demonstration",
     "Message",
     "Note",
+    "NothingRead",
     "Prompt",
     "Ranking",
     "Reading",
@@ -181,12 +182,28 @@ class Note:
         where: ``file:line``, or the file where it is about the whole of it.
         message: what was found and what was done with it.
         skipped: whether the row was left out.
+        bad: whether the row cannot be used, so that reading stops there unless `on_bad_row: skip`.
     """
 
     code: str
     where: str
     message: str
     skipped: bool = False
+    bad: bool = False
+
+
+class NothingRead(DataError):
+    """Sources that give no record at all; `notes` say what became of their `num_rows` rows."""
+
+    def __init__(
+        self, message: str, where: str | None = None, notes: Sequence[Note] = (), num_rows: int = 0
+    ) -> None:
+        super().__init__(message, where)
+        self.notes = tuple(notes)
+        self.num_rows = num_rows
+
+    def __reduce__(self) -> tuple[type[NothingRead], tuple[Any, ...]]:  # type: ignore[override]
+        return type(self), (self.message, self.where, self.notes, self.num_rows)
 
 
 class TakeNote(Protocol):

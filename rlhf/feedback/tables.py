@@ -54,7 +54,8 @@ def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Ite
     if source.format == "pair":
         yield annotator, (1, 2), None
     elif source.format == "canonical":
-        yield annotator, _ranks(row, source), None
+        ranks = _ranks(row, source)
+        yield annotator, ranks, _pairs(row, ranks)
     elif source.format == "scored":
         ranks, scored = ranks_of_scores(scores_of(row, source, size), source)
         if scored:
@@ -73,6 +74,28 @@ def _ranks(row: Row, source: Source) -> tuple[int | None, ...]:
     if not isinstance(ranks, list):
         raise BadRow(f"{source.ranks!r} must be a list of whole numbers, 1 is best", row.where, "bad_rank")
     return tuple(ranks)
+
+
+def _pairs(row: Row, ranks: tuple[int | None, ...]) -> Pairs | None:
+    """Return the pairs that stand beside ranks where labels fit no order, as `rlhf.feedback.written` writes."""
+    if row.values.get("pairs") is None or any(rank is not None for rank in ranks):
+        return None
+    pairs = row.values["pairs"]
+    if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
+        raise BadRow(
+            "'pairs' must list [i, j, p]: places of two responses, from 0, and 1 where the first of them is "
+            "better, 0 where the second is, 0.5 for a tie",
+            row.where,
+            "bad_rank",
+        )
+    return tuple((i, j, float(p)) for i, j, p in pairs)
+
+
+def _is_pair(value: object) -> bool:
+    if not isinstance(value, list) or len(value) != 3:
+        return False
+    places_are_whole = all(type(place) is int for place in value[:2])
+    return places_are_whole and type(value[2]) in (int, float)
 
 
 def checked_ranking(
