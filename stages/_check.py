@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["check_parser", "run_check"]
 
 _ABOUT = """\
-Read everything that a stage would train on, and say what was understood: the shape of the rows and why, what a
-label means, one BEST and one WORST response in full, counts, token lengths, the baselines that a reward model
-must beat, and every problem with its places. Nothing stops at the first bad row, and nothing is changed.
+Read everything that a stage would train on, and say what was understood: the shape of the rows and why,
+what a label means, one BEST and one WORST response in full, counts, token lengths, the baselines that a
+reward model must beat, and every problem with its places. Nothing stops at the first bad row, and nothing is
+changed.
 
-  rlhf check configs/reward.yaml                        a stage's settings; a folder of such files: each of them
-  rlhf check configs/reward.yaml data.train[0].best=lowest
-  rlhf check data/mine.jsonl --as rankings              data without settings yet; key=value are those of the source
-  rlhf check data/mine.csv --as rankings --fix data/mine.clean.jsonl format=pair
+  rlhf check configs/reward.yaml            what a stage reads; of a folder: what each stage does
+  rlhf check configs/reward.yaml "data.train=[{path: data/mine.jsonl}]"
+  rlhf check data/mine.jsonl --as rankings  data without settings; key=value are those of its source:
+  rlhf check data/mine.csv --as rankings format=pair prompt=question --fix data/mine.clean.jsonl
 
 exit status: 0 fine (perhaps with warnings), 1 problems in the data, 2 the check could not be made
 """

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rlhf",
         description="Look at people's feedback before a model is trained on it.",
-        epilog="Every command explains itself: rlhf check --help. Training itself: make sft, make reward, make ppo.",
+        epilog="rlhf check --help says more. Training itself: make sft, make reward, make ppo.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -20,8 +20,8 @@ Write what a source says in another form. Nothing is lost in silence: what a for
   trl               prompt, chosen, rejected as messages (rankings); prompt, completion (demonstrations)
   chosen-rejected   prompt, chosen, rejected as text: a row for each pair with an order
 
-  rlhf convert data/mine.csv data/mine.jsonl.gz --as rankings format=pairwise 'label_values={1: first, 2: second}'
-  rlhf convert configs/reward.yaml out/rankings.parquet --to trl      one file for each of train, validation, test
+  rlhf convert data/mine.csv data/mine.jsonl.gz --as rankings format=pair
+  rlhf convert configs/reward.yaml out/mine.parquet --to trl     a file each: mine.train.parquet ...
 """
 
 

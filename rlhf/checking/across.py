@@ -79,7 +79,7 @@ def _level(note: Note) -> Level:
 
 
 def _equal_ids(readings: Sequence[Reading[Any]]) -> Iterator[Note]:
-    """Yield a note for each id that two sources of a list have, which are read as one; a reader stops there."""
+    """Yield a note for each id that two sources of a list have; a reader, which reads them as one, stops."""
     seen: set[int] = set()  # hashes: the ids themselves may not fit into memory
     for number, reading in enumerate(readings):
         own: set[int] = set()

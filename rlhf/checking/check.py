@@ -105,13 +105,12 @@ def _report(read: _Read, ruler_of: RulerOf, num_examples: int) -> SourceReport:
     if not len(reading.records):
         return report
     ruler = ruler_of(read.subject)
-    told = isinstance(ruler, str)
     report = replace(
         report,
         examples=choose_examples(reading.records, num_examples),
         overview=look_over(reading.records),
-        lengths=None if told else measure_lengths(reading.records, ruler),  # type: ignore[arg-type]
-        why_no_lengths=ruler if told else "",
+        lengths=None if isinstance(ruler, str) else measure_lengths(reading.records, ruler),
+        why_no_lengths=ruler if isinstance(ruler, str) else "",
     )
     if kind != "rankings":
         return report

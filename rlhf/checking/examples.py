@@ -12,7 +12,7 @@ from rlhf.feedback.records import Demonstration, Message, Prompt, Ranking, Text
 __all__ = ["choose_examples"]
 
 _LOOKED_AT = 2_000
-# What is easy to read and says enough: characters of a response, of a prompt; and the price of a further turn.
+# What is easy to read and says enough: characters of a response, of a prompt; the price of a further turn.
 _SHORT, _LONG, _LONG_PROMPT, _TURN = 60, 300, 100, 0.2
 
 

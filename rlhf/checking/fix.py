@@ -40,7 +40,7 @@ def rejected_path(out: str) -> str:
 
 
 def fix_sources(subjects: Sequence[Subject], out: str, *, force: bool = False) -> list[str]:
-    """Write the records of some sources of one list, and their rejected rows; returns what was done, in lines.
+    """Write the records of some sources of one list and their rejected rows; returns what was done.
 
     A rejected row is ``{"where", "code", "message", "row"}``, its row as the file holds it (a line that is no
     JSON, or has too few cells, as text). Both files appear whole or not at all.

@@ -198,8 +198,8 @@ def problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
     for problem in problems:
         more = " ..." if problem.number > len(problem.places) else ""
         left_out = f", {problem.num_left_out:,} left out" if problem.num_left_out else ""
-        places = _places(problem.places)
-        yield f"  {_WORDS[problem.level]:<{_WIDTH}}{problem.code}  {problem.number:,}{left_out}: {places}{more}"
+        found = f"{problem.number:,}{left_out}: {_places(problem.places)}{more}"
+        yield f"  {_WORDS[problem.level]:<{_WIDTH}}{problem.code}  {found}"
         yield from _entry("", visible(problem.message))
 
 

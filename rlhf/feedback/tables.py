@@ -77,7 +77,7 @@ def _ranks(row: Row, source: Source) -> tuple[int | None, ...]:
 
 
 def _pairs(row: Row, ranks: tuple[int | None, ...]) -> Pairs | None:
-    """Return the pairs that stand beside ranks where labels fit no order, as `rlhf.feedback.written` writes."""
+    """Return the pairs that `rlhf.feedback.written` writes where labels fit no order."""
     if row.values.get("pairs") is None or any(rank is not None for rank in ranks):
         return None
     pairs = row.values["pairs"]

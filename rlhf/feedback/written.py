@@ -24,7 +24,7 @@ _NAMES = {"user": "Human", "assistant": "Assistant"}
 def canonical_rows(records: Iterable[AnyRecord], left_out: Counter[str]) -> Rows:
     """Yield a row for each record; nothing of it is lost.
 
-    Columns that the record kept beside its texts stand beside them; one with a name of ours gets an underscore.
+    Columns that the record kept stand beside its texts; one with a name of ours gets an underscore.
 
     Args:
         records: of any kind.
