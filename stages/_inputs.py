@@ -45,7 +45,9 @@ def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> No
 
 
 def say_reading(name: str, reading: Reading[Any]) -> None:
-    """Say how many records there are and everything odd about them."""
+    """Say as what the sources were read, how many records there are and everything odd about them."""
+    for detection in reading.detections:
+        console.say(f"{name}: {detection.line()}")
     first, *rest = reading.summary()
     console.say(f"{name}: {first}")
     for line in rest:

@@ -18,7 +18,7 @@ from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import OnBad, Row, read_rows
 from rlhf.user_code import failures_named, file_of, load_function
 
-__all__ = ["Adapted", "adapt", "files_of", "load_adapter", "rows_of"]
+__all__ = ["Adapted", "adapt", "decoded", "files_of", "load_adapter", "rows_of"]
 
 Function = Callable[..., Any]
 Adapted = Callable[[Row], "list[Row]"]
@@ -95,13 +95,18 @@ def load_adapter(source: Source) -> Adapted:
     function = None if source.adapter is None else _load(source.adapter, "adapter", source)
 
     def adapted(row: Row) -> list[Row]:
-        row = _decoded(row, source)
+        row = decoded(row, source)
         return [row] if function is None else adapt(row, function, source)
 
     return adapted
 
 
-def _decoded(row: Row, source: Source) -> Row:
+def decoded(row: Row, source: Source) -> Row:
+    """Return a row with the JSON in its `json_columns` decoded.
+
+    Raises:
+        BadRow: missing_column, not_text or bad_json.
+    """
     if not source.json_columns:
         return row
     values = dict(row.values)

@@ -6,7 +6,7 @@ from typing import Literal
 
 __all__ = ["Best", "Format", "LabelLayout", "OnBadRow", "Outcome", "Replies", "Split"]
 
-Format = Literal["canonical", "transcript", "pair", "pairwise", "scored", "tree", "text"]
+Format = Literal["auto", "canonical", "transcript", "pair", "pairwise", "scored", "tree", "text"]
 Split = Literal["train", "validation", "test"]
 Replies = Literal["best", "all"]
 OnBadRow = Literal["stop", "skip"]

@@ -42,6 +42,8 @@ class Source:
             returns (or yields) rows, read by the other settings.
         json_columns: columns whose text is JSON, decoded before anything else is read.
         format: how a row is laid out.
+            auto: found out from the first 200 rows, and said; what is given beside it holds. Where it is not
+                certain which response a label or a score calls better, the reading stops and says what to write.
             canonical: columns `prompt`, with `response`, or `responses` and `ranks` (1 best, equal a tie).
             transcript: columns `chosen` and `rejected`, each a whole "\n\nHuman: ...\n\nAssistant:" text.
             pair: columns `prompt`, `chosen` and `rejected`.
@@ -100,7 +102,7 @@ class Source:
     adapter: str | None = None
     loader: str | None = None
     json_columns: tuple[str, ...] = ()
-    format: Format = "canonical"
+    format: Format = "auto"
     prompt: str | tuple[str, ...] | None = "prompt"
     markers: Mapping[str, str] | None = None
     system: str | None = None

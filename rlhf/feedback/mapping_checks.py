@@ -95,10 +95,15 @@ def _check_prompt(source: Source) -> None:
 
 
 def _check_all_are_read(source: Source) -> None:
+    told: dict[str, str] = {}  # with format auto: the format that is given by a setting of its own
     for reader, settings in _ONLY_READ_IN.items():
         given = [name for name, default in settings.items() if getattr(source, name) != default]
-        if given and source.format != reader:
+        if given and source.format not in ("auto", reader):
             raise DataError(f"{given[0]} is only read where format is {reader}, not {source.format}")
+        told.update({reader: name for name in given[:1]})
+    if len(told) > 1:
+        shown = ", and ".join(f"{name} only where format is {reader}" for reader, name in told.items())
+        raise DataError(f"{shown.replace(' only', ' is read only', 1)}; drop one of them")
 
 
 def _check_labels(source: Source) -> None:

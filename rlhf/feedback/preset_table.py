@@ -298,25 +298,25 @@ PRESETS: Mapping[str, Preset] = {
         "tatsu-lab/alpaca and its shape: instruction, input, output",
         "",
         "card: output is the demonstration",
-        {"prompt": ("instruction", "input"), "response": "output"},
+        {"format": "canonical", "prompt": ("instruction", "input"), "response": "output"},
     ),
     "dolly": Preset(
         "databricks/databricks-dolly-15k",
         "",
         "card: response is the demonstration",
-        {"prompt": ("instruction", "context")},
+        {"format": "canonical", "prompt": ("instruction", "context")},
     ),
     "sharegpt": Preset(
         "ShareGPT: conversations of {from, value}",
         "",
         "the last turn, the assistant's, is the demonstration",
-        {"prompt": None, "response": "conversations"},
+        {"format": "canonical", "prompt": None, "response": "conversations"},
     ),
     "openai-messages": Preset(
         "OpenAI fine-tuning: messages of {role, content}",
         "",
         "the last turn, the assistant's, is the demonstration",
-        {"prompt": None, "response": "messages"},
+        {"format": "canonical", "prompt": None, "response": "messages"},
         "messages with tool calls or images are refused",
     ),
     "llama-factory-pairs": Preset(
@@ -348,6 +348,6 @@ PRESETS: Mapping[str, Preset] = {
         "TRL prompt and completion; texts or messages",
         "",
         "TRL, dataset formats",
-        {"response": "completion"},
+        {"format": "canonical", "response": "completion"},
     ),
 }

@@ -12,8 +12,10 @@ from typing import Any, Generic, TypeVar
 
 from rlhf.errors import DataError
 from rlhf.feedback import tables, transcripts, trees
-from rlhf.feedback.adapters import Adapted, load_adapter, rows_of
+from rlhf.feedback.adapters import Adapted
 from rlhf.feedback.columns import group_of_messages, group_of_text, id_of, named_group
+from rlhf.feedback.detection import Detection, Kind
+from rlhf.feedback.looking import FirstRows
 from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.paths import text_at
 from rlhf.feedback.records import (
@@ -72,7 +74,7 @@ def read_prompts(sources: Sources) -> Reading[Prompt]:
     if repeats:
         first = build_sources(sources)[0].path
         reading.notes.append(Note("repeated_prompt", first, f"{repeats:,} repeats of a prompt are left out"))
-    return Reading(list(found.values()), reading.notes, reading.num_rows)
+    return Reading(list(found.values()), reading.notes, reading.num_rows, reading.detections)
 
 
 def read_demonstrations(sources: Sources) -> Reading[Demonstration]:
@@ -118,27 +120,32 @@ def _thread_texts(row: Row, source: Source, take_note: TakeNote) -> Iterator[Tex
         yield Text(name, transcripts.write_transcript(messages), group, row.where)
 
 
-def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: str) -> Reading[T]:
+def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: Kind) -> Reading[T]:
     records: list[T] = []
     notes: list[Note] = []
+    detections: list[Detection] = []
     num_rows = 0
     seen: Seen = {}
     for number, source in enumerate(build_sources(sources)):
+        first = FirstRows(source, kind)
+        source = first.source
         if source.format not in parsers:
             raise DataError(
                 f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}", source.path
             )
-        one = _SourceReader(number, source, parsers[source.format])
+        one = _SourceReader(number, source, parsers[source.format], first)
         records.extend(one.read(seen))
         notes.extend(one.notes)
+        detections += [] if first.detection is None else [first.detection]
         num_rows += one.num_rows
-    return Reading(records, notes, num_rows)
+    return Reading(records, notes, num_rows, detections)
 
 
 class _SourceReader(Generic[T]):
     """The reading of one source, with what it has counted so far."""
 
-    def __init__(self, number: int, source: Source, parse: Parse[T]) -> None:
+    def __init__(self, number: int, source: Source, parse: Parse[T], first: FirstRows) -> None:
+        self.first = first
         self.number = number
         self.source = source
         self.parse: Parse[T] = parse
@@ -151,8 +158,8 @@ class _SourceReader(Generic[T]):
         source = self.source
         records: list[T] = []
         num_made = 0
-        adapter = load_adapter(source)
-        for row in rows_of(source, on_bad=self.bad):
+        adapter = self.first.adapter
+        for row in self.first.rows(on_bad=self.bad):
             self.num_rows += 1
             made = self._records_of(row, adapter, seen)
             num_made += len(made)

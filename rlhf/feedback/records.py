@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rlhf.errors import DataError
+
+if TYPE_CHECKING:
+    from rlhf.feedback.detection import Detection
 
 __all__ = [
     "ROLES",
@@ -221,11 +224,13 @@ class Reading(Generic[T]):
         records: in the order of the sources, files and lines.
         notes: everything odd; nothing is left out of `records` without a note.
         num_rows: rows met in the files, the skipped ones included.
+        detections: what was found out about the sources of format auto, in their order.
     """
 
     records: list[T]
     notes: list[Note] = field(default_factory=list)
     num_rows: int = 0
+    detections: list[Detection] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.records)

@@ -167,7 +167,7 @@ def test_split_fractions_are_met_and_never_moved() -> None:
         ({"format": "pair"}, "a source needs path"),
         (
             {"path": "x", "format": "pairs"},
-            "format is 'pairs'; it can be canonical, transcript, pair, pairwise",
+            "format is 'pairs'; it can be auto, canonical, transcript, pair, pairwise",
         ),
         ({"path": "x", "split": "dev"}, "split is 'dev'; it can be null, train"),
         (

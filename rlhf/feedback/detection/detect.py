@@ -1,0 +1,190 @@
+"""Find out the shape of a source from its first rows.
+
+The order: a known set, our own form, then what names its direction itself (transcripts, conversations, a
+better and a worse response), then responses with a label or scores, which are read only where it is certain
+what these say. The same order finds demonstrations, prompts and texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+from rlhf.errors import DataError
+from rlhf.feedback.adapters import decoded, load_adapter, rows_of
+from rlhf.feedback.detection import rankings, singles
+from rlhf.feedback.detection.found import Detection, Found, Kind, ShapeError
+from rlhf.feedback.detection.known import known_set
+from rlhf.feedback.detection.looks import Look, what_is
+from rlhf.feedback.detection.unknown import shape_unknown
+from rlhf.feedback.detection.used import columns_read
+from rlhf.feedback.mapping import Source
+from rlhf.feedback.records import BadRow
+from rlhf.feedback.rows import Row
+
+__all__ = ["NUM_ROWS", "detect_rows", "detect_source"]
+
+NUM_ROWS = 200
+
+Shape = Callable[[Look], Found | None]
+_SHAPES: Mapping[Kind, Sequence[Shape]] = {
+    "rankings": rankings.SHAPES,
+    "demonstrations": singles.DEMONSTRATIONS,
+    "prompts": singles.PROMPTS,
+    "texts": singles.TEXTS,
+}
+
+
+def detect_source(source: Source, kind: Kind) -> Detection:
+    """Find out how a source is laid out, from its first 200 rows.
+
+    Args:
+        source: what is given about it; what differs from the defaults holds. Where its format is not auto,
+            nothing is looked at.
+        kind: of the records that are wanted.
+
+    Raises:
+        ShapeError: the shape or a direction is not certain; says what to write.
+        DataError: the source cannot be read, or holds no rows.
+    """
+    if source.format != "auto":
+        return _as_given(source)
+    errors: list[BadRow] = []
+    adapter = load_adapter(source)
+    rows = _adapted(rows_of(source, on_bad=errors.append), adapter)
+    first = list(islice(rows, NUM_ROWS))
+    if not first:
+        raise errors[0] if errors else DataError("holds no rows", source.path)
+    return detect_rows(first, source, kind, rows)
+
+
+def _adapted(rows: Iterable[Row], adapter: Callable[[Row], list[Row]]) -> Iterator[Row]:
+    for row in rows:
+        try:
+            yield from adapter(row)
+        except BadRow:  # the reading says so, with its place
+            continue
+
+
+def _as_given(source: Source) -> Detection:
+    return Detection(source, f"format {source.format}", ("its format is given",), {}, source.preset)
+
+
+def detect_rows(
+    rows: Sequence[Row], source: Source, kind: Kind, more: Iterator[Row] | None = None
+) -> Detection:
+    """Find out how rows are laid out; they are those that the source's adapter gives.
+
+    Args:
+        rows: the first ones, at least one.
+        source: as in `detect_source`; its format is auto.
+        kind: of the records that are wanted.
+        more: the rows after these, which are only read to count labels where the detection stops.
+
+    Raises:
+        ShapeError: as in `detect_source`.
+    """
+    look = Look(rows, source, kind, more or iter(()))
+    found = _find(look)
+    if found is None:
+        raise shape_unknown(look)
+    settings = {name: value for name, value in found.settings.items() if not look.given(name)}
+    detected = replace(source, **settings)
+    _check_not_mixed(look, detected, found)
+    because = (*found.because, *_not_read(look, detected))
+    return Detection(detected, found.shape, because, settings, found.preset)
+
+
+def _find(look: Look) -> Found | None:
+    found = known_set(look)
+    if found is not None:
+        return found
+    texts = _json_columns(look)
+    if texts:
+        source = replace(look.source, json_columns=texts)
+        plain = Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more)
+        found = known_set(plain) or _by_shape(plain)
+        if found is not None:
+            return _with_json(look, found, texts)
+    return _by_shape(look)
+
+
+def _by_shape(look: Look) -> Found | None:
+    for shape in _SHAPES[look.kind]:
+        found = shape(look)
+        if found is not None:
+            return found
+    return None
+
+
+def _json_columns(look: Look) -> tuple[str, ...]:
+    """Return the columns of which every text is JSON of messages, of texts or of numbers."""
+    if look.given("json_columns", "adapter"):
+        return ()
+    found = []
+    for name in look.names:
+        column = look.column(name)
+        if len(column.found) == len(look.rows) and all(
+            isinstance(value, str) and value.lstrip()[:1] in ("[", "{") for _, value in column.found
+        ):
+            source = replace(look.source, json_columns=(name,))
+            try:
+                kinds = {what_is(decoded(row, source).values[name]) for row in look.rows}
+            except BadRow:
+                continue
+            if kinds <= {"messages", "message", "texts", "numbers", "objects"}:
+                found.append(name)
+    return tuple(found)
+
+
+def _with_json(look: Look, found: Found, texts: tuple[str, ...]) -> Found:
+    """Add the JSON columns that the mapping reads."""
+    kept = {name: value for name, value in found.settings.items() if not look.given(name)}
+    read = columns_read(replace(look.source, **kept), look.kind, look.names)
+    used = tuple(name for name in texts if name in read)
+    if not used:
+        return found
+    because = (*found.because, f"{', '.join(used)} hold JSON as text")
+    return replace(found, because=because, settings={**found.settings, "json_columns": used})
+
+
+def _not_read(look: Look, source: Source) -> list[str]:
+    read = columns_read(source, look.kind, look.names)
+    rest = [name for name in look.names if name not in read]
+    return [f"not read: {', '.join(rest)}"] if rest else []
+
+
+def _check_not_mixed(look: Look, source: Source, found: Found) -> None:
+    """Refuse rows of another shape between those of this one; single bad rows are left to the reading.
+
+    Raises:
+        ShapeError: several_shapes, with the places of both.
+    """
+    read = [name for name in columns_read(source, look.kind, look.names) if name in look.names]
+    read = [name for name in read if name not in ("id", "group", "annotator")]
+    others = [row for row in look.rows if not any(name in row.values for name in read)]
+    if not others or len(others) == len(look.rows):
+        return
+    other = _other_shape(others, look)
+    if other is None:
+        return
+    ours = [row for row in look.rows if row not in others]
+    message = (
+        f"holds rows of two shapes: {_places(ours)} {found.shape} (columns {', '.join(ours[0].values)}); "
+        f"{_places(others)} {other} (columns {', '.join(others[0].values)}); keep one shape a file"
+    )
+    raise ShapeError(message, look.source.path, "several_shapes")
+
+
+def _other_shape(rows: Sequence[Row], look: Look) -> str | None:
+    try:
+        return detect_rows(rows, look.source, look.kind).shape
+    except ShapeError as error:
+        return None if error.code == "shape_unknown" else "something with a label or scores"
+
+
+def _places(rows: Sequence[Row]) -> str:
+    shown = ", ".join(row.where.rpartition("/")[2] for row in rows[:3])
+    return f"{shown}{' ...' if len(rows) > 3 else ''}:"

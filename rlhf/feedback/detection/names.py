@@ -1,0 +1,124 @@
+"""What columns' names say: which stand side by side (response_a, response_b), which is the better one."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from rlhf.feedback.detection.looks import READABLE, Look
+
+__all__ = [
+    "better_and_worse",
+    "is_label_name",
+    "names_the_better",
+    "responses_side_by_side",
+    "rows_of_columns",
+    "tokens",
+]
+
+_TOKENS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+")
+_WORDS = {"first": 0, "second": 1, "third": 2, "fourth": 3, "left": 0, "right": 1}
+_RESPONSES = {
+    "response", "responses", "answer", "completion", "output", "conversation", "summary", "prediction",
+    "reply", "generation", "candidate", "option", "ref", "text", "assistant", "messages", "message",
+}  # fmt: skip
+_LABELS = {
+    "label", "labels", "preference", "preferences", "preferred", "pref", "winner", "win", "choice", "chosen",
+    "better", "best", "safer", "vote", "votes", "verdict", "judgment", "judgement", "selected",
+}  # fmt: skip
+_SAY_BETTER = {"winner", "win", "better", "best", "chosen", "preferred", "preference", "choice", "selected"}
+_SIDES = (
+    ("chosen", "rejected"),
+    ("better", "worse"),
+    ("preferred", "dispreferred"),
+    ("preferred", "rejected"),
+    ("accepted", "rejected"),
+    ("winning", "losing"),
+    ("best", "worst"),
+)
+
+
+def tokens(name: str) -> list[str]:
+    """Return the words and numbers of a name.
+
+    >>> tokens("human_ref_A"), tokens("response1"), tokens("prediction 2")
+    (['human', 'ref', 'A'], ['response', '1'], ['prediction', '2'])
+    """
+    return _TOKENS.findall(name)
+
+
+def is_label_name(name: str) -> bool:
+    """Return whether a name is that of a label, or of the labels of one of several annotators."""
+    words = [token.lower() for token in tokens(name)]
+    return not _LABELS.isdisjoint(words) or (words[:1] == ["annotator"] and words[-1].isdigit())
+
+
+def names_the_better(name: str) -> bool:
+    """Return whether a label of this name says which response is the better one, where it names a response."""
+    return not _SAY_BETTER.isdisjoint(token.lower() for token in tokens(name))
+
+
+def _place(name: str) -> tuple[str, str, int] | None:
+    """Return what is the same in the names of a row of columns, the kind of numbering, and the number."""
+    words = tokens(name)
+    for at in (-1, 0):
+        word = words[at] if words else ""
+        stem = "_".join(words[:-1] if at else words[1:]).lower()
+        if word.isdigit():
+            return (stem, f"number {at}", int(word)) if stem else None
+        if len(word) == 1:
+            return stem, f"{'upper' if word.isupper() else 'lower'} {at}", ord(word.lower()) - ord("a")
+        if word.lower() in _WORDS:
+            family = "left" if word.lower() in ("left", "right") else "first"
+            return stem, f"{family} {at}", _WORDS[word.lower()]
+        if len(words) == 1:
+            return None
+    return None
+
+
+def rows_of_columns(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the columns that stand side by side, in their order, by what their names share.
+
+    >>> rows_of_columns(["prompt", "response_b", "response_a", "score 1", "score 2", "score 3"])
+    {'response': ('response_a', 'response_b'), 'score': ('score 1', 'score 2', 'score 3')}
+    """
+    groups: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for name in names:
+        place = _place(name)
+        if place is not None:
+            groups[place[:2]].setdefault(place[2], name)
+    found = {}
+    for (stem, _), group in groups.items():
+        places = sorted(group)
+        if len(places) > 1 and places[0] in (0, 1) and places == list(range(places[0], places[-1] + 1)):
+            found.setdefault(stem, tuple(group[place] for place in places))
+    return found
+
+
+def responses_side_by_side(look: Look) -> list[tuple[str, ...]]:
+    """Return the rows of columns that can be the responses; where some are called so, only these."""
+    groups = {
+        stem: names
+        for stem, names in rows_of_columns(look.names).items()
+        if all(look.column(name).mostly(*READABLE, "texts") and look.column(name).values for name in names)
+    }
+    called = [names for stem, names in groups.items() if not stem or set(stem.split("_")) & _RESPONSES]
+    return called or [
+        names for names in groups.values() if not any(look.column(name).numeric() for name in names)
+    ]
+
+
+def better_and_worse(look: Look) -> list[tuple[str, str]]:
+    """Return the pairs of columns whose names say that one holds the better response, the other the worse."""
+    found = []
+    for better, worse in _SIDES:
+        for name in look.names:
+            words = [token.lower() for token in tokens(name)]
+            if better not in words or not set(words) <= {better, *_RESPONSES}:
+                continue
+            for other in look.names:
+                mirrored = [token.lower() for token in tokens(other)]
+                if [worse if word == better else word for word in words] == mirrored:
+                    found.append((name, other))
+    return found

@@ -1,0 +1,140 @@
+"""Where the prompt of a row stands: a column, two joined, a conversation, a transcript to split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlhf.feedback.detection.looks import Column, Look
+from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.yaml_text import FILL_IN
+from rlhf.feedback.turns import HH_MARKERS
+
+__all__ = ["Part", "named", "prompt_in", "talk_in", "talk_prompt"]
+
+_PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem")
+_TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "context")
+_SYSTEMS = ("system", "system_prompt")
+_CONTEXTS = ("context", "passage", "passages", "document", "article", "background")
+_BEGINS = re.compile(r"\s*Human:")
+_MIXED = 0.1  # a share of rows between this and 1 minus this is of two minds
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a mapping with its evidence."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    because: tuple[str, ...] = ()
+
+
+def named(look: Look, *names: str, kinds: tuple[str, ...] = ("text",)) -> list[str]:
+    """Return the columns with one of these names (in any case) that are mostly of these kinds, in this order."""
+    spelt = {name.lower(): name for name in reversed(look.names)}
+    found = [spelt[name] for name in names if name in spelt]
+    return [name for name in found if look.column(name).values and look.column(name).mostly(*kinds)]
+
+
+def talk_in(look: Look) -> str | None:
+    """Return the column that holds a conversation of which the assistant has the last word."""
+    found = [name for name in named(look, *_TALKS, kinds=("messages",)) if _last_word(look.column(name))]
+    return found[0] if found else None
+
+
+def _last_word(column: Column) -> bool:
+    """Return whether a conversation mostly ends with an answer."""
+    ends = [value[-1] for value in column.values if isinstance(value, list) and value]
+    roles = [str(end.get("role", end.get("from"))).lower() for end in ends if isinstance(end, dict)]
+    return 2 * sum(role not in ("user", "human", "prompter", "system") for role in roles) > len(roles)
+
+
+def talk_prompt(look: Look) -> str | None:
+    """Return the column that holds a conversation of which the user has the last word."""
+    found = [name for name in named(look, *_TALKS, kinds=("messages",)) if not _last_word(look.column(name))]
+    return found[0] if found else None
+
+
+def prompt_in(look: Look, base: Mapping[str, Any]) -> Part | None:
+    """Return the settings of the prompt, or None where no column can be it.
+
+    `base` are the settings that are found already, for the mapping to paste.
+
+    Raises:
+        ShapeError: several_shapes, where two columns can be it, or only some rows are transcripts.
+    """
+    if look.given("prompt"):
+        return Part({}, ("the prompt is given",))
+    found = named(look, "prompt", kinds=("text", "messages", "texts"))
+    if found or "prompt" in look.names:
+        name = found[0] if found else "prompt"
+        return _with_extras(look, base, name, {} if name == "prompt" else {"prompt": name})
+    talk = talk_prompt(look)
+    if talk is not None:
+        return Part({"prompt": talk}, (f"{talk} is messages that end with the user's",))
+    found = named(look, *_PROMPTS)
+    if [name.lower() for name in found] == ["instruction", "input"]:
+        joined = tuple(found)
+        return _with_extras(look, base, found[0], {"prompt": joined}, " and ".join(joined))
+    if len(found) > 1:
+        message = f"{listed(found)} are text and could each be the prompt, or be joined to one"
+        raise several_shapes(
+            look,
+            message,
+            {**base, "prompt": FILL_IN},
+            prompt=f"{found[0]}, or to join them: [{', '.join(found)}]",
+        )
+    return _with_extras(look, base, found[0], {"prompt": found[0]}) if found else None
+
+
+def _with_extras(
+    look: Look, base: Mapping[str, Any], name: str, settings: dict[str, Any], shown: str | None = None
+) -> Part:
+    """Add what stands around a prompt that is a column: markers of turns in it, a system text, a passage."""
+    column = look.column(name)
+    because = [f"{shown or name} {_is(column)} {look.count(len(column.found))}"]
+    if column.mostly("text"):
+        _check_context(look, base, name, settings)
+        because += _markers(look, base, column, settings)
+        systems = [] if look.given("system") else named(look, *_SYSTEMS)
+        if systems and len(look.column(systems[0]).values) == len(look.rows):
+            settings["system"] = systems[0]
+            because.append(f"{systems[0]} is text")
+    return Part(settings, tuple(because))
+
+
+def _is(column: Column) -> str:
+    return f"is {column.kind()}"
+
+
+def _markers(look: Look, base: Mapping[str, Any], column: Column, settings: dict[str, Any]) -> list[str]:
+    if look.given("markers"):
+        return []
+    texts = [value for value in column.values if isinstance(value, str)]
+    begins = sum(_BEGINS.match(text) is not None for text in texts)
+    ends = sum(_BEGINS.match(text) is not None and text.rstrip().endswith("\n\nAssistant:") for text in texts)
+    if ends >= (1 - _MIXED) * len(texts):
+        settings["markers"] = dict(HH_MARKERS)
+        return [f'it begins with "Human:" and ends with "Assistant:" {look.count(ends)}']
+    if begins > _MIXED * len(texts) and ends > 0:
+        message = (
+            f'{column.path} begins with "Human:" {look.count(begins)} and ends with "Assistant:" in '
+            f"{ends:,} of them, so some are transcripts and others may be plain texts"
+        )
+        raise several_shapes(
+            look, message, {**base, "markers": FILL_IN}, markers="null, or those of the transcripts"
+        )
+    return []
+
+
+def _check_context(look: Look, base: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse to leave a passage unread that a question may be about."""
+    if "prompt" not in settings or look.given("prompt"):
+        return
+    used = settings["prompt"]
+    around = named(look, *_CONTEXTS, kinds=("text", "texts"))
+    if around and around[0] not in (used if isinstance(used, tuple) else (used,)):
+        message = f"{around[0]} is text beside {name}, and whether it belongs to the prompt is not guessed"
+        both = f"{name}, or to join both: [{around[0]}, {name}]"
+        raise several_shapes(look, message, {**base, "prompt": FILL_IN}, prompt=both)

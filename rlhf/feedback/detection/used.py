@@ -1,0 +1,51 @@
+"""Which columns of a row a mapping reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from rlhf.feedback.detection.found import Kind
+from rlhf.feedback.mapping import Source
+
+__all__ = ["columns_read"]
+
+_BRACES = re.compile(r"\{([^{}]+)\}")
+_STEP = re.compile(r"[.\[]")
+_OWN = ("id", "group", "annotator")  # read by their own names where nothing is said
+
+
+def columns_read(source: Source, kind: Kind, names: Collection[str]) -> list[str]:
+    """Return the columns (of these names, or missing ones) that a source of a certain format reads."""
+    paths: list[str] = []
+    for spec in _specs(source, kind):
+        for path in (spec,) if isinstance(spec, str) else spec or ():
+            inner = [path] if path in names or "{" not in path else _BRACES.findall(path)
+            paths += [name if name in names else _STEP.split(name)[0] for name in inner]
+    paths += [name for name in _OWN if name in names]
+    return list(dict.fromkeys(paths))
+
+
+def _specs(source: Source, kind: Kind) -> list[str | tuple[str, ...] | None]:
+    more = [source.id, source.group, source.annotator]
+    if source.format == "tree":
+        return [*more, "prompt", "replies"]
+    if source.format == "transcript":
+        alone = kind in ("demonstrations", "texts")
+        return [*more, source.chosen] if alone else [*more, source.chosen, source.rejected]
+    if source.format == "text" or kind == "texts":
+        return [*more, source.text]
+    return [*more, source.prompt, source.system, *_answers(source, kind)]
+
+
+def _answers(source: Source, kind: Kind) -> list[str | tuple[str, ...]]:
+    if kind == "prompts" and source.prompt is not None:
+        return []
+    if kind == "demonstrations":
+        return [source.response]
+    if source.format == "pair":
+        return [source.chosen, source.rejected]
+    if kind == "prompts":
+        return [source.response if source.responses == "responses" else source.responses]
+    told = {"canonical": source.ranks, "pairwise": source.labels, "scored": source.scores}
+    return [source.responses, told[source.format]]
