@@ -116,7 +116,9 @@ def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: str) -> Readi
     for number, source in enumerate(build_sources(sources)):
         if source.format not in parsers:
             raise DataError(
-                f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}", source.path
+                f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}",
+                source.path,
+                "wrong_format",
             )
         one = _SourceReader(number, source, parsers[source.format])
         records.extend(one.read(seen))
@@ -152,7 +154,7 @@ class _SourceReader(Generic[T]):
                 break
         self._check_share()
         if not records:
-            raise DataError(self._why_nothing(num_made), source.path)
+            raise DataError(self._why_nothing(num_made), source.path, "nothing_read")
         return records
 
     def bad(self, error: BadRow) -> None:
@@ -201,6 +203,7 @@ class _SourceReader(Generic[T]):
                 f"{num_bad} of {total} rows are bad ({shown}), more than max_bad: "
                 f"{self.source.max_bad:g} allows; the first, {first.where}: {first.message}",
                 self.source.path,
+                "too_many_bad_rows",
             )
 
     def _why_nothing(self, num_made: int) -> str:
