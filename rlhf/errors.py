@@ -37,7 +37,20 @@ class SettingsError(UserError):
 
 
 class DataError(UserError):
-    """A data file, row or column that cannot be used as it is."""
+    """A data file, row or column that cannot be used as it is.
+
+    Args:
+        message: as in `UserError`.
+        where: as in `UserError`.
+        code: the short word that it is counted under (`rlhf.feedback.codes` has them all).
+    """
+
+    def __init__(self, message: str, where: str | None = None, code: str = "bad_data") -> None:
+        super().__init__(message, where)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[UserError], tuple[str, str | None, str]]:  # type: ignore[override]
+        return type(self), (self.message, self.where, self.code)
 
 
 class ModelError(UserError):

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from rlhf.checking.problems import group_findings
 from rlhf.checking.results import Level, Problem
+from rlhf.feedback.findings import find_oddities, level_of
 from rlhf.feedback.records import Note, Ranking, Reading, Text
 
 __all__ = ["Joined", "find_across"]
@@ -58,24 +59,11 @@ def find_across(parts: Mapping[str, Sequence[Reading[Any]]]) -> tuple[Problem, .
             [note for one in readings for note in one.notes],
             sum(one.num_rows for one in readings),
         )
-    splits = {name: reading for name, reading in joined.items() if name.startswith("data.")}
-    for group in (splits, *({name: reading} for name, reading in joined.items() if name not in splits)):
-        findings += [(_level(note), note) for note in _oddities(group)]
+    splits = {name.removeprefix("data."): one for name, one in joined.items() if name.startswith("data.")}
+    others = [{name: one} for name, one in joined.items() if not name.startswith("data.")]
+    for group in (splits, *others):
+        findings += [(level_of(note.code), note) for note in find_oddities(group)]
     return group_findings(findings)
-
-
-def _oddities(readings: Mapping[str, Reading[Any]]) -> list[Note]:
-    from rlhf.feedback.splits import check_no_leak
-
-    try:
-        check_no_leak({name: reading.records for name, reading in readings.items()})
-    except ValueError as error:
-        return [Note("leak", ", ".join(readings), str(error))]
-    return []
-
-
-def _level(note: Note) -> Level:
-    return "error" if note.code == "leak" else "warning"
 
 
 def _equal_ids(readings: Sequence[Reading[Any]]) -> Iterator[Note]:

@@ -53,7 +53,7 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
     yield f"{title}  {report.num_rows:,} rows read, {report.num_records:,} {subject.kind}"
     if len(report.files) > 1:
         yield from _entry("files", f"{len(report.files):,}: {report.files[0]} to {report.files[-1]}")
-    yield from _entry("shape", f"{report.shape}, because {report.because}")
+    yield from _entry("shape", f"{report.shape}, because {'; '.join(report.because)}")
     yield from _entry("mapping", report.mapping.rstrip("\n"))
     for meaning in report.meanings:
         rows = "" if meaning.num_rows is None else f" ({meaning.num_rows:,} rows)"

@@ -15,7 +15,7 @@ _PLACES = 3
 
 def what_training_does(source: Source, notes: Sequence[Note], num_rows: int) -> str:
     """Say what a training run would do about the bad rows of a source; empty where there are none."""
-    num_bad = sum(note.bad for note in notes)
+    num_bad = sum(note.count for note in notes if note.bad)
     if not num_bad:
         return ""
     found = f"{num_bad:,} of {num_rows:,} rows are bad"
@@ -32,7 +32,7 @@ def _too_many(source: Source, num_bad: int, num_rows: int) -> bool:
 
 def group_notes(source: Source, notes: Sequence[Note], num_rows: int) -> tuple[Problem, ...]:
     """Group what a reader met; bad rows are errors unless the source's own policy leaves them out."""
-    num_bad = sum(note.bad for note in notes)
+    num_bad = sum(note.count for note in notes if note.bad)
     left_out = source.on_bad_row == "skip" and not _too_many(source, num_bad, num_rows)
     bad: Level = "skipped" if left_out else "error"
     return _grouped((bad if note.bad else "warning", note) for note in notes)
@@ -51,8 +51,8 @@ def _grouped(findings: Iterable[tuple[Level, Note]]) -> tuple[Problem, ...]:
         Problem(
             code,
             level,
-            len(notes),
-            sum(note.skipped for note in notes),
+            sum(note.count for note in notes),
+            sum(note.count for note in notes if note.skipped),
             tuple(note.where for note in notes[:_PLACES]),
             notes[0].message,
         )

@@ -210,7 +210,7 @@ class SourceReport:
     num_rows: int = 0
     num_records: int = 0
     shape: str = ""
-    because: str = ""
+    because: tuple[str, ...] = ()
     mapping: str = ""
     meanings: tuple[Meaning, ...] = ()
     examples: tuple[Example, ...] = ()

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rlhf.checking.results import Kind
+from rlhf.feedback.detection import detect_source, mapping_yaml
 from rlhf.feedback.mapping import Source
-from rlhf.settings.yaml_file import dump_yaml
+from rlhf.feedback.records import BadRow
 
-__all__ = ["Shape", "mapping_of", "shape_of"]
+__all__ = ["Shape", "shape_of"]
 
 
 class Shape(NamedTuple):
-    """The source as it is read, its shape in a word or two, and what tells it."""
+    """The source as it is read, its shape in a few words, what tells it, and its mapping as YAML."""
 
     source: Source
     shape: str
-    because: str
+    because: tuple[str, ...]
     mapping: str
 
 
@@ -26,23 +25,10 @@ def shape_of(source: Source, kind: Kind) -> Shape:
     """Return what a source is read as.
 
     Raises:
-        DataError: it says too little, and nothing is guessed.
+        DataError: the shape or a direction is not certain, and nothing is guessed; a file cannot be read.
     """
-    said = "preset" if source.preset else "format"
-    return Shape(
-        source,
-        source.format,
-        f"the settings say {said}: {source.preset or source.format}",
-        mapping_of(source),
-    )
-
-
-def mapping_of(source: Source) -> str:
-    """Return the settings that differ from their defaults as YAML, as one source of a list."""
-    plain = Source(path=source.path)
-    given: dict[str, Any] = {"path": source.path}
-    for field in fields(source):
-        value = getattr(source, field.name)
-        if field.name == "format" or value != getattr(plain, field.name):
-            given[field.name] = dict(value) if isinstance(value, Mapping) else value
-    return dump_yaml([given])
+    try:
+        found = detect_source(source, kind)
+    except BadRow:  # not a single row can be read: the reading says so of each
+        return Shape(source, "unknown", ("no row can be read",), mapping_yaml(source))
+    return Shape(found.source, found.shape, found.because, mapping_yaml(found))

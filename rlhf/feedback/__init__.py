@@ -2,6 +2,7 @@
 
 from rlhf.feedback.facts import RankingFacts, count_rankings
 from rlhf.feedback.files import fingerprint_files
+from rlhf.feedback.findings import find_oddities, level_of
 from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.reading import read_demonstrations, read_prompts, read_rankings, read_texts
 from rlhf.feedback.records import BadRow, Demonstration, Message, Note, Prompt, Ranking, Reading, Text
@@ -23,7 +24,9 @@ __all__ = [
     "build_sources",
     "check_no_leak",
     "count_rankings",
+    "find_oddities",
     "fingerprint_files",
+    "level_of",
     "leave_out_known",
     "read_demonstrations",
     "read_prompts",

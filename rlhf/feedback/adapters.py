@@ -71,7 +71,7 @@ def _called(function: Function, source: Source) -> Iterator[Any]:
                 return
             yield values
     except RunError as error:
-        raise DataError(error.message, source.path) from error
+        raise DataError(error.message, source.path, "bad_function") from error
 
 
 _END = object()
@@ -81,7 +81,7 @@ def _load(name: str, setting: str, source: Source) -> Function:
     try:
         return load_function(name, setting, num_arguments=1)
     except SettingsError as error:
-        raise DataError(str(error), source.path) from error
+        raise DataError(str(error), source.path, "bad_function") from error
 
 
 def load_adapter(source: Source) -> Adapted:

@@ -36,15 +36,17 @@ def find_files(path: str, *, any_extension: bool = False) -> list[Path]:
         )
         if not files:
             raise DataError(
-                f"folder holds no data file (looked for {', '.join(EXTENSIONS)}, each also .gz)", path
+                f"folder holds no data file (looked for {', '.join(EXTENSIONS)}, each also .gz)",
+                path,
+                "file_not_found",
             )
         return files
     if not place.exists() and any(sign in path for sign in "*?["):
         files = sorted(file for file in map(Path, glob.glob(str(place), recursive=True)) if file.is_file())
         if not files:
-            raise DataError("no file matches this pattern", path)
+            raise DataError("no file matches this pattern", path, "file_not_found")
     elif not place.exists():
-        raise DataError(f"no such file or folder{_nearest_name(place)}", path)
+        raise DataError(f"no such file or folder{_nearest_name(place)}", path, "file_not_found")
     else:
         files = [place]
     for file in files:
@@ -53,6 +55,7 @@ def find_files(path: str, *, any_extension: bool = False) -> list[Path]:
             raise DataError(
                 f"extension {extension_of(file) or '(none)'!r} is not read; allowed: {shown}, each also .gz",
                 str(file),
+                "unknown_extension",
             )
     return files
 
@@ -88,7 +91,7 @@ def _open(file: Path) -> BinaryIO:
     try:
         return cast(BinaryIO, gzip.open(file, "rb")) if file.suffix == ".gz" else file.open("rb")
     except OSError as error:
-        raise DataError(f"cannot be opened: {error.strerror or error}", str(file)) from error
+        raise DataError(f"cannot be opened: {error.strerror or error}", str(file), "unreadable") from error
 
 
 def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -103,22 +106,25 @@ def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(stream, 1):
                 if number == 1:
                     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
-                        raise DataError("is UTF-16; save it as UTF-8", str(file))
+                        raise DataError("is UTF-16; save it as UTF-8", str(file), "bad_utf8")
                     line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark some editors write
                 yield number, line
         except EOFError as error:
             raise DataError(
-                "the .gz ends too early (cut off while copying?); fetch it again", f"{file}:{number + 1}"
+                "the .gz ends too early (cut off while copying?); fetch it again",
+                f"{file}:{number + 1}",
+                "truncated_gz",
             ) from error
         except (gzip.BadGzipFile, zlib.error) as error:
             raise DataError(
                 f"is not a sound .gz file ({error}); fetch it again, or drop .gz from its name",
                 f"{file}:{number + 1}",
+                "bad_gz",
             ) from error
         except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror or error}", str(file)) from error
+            raise DataError(f"cannot be read: {error.strerror or error}", str(file), "unreadable") from error
     if number == 0:
-        raise DataError("file is empty", str(file))
+        raise DataError("file is empty", str(file), "empty_file")
 
 
 def decode(line: bytes, where: str) -> str:

@@ -53,7 +53,9 @@ def decode_line(text: str, where: str) -> Any:
     rest = _space(text, end)
     if rest < len(text):
         raise JSONText(
-            f"more text after the row's end: {_excerpt(text, rest)}; one row a line", f"{where}:{rest + 1}"
+            f"more text after the row's end: {_excerpt(text, rest)}; one row a line",
+            f"{where}:{rest + 1}",
+            "bad_json",
         )
     return value
 
@@ -79,7 +81,7 @@ def decode_values(text: str, file: str) -> list[tuple[int, Any]]:
     if in_list and _space(text, position + 1) < len(text):
         _fail(text, _space(text, position + 1), file, "more text after the list's end")
     if not items:
-        raise JSONText("holds no row", file)
+        raise JSONText("holds no row", file, "empty_file")
     return items
 
 
@@ -138,7 +140,7 @@ def _check_surrogates(value: Any, text: str, position: int, where: str, whole_fi
 def _fail(text: str, position: int, where: str, what: str, whole_file: bool = True) -> NoReturn:
     column = position - (text.rfind("\n", 0, position) + 1) + 1
     place = f"{where}:{text.count(chr(10), 0, position) + 1}:{column}" if whole_file else f"{where}:{column}"
-    raise JSONText(f"{what}: {_excerpt(text, position)}", place) from None
+    raise JSONText(f"{what}: {_excerpt(text, position)}", place, "bad_json") from None
 
 
 def _excerpt(text: str, position: int) -> str:

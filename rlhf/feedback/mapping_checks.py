@@ -49,7 +49,8 @@ def check_source(source: Source) -> None:
         if source.preset is not None:
             check_preset(source.preset, vars(source))
     except DataError as error:
-        raise DataError(f"{source.path}: {error.message}") from None
+        code = "bad_source" if error.code == "bad_data" else error.code
+        raise DataError(f"{source.path}: {error.message}", code=code) from None
 
 
 def _check_choices(source: Source) -> None:

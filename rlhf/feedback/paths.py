@@ -32,7 +32,10 @@ def _steps(path: str) -> tuple[Step, ...]:
     while position < len(path):
         match = _STEP.match(path, position)
         if match is None:
-            raise DataError(f"{path!r} is not a path; write column, column.key, list[], list[0] or list[1:]")
+            raise DataError(
+                f"{path!r} is not a path; write column, column.key, list[], list[0] or list[1:]",
+                code="bad_source",
+            )
         name, start, colon, stop = match.groups()
         if name is not None:
             steps.append(name)

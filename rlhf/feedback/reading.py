@@ -131,7 +131,9 @@ def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: Kind) -> Read
         source = first.source
         if source.format not in parsers:
             raise DataError(
-                f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}", source.path
+                f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}",
+                source.path,
+                "wrong_format",
             )
         one = _SourceReader(number, source, parsers[source.format], first)
         records.extend(one.read(seen))
@@ -219,6 +221,7 @@ class _SourceReader(Generic[T]):
                 f"{num_bad} of {total} rows are bad ({shown}), more than max_bad: "
                 f"{self.source.max_bad:g} allows; the first, {first.where}: {first.message}",
                 self.source.path,
+                "too_many_bad_rows",
             )
 
     def _why_nothing(self, num_made: int) -> str:

@@ -40,11 +40,7 @@ class BadRow(DataError):
     """A row that cannot be used; `code` is the short word it is counted under."""
 
     def __init__(self, message: str, where: str | None = None, code: str = "bad_row") -> None:
-        super().__init__(message, where)
-        self.code = code
-
-    def __reduce__(self) -> tuple[type[BadRow], tuple[str, str | None, str]]:  # type: ignore[override]
-        return type(self), (self.message, self.where, self.code)
+        super().__init__(message, where, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +181,7 @@ class Note:
         where: ``file:line``, or the file where it is about the whole of it.
         message: what was found and what was done with it.
         skipped: whether the row was left out.
+        count: how many such things it stands for: what is met very often has a note of the first ones only.
         bad: whether the row cannot be used, so that reading stops there unless `on_bad_row: skip`.
     """
 
@@ -192,6 +189,7 @@ class Note:
     where: str
     message: str
     skipped: bool = False
+    count: int = 1
     bad: bool = False
 
 
@@ -201,11 +199,11 @@ class NothingRead(DataError):
     def __init__(
         self, message: str, where: str | None = None, notes: Sequence[Note] = (), num_rows: int = 0
     ) -> None:
-        super().__init__(message, where)
+        super().__init__(message, where, "nothing_read")
         self.notes = tuple(notes)
         self.num_rows = num_rows
 
-    def __reduce__(self) -> tuple[type[NothingRead], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[NothingRead], tuple[Any, ...]]:  # type: ignore[override]
         return type(self), (self.message, self.where, self.notes, self.num_rows)
 
 
@@ -240,14 +238,17 @@ class Reading(Generic[T]):
 
     def counts(self) -> dict[str, int]:
         """Return how many notes there are of each code, most frequent first."""
-        return dict(Counter(note.code for note in self.notes).most_common())
+        counts: Counter[str] = Counter()
+        for note in self.notes:
+            counts[note.code] += note.count
+        return dict(counts.most_common())
 
     def summary(self, places: int = 3) -> list[str]:
         """Return one line a code for people: how often, where first, and whether rows were left out."""
         lines = [f"{self.num_rows:,} rows read, {len(self.records):,} records"]
         for code, number in self.counts().items():
             notes = [note for note in self.notes if note.code == code]
-            skipped = sum(note.skipped for note in notes)
+            skipped = sum(note.count for note in notes if note.skipped)
             shown = _places([note.where for note in notes[:places]]) + (" ..." if number > places else "")
             lines.append(f"{code}: {number:,}{f' ({skipped:,} left out)' if skipped else ''}: {shown}")
             lines.append(f"    {notes[0].where}: {notes[0].message}")

@@ -102,7 +102,7 @@ def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
     try:
         items = decode_values(_decode_all(file), str(file))
     except JSONText as error:  # nothing after the broken place can be trusted, so `on_bad` is not asked
-        raise BadRow(error.message, error.where, "bad_json") from error
+        raise BadRow(error.message, error.where, error.code) from error
     _check_is_rows([value for _, value in items], file)
     for line, value in items:
         try:
@@ -136,10 +136,13 @@ def _check_is_rows(values: list[Any], file: Path) -> None:
             raise DataError(
                 f"holds one object with rows under {key!r}; save that list alone, or one row a line",
                 str(file),
+                "not_rows",
             )
     lengths = {len(value) if isinstance(value, list) else -1 for value in values[0].values()}
     if len(values[0]) > 1 and len(lengths) == 1 and lengths.pop() > 1:
-        raise DataError("holds one object of columns (lists of equal length), not a list of rows", str(file))
+        raise DataError(
+            "holds one object of columns (lists of equal length), not a list of rows", str(file), "not_rows"
+        )
 
 
 def _read_table(file: Path, delimiter: str, on_bad: OnBad) -> Iterator[Row]:
@@ -163,7 +166,9 @@ def _read_table(file: Path, delimiter: str, on_bad: OnBad) -> Iterator[Row]:
                 yield Row(dict(zip(header, cells, strict=True)), str(file), line)
     except csv.Error as error:
         raise DataError(
-            f"{error}; a quote is not closed, or stands inside a cell that is not quoted", f"{file}:{start}"
+            f"{error}; a quote is not closed, or stands inside a cell that is not quoted",
+            f"{file}:{start}",
+            "bad_csv",
         ) from error
 
 
@@ -173,17 +178,18 @@ def _check_header(cells: list[str], delimiter: str, where: str) -> list[str]:
             raise DataError(
                 f"one column named {cells[0]!r}; its cells are separated by {other!r}, not {delimiter!r}",
                 where,
+                "bad_header",
             )
     twice = {cell for cell in cells if cells.count(cell) > 1}
     if twice:
-        raise DataError(f"column {sorted(twice)[0]!r} is named twice", where)
+        raise DataError(f"column {sorted(twice)[0]!r} is named twice", where, "bad_header")
     return cells
 
 
 def _read_text(file: Path, separator: str | None) -> Iterator[Row]:
     text = _decode_all(file).replace("\r\n", "\n")
     if separator == "":
-        raise DataError("separator is empty; use null for one document a file", str(file))
+        raise DataError("separator is empty; use null for one document a file", str(file), "bad_source")
     line = 1
     for document in text.split(separator) if separator else [text]:
         lead = len(document) - len(document.lstrip())

@@ -31,7 +31,9 @@ def split_of(group: str, fractions: Mapping[str, float], seed: int = 0) -> str:
     """
     total = sum(fractions.values())
     if not isclose(total, 1.0, abs_tol=1e-9) or min(fractions.values()) < 0:
-        raise DataError(f"split fractions must be at least 0 and sum to 1, not {dict(fractions)}")
+        raise DataError(
+            f"split fractions must be at least 0 and sum to 1, not {dict(fractions)}", code="bad_source"
+        )
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     place = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
     last = ""
@@ -105,5 +107,6 @@ def check_no_leak(splits: Mapping[str, Sequence[Prompt | Demonstration | Ranking
         many = "s" if len(shared) > 1 else ""
         raise DataError(
             f"{len(shared)} group{many} of prompts in more than one split, so held-out numbers would be "
-            f"too good: {places}; split one source by split and its fractions, or set group"
+            f"too good: {places}; split one source by split and its fractions, or set group",
+            code="leak",
         )
