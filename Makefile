@@ -32,17 +32,18 @@ pairs = $(if $(RUNS),"run.root=$(RUNS)") $(ARGS)
 # $(call stage,<stage>,<options>): `accelerate launch`, ending with the stage's own exit status.
 stage = $(BIN)/python -m stages._launch --config_file $(ACCELERATE_CONFIG) -m stages.$(1) --config $(call config,$(1)) $(2) $(pairs)
 
-.PHONY: help install all smoke base $(STAGES) check lint format test invariants mutants clean
+.PHONY: help install all smoke base $(STAGES) check-data check lint format test invariants mutants clean
 
 help:  ## print this
 	@echo "make <target> [CONFIG=file.yaml or folder] [ARGS=\"key=value ...\"] [RUNS=folder] [ACCELERATE_CONFIG=file.yaml]"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  make all                                       everything on the embedded world, into runs/"
 	@echo "  make ppo ARGS=\"ppo.kl_coef=0.1 run.seed=3\"     one stage with other settings"
 	@echo "  make all ARGS=\"sft:model.path=my/base\"         a pair for one stage only, where several know its key"
 	@echo "  make all RUNS=runs/seed3 ARGS=\"run.seed=3\"     another seed in another folder"
+	@echo "  make check-data CONFIG=configs/reward.yaml      what the reward stage would train on, and every problem in it"
 	@echo "  make ppo ARGS=\"--dry-run\"                      check settings and data, print the resolved YAML, stop"
 	@echo "  make sft CONFIG=my.yaml ACCELERATE_CONFIG=configs/accelerate/several_gpus.yaml"
 
@@ -83,6 +84,9 @@ ppo: $(INSTALLED)  ## PPO against the reward model -> runs/ppo (starts from runs
 
 report: $(INSTALLED)  ## base, SFT and PPO side by side -> runs/summary.json and runs/report.html
 	$(call stage,report)
+
+check-data: $(INSTALLED)  ## what the stages would read, with every problem in it; CONFIG=file.yaml for one stage
+	@$(BIN)/python -m stages._cli check $(CONFIG) $(pairs)
 
 check: lint test  ## formatter, linter, type checker and tests
 

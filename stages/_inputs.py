@@ -44,14 +44,12 @@ def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> No
     run.fingerprint_data(file for group in groups for source in group for file in files_of(source.build()))
 
 
-def say_reading(name: str, reading: Reading[Any]) -> None:
-    """Say as what the sources were read, how many records there are and everything odd about them."""
-    for detection in reading.detections:
-        console.say(f"{name}: {detection.line()}")
-    first, *rest = reading.summary()
-    console.say(f"{name}: {first}")
-    for line in rest:
-        console.say(f"  {line}")
+def say_reading(name: str, sources: Sequence[Source], reading: Reading[Any]) -> None:
+    """Say as what some sources were read, one BEST and WORST response, and everything odd: a check in short."""
+    from rlhf.checking.brief import brief_lines
+
+    for line in brief_lines(name, sources, reading):
+        console.say(line)
 
 
 def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:

@@ -44,7 +44,8 @@ def check_texts(name: str, sources: Sequence[SourceSettings], generator: str | N
     if generator is not None:
         load_function(generator, f"{name}.generator", num_arguments=1)
     if sources:
-        _inputs.say_reading(name, read_texts(_inputs.build_sources(sources)))
+        built = _inputs.build_sources(sources)
+        _inputs.say_reading(name, built, read_texts(built))
 
 
 def read_documents(
@@ -71,8 +72,8 @@ def check_ptx(settings: PtxSettings) -> None:
 
     check_texts("ptx.text", settings.text, settings.generator)
     if settings.demonstrations:
-        reading = read_demonstrations(_inputs.build_sources(settings.demonstrations))
-        _inputs.say_reading("ptx.demonstrations", reading)
+        sources = _inputs.build_sources(settings.demonstrations)
+        _inputs.say_reading("ptx.demonstrations", sources, read_demonstrations(sources))
 
 
 def text_sources(settings: PpoSettings) -> list[Sequence[SourceSettings]]:

@@ -55,7 +55,7 @@ def check(settings: PpoSettings) -> None:
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
         readings[name] = read_prompts(sources)
-        _inputs.say_reading(f"data.{name}", readings[name])
+        _inputs.say_reading(f"data.{name}", sources, readings[name])
     num_prompts = settings.ppo.rollout_batch_size // settings.ppo.samples_per_prompt
     _inputs.check_enough(readings["train"], num_prompts, "ppo.rollout_batch_size")
     _inputs.check_held_out(readings)

@@ -42,7 +42,7 @@ def check(settings: RewardSettings) -> None:
         sources = _inputs.build_sources(getattr(settings.data, name))
         if sources:
             readings[name] = read_rankings(sources)
-            _inputs.say_reading(f"data.{name}", readings[name])
+            _inputs.say_reading(f"data.{name}", sources, readings[name])
     if "train" in readings:
         _inputs.check_enough(readings["train"], settings.reward.batch_size, "reward.batch_size")
         _inputs.check_held_out(readings)

@@ -33,7 +33,7 @@ def check(settings: SftSettings) -> None:
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
         readings[name] = read_demonstrations(sources)
-        _inputs.say_reading(f"data.{name}", readings[name])
+        _inputs.say_reading(f"data.{name}", sources, readings[name])
     _inputs.check_enough(readings["train"], settings.sft.batch_size, "sft.batch_size")
     _inputs.check_held_out(readings)
 

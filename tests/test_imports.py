@@ -23,6 +23,7 @@ TIERS = (
     {"runs"},
     {"evaluation", "training"},
     {"sft", "pretraining", "ranking", "ppo"},
+    {"checking"},
     {"stages"},
 )
 # Third-party libraries that may be imported only below these paths.

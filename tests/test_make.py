@@ -21,6 +21,7 @@ TARGETS = [
     "reward",
     "ppo",
     "report",
+    "check-data",
     "check",
     "lint",
     "format",
@@ -91,7 +92,7 @@ def environment(tmp_path: Path) -> Environment:
 def test_make_alone_explains_every_target() -> None:
     done = make()
     assert done.returncode == 0
-    explained = re.findall(r"^  ([a-z]+) +\S", done.stdout, flags=re.MULTILINE)
+    explained = re.findall(r"^  ([a-z-]+) +\S", done.stdout, flags=re.MULTILINE)
     assert [name for name in explained if name != "make"] == TARGETS
 
 
@@ -175,6 +176,14 @@ def test_one_file_is_no_config_for_all(environment: Environment) -> None:
 def test_tests_take_args(environment: Environment) -> None:
     assert environment.make("test", "ARGS=-k ppo").returncode == 0
     assert environment.calls == [["-m", "pytest", "-k", "ppo"]]
+
+
+def test_check_data(environment: Environment) -> None:
+    assert environment.make("check-data", "CONFIG=mine/reward.yaml", "ARGS=--json run.seed=3").returncode == 0
+    assert environment.make("check-data", fail_on="stages._cli").returncode != 0
+    assert environment.calls == [["-m", "stages._cli", "check", "configs"]]
+    environment.make("check-data", "CONFIG=mine/reward.yaml", "ARGS=--json run.seed=3")
+    assert environment.calls == [["-m", "stages._cli", "check", "mine/reward.yaml", "--json", "run.seed=3"]]
 
 
 def test_invariants(environment: Environment) -> None:

@@ -59,7 +59,7 @@ def make_commands() -> list[list[str]]:
 
 def targets() -> set[str]:
     text = (REPOSITORY / "Makefile").read_text()
-    return set(re.findall(r"^([a-z]+):.*## ", text, flags=re.M))
+    return set(re.findall(r"^([a-z-]+):.*## ", text, flags=re.M))
 
 
 def test_the_two_commands_are_there() -> None:
@@ -71,7 +71,7 @@ def test_every_make_target_exists() -> None:
     named = {
         word for words in make_commands() for word in words if "=" not in word and not word.startswith("-")
     }
-    named |= set(re.findall(r"`make ([a-z]+)", readme()))
+    named |= set(re.findall(r"`make ([a-z-]+)", readme()))
     assert named <= targets()
 
 

@@ -1,4 +1,4 @@
-"""A check as lines for people: all of it (`report_lines`), or a few lines a source (`brief_lines`)."""
+"""A check as lines for people."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from rlhf.checking.results import (
 )
 from rlhf.feedback.facts import RankingFacts
 
-__all__ = ["brief_example", "problem_lines", "report_lines", "visible"]
+__all__ = ["report_lines", "visible"]
 
 _WIDTH = 12  # of the first word of a line
-_BRIEF = 100  # characters of a text in the brief form
 _SHOWN = 8  # annotators, numbers of turns
 _WORDS = {"error": "ERROR", "skipped": "SKIPPED", "warning": "WARN"}
 _TOO_LONG = {"prompts": "each loses its oldest part", "responses": "left out of training"}
@@ -39,7 +38,7 @@ def report_lines(report: CheckReport) -> list[str]:
     for source in report.sources:
         lines += [*_source_lines(source), ""]
     if report.across:
-        lines += ["between the rows, and between the sources", *problem_lines(report.across), ""]
+        lines += ["between the rows, and between the sources", *_problem_lines(report.across), ""]
     return [*lines, *report.notes, report.verdict]
 
 
@@ -69,7 +68,7 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
         yield from _entry("beat this", _baseline_text(report))
     if report.policy:
         yield from _entry("training", report.policy)
-    yield from problem_lines(report.problems)
+    yield from _problem_lines(report.problems)
 
 
 def _entry(word: str, text: str) -> Iterator[str]:
@@ -193,7 +192,7 @@ def _percent(found: Baseline) -> str:
     return f"{found.share:.1%} [{found.low:.1%}, {found.high:.1%}]"
 
 
-def problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
+def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
     """Yield for each code how often and where, and the message of its first place."""
     for problem in problems:
         more = " ..." if problem.number > len(problem.places) else ""
@@ -211,15 +210,3 @@ def _places(wheres: Sequence[str]) -> str:
         shown.append(f":{line}" if file and file == before else where)
         before = file
     return ", ".join(shown)
-
-
-def brief_example(example: Example, kind: str) -> list[str]:
-    """Return an example in a line for each of its texts."""
-    if kind == "rankings":
-        return [f"BEST   {_brief(example.best or '')}", f"WORST  {_brief(example.worst or '')}"]
-    return []
-
-
-def _brief(text: str) -> str:
-    line = " ".join(visible(text).split())
-    return f'"{line}"' if len(line) <= _BRIEF else f'"{line[:_BRIEF]}..."'
