@@ -53,7 +53,7 @@ def read_all(source: Source, kind: Kind) -> Reading[Any]:
     try:
         return READERS[kind]([replace(source, on_bad_row="skip", max_bad=1.0)])
     except NothingRead as error:
-        if not error.num_rows or not any(note.bad for note in error.notes):
+        if not any(note.bad for note in error.notes):
             raise
         return Reading([], list(error.notes), error.num_rows)
 

@@ -55,8 +55,8 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
     yield from _entry("shape", f"{report.shape}, because {'; '.join(report.because)}")
     yield from _entry("mapping", report.mapping.rstrip("\n"))
     for meaning in report.meanings:
-        rows = "" if meaning.num_rows is None else f" ({meaning.num_rows:,} rows)"
-        yield from _entry("reading", f"{meaning.value} = {meaning.means}{rows}")
+        often = "" if meaning.number is None else f" ({meaning.number:,} {meaning.unit})"
+        yield from _entry("reading", f"{meaning.value} = {meaning.means}{often}")
     if report.rankings is not None:
         yield from _ranking_lines(report.rankings)
     if report.overview is not None:

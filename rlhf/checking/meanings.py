@@ -45,19 +45,26 @@ def _rows(source: Source) -> Iterator[Row]:
 
 
 def _labels(source: Source) -> tuple[Meaning, ...]:
-    counts: Counter[tuple[str, str | None]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
+    unit = "rows"
     for row in _rows(source):
         try:
-            counts.update(dict.fromkeys(labels_read(row, source)))
+            found = labels_read(row, source)
         except BadRow:
             continue
+        counts.update((label, means or "nothing") for label, means in found)
+        unit = "labels" if len(found) > 1 else unit
     if len(counts) > _MOST:
-        totals: Counter[str | None] = Counter()
-        for (_, means), number in counts.items():
-            totals[means] += number
-        return tuple(Meaning("labels", means or "nothing", number) for means, number in totals.most_common())
+        return tuple(Meaning("labels", means, number, unit) for means, number in _by_meaning(counts))
     ordered = sorted(counts.items(), key=lambda entry: (number_in(entry[0][0]) or 0.0, entry[0][0]))
-    return tuple(Meaning(f"label {label}", means or "nothing", number) for (label, means), number in ordered)
+    return tuple(Meaning(f"label {label}", means, number, unit) for (label, means), number in ordered)
+
+
+def _by_meaning(counts: Counter[tuple[str, str]]) -> list[tuple[str, int]]:
+    totals: Counter[str] = Counter()
+    for (_, means), number in counts.items():
+        totals[means] += number
+    return totals.most_common()
 
 
 def _scores(source: Source) -> tuple[Meaning, ...]:

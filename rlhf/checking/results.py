@@ -51,13 +51,15 @@ class Meaning:
 
     Args:
         value: as it stands in the rows.
-        means: first, second, tie; best, worst; or in words.
-        num_rows: in how many rows; None where it holds for all.
+        means: first, second or tie; best or worst; nothing, for a label that compares nothing or is unknown.
+        number: how often it stands there; None where it holds for all.
+        unit: what `number` counts: rows, or labels where rows have several.
     """
 
     value: str
     means: str
-    num_rows: int | None = None
+    number: int | None = None
+    unit: str = "rows"
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,7 @@ class _SourceReader(Generic[T]):
         records: list[T] = []
         num_made = 0
         adapter = self.first.adapter
-        for row in self.first.rows(on_bad=self.bad):
+        for row in self.first.rows(on_bad=self._unreadable):
             self.num_rows += 1
             made = self._records_of(row, adapter, seen)
             num_made += len(made)
@@ -183,6 +183,10 @@ class _SourceReader(Generic[T]):
         where = error.where or self.source.path
         self.notes.append(Note(error.code, where, error.message, skipped=True, bad=True))
         self.bad_notes.append(self.notes[-1])
+
+    def _unreadable(self, error: BadRow) -> None:
+        self.num_rows += 1
+        self.bad(error)
 
     def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
         self.notes.append(Note(code, where, message, skipped))
