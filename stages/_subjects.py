@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, get_args
 
 from rlhf.checking.results import Kind, Subject
 from rlhf.errors import SettingsError
-from rlhf.settings.layers import Settings, resolve_settings
+from rlhf.feedback.mapping import Source
+from rlhf.settings.layers import Items, Settings, resolve_settings
 from rlhf.settings.schema import fields_of
 from rlhf.settings.shared import SourceSettings
-from rlhf.settings.yaml_file import read_yaml, yaml_files_in
+from rlhf.settings.yaml_file import dump_yaml, read_yaml, yaml_files_in
 from stages._command import STAGES, load_schema, pairs_for
 from stages._hints import refuse_cut_pairs
 
@@ -95,8 +96,24 @@ def _of_data(place: str, pairs: Sequence[str], kind: Kind | None, stage: str | N
         )
     if stage is not None:
         raise SettingsError(f"--stage is about settings, and {place} is data; drop it")
-    resolved = resolve_settings(SourceSettings, None, [f"path={place}", *pairs])
-    return Checked(None, "", None, (Subject(place, place, kind, resolved.settings.build()),))
+    return Checked(None, "", None, (Subject(place, place, kind, _source(place, pairs)),))
+
+
+class _Alone(Settings):
+    """One source in a list, as in the settings of a stage: its preset lies below what is given."""
+
+    source: Items[SourceSettings] = ()
+
+
+def _source(place: str, pairs: Sequence[str]) -> Source:
+    item = dump_yaml([{"path": place}], flow=True)
+    try:
+        resolved = resolve_settings(
+            _Alone, None, [f"source={item}", *(f"source[0].{pair}" for pair in pairs)]
+        )
+    except SettingsError as error:  # people did not write source[0].format but format
+        raise SettingsError(str(error).replace("source[0].", "").replace("source[0]", "a source")) from None
+    return resolved.settings.source[0].build()
 
 
 def _of_config(config: str, pairs: Sequence[str], stage: str | None, others: Sequence[str]) -> Checked:

@@ -197,6 +197,7 @@ def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
     for problem in problems:
         more = " ..." if problem.number > len(problem.places) else ""
         left_out = f", {problem.num_left_out:,} left out" if problem.num_left_out else ""
+        left_out = " left out" if problem.num_left_out == problem.number else left_out
         found = f"{problem.number:,}{left_out}: {_places(problem.places)}{more}"
         yield f"  {_WORDS[problem.level]:<{_WIDTH}}{problem.code}  {found}"
         yield from _entry("", visible(problem.message))

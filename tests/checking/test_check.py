@@ -62,7 +62,10 @@ def test_more_bad_rows_than_the_source_allows_are_errors(tmp_path: Path) -> None
 
 def test_rows_that_are_all_bad_are_reported_one_by_one(tmp_path: Path) -> None:
     report = check(subject(tmp_path / "x.jsonl", [EMPTY, UNRANKED], format="canonical"))
-    assert {code: problem.number for code, problem in found(report).items()} == {"empty_response": 1, "bad_rank": 1}
+    assert {code: problem.number for code, problem in found(report).items()} == {
+        "empty_response": 1,
+        "bad_rank": 1,
+    }
     assert (report.sources[0].num_records, report.exit_code) == (0, 1)
     assert report.sources[0].examples == ()
 
@@ -70,7 +73,9 @@ def test_rows_that_are_all_bad_are_reported_one_by_one(tmp_path: Path) -> None:
 def test_a_file_of_which_no_line_is_json(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text("{oh\n[no\n")
-    report = check(subject(tmp_path / "y.jsonl", GOOD), replace_path(subject(tmp_path / "z.jsonl", GOOD), path))
+    report = check(
+        subject(tmp_path / "y.jsonl", GOOD), replace_path(subject(tmp_path / "z.jsonl", GOOD), path)
+    )
     assert found(report)["bad_json"].number == 2
     assert report.exit_code == 1
 
@@ -123,7 +128,9 @@ def test_an_id_that_two_sources_of_a_list_have(tmp_path: Path) -> None:
     problem = found(check(first, second))["equal_id"]
     assert (problem.level, problem.number) == ("error", 1)
     assert problem.places[0].endswith("y.jsonl:1")
-    assert "equal_id" not in found(check(first, subject(tmp_path / "z.jsonl", [ranking("Three?", id="2")], part="data.test")))
+    assert "equal_id" not in found(
+        check(first, subject(tmp_path / "z.jsonl", [ranking("Three?", id="2")], part="data.test"))
+    )
 
 
 def test_reading_all_keeps_what_cannot_be_read_on_an_error(tmp_path: Path) -> None:
@@ -154,7 +161,7 @@ def test_lines_say_it_all(tmp_path: Path) -> None:
         assert f"  reading     label {meaning}" in lines
     assert "label_values: {1: first, 2: second, 0: tie}" in text
     assert "ties        1 of 4 comparisons (25.0%)" in text
-    assert "  ERROR       unknown_label  1, 1 left out:" in text
+    assert "  ERROR       unknown_label  1 left out:" in text
     assert "training    1 of 5 rows are bad: training stops at the first" in text
     assert "tokens      not counted: no model is there" in text
     assert lines[-1] == "1 problem"
@@ -185,7 +192,12 @@ def test_the_document_is_plain_json(tmp_path: Path) -> None:
     document = json.loads(json.dumps(to_document(report)))
     (source,) = document["sources"]
     assert (document["verdict"], document["exit_code"], document["num_errors"]) == ("1 problem", 1, 1)
-    assert (source["name"], source["kind"], source["num_rows"], source["num_records"]) == ("data.train", "rankings", 5, 4)
+    assert (source["name"], source["kind"], source["num_rows"], source["num_records"]) == (
+        "data.train",
+        "rankings",
+        5,
+        4,
+    )
     assert source["problems"][0]["code"] == "empty_response"
     assert source["examples"][0]["prompt"][0]["role"] == "user"
     assert (source["examples"][0]["best"], source["examples"][0]["worst"]) == ("good", "bad")

@@ -17,7 +17,9 @@ def prompt(text: str = "Why?", where: str = "x:1") -> Prompt:
     return Prompt(where, (Message("user", text),), "g", where)
 
 
-def ranking(responses: Sequence[str], ranks: Sequence[int | None], where: str = "x:1", text: str = "Why?") -> Ranking:
+def ranking(
+    responses: Sequence[str], ranks: Sequence[int | None], where: str = "x:1", text: str = "Why?"
+) -> Ranking:
     return Ranking(prompt(text, where), tuple(responses), tuple(ranks))
 
 
@@ -42,9 +44,18 @@ def test_what_has_no_order_is_not_shown() -> None:
 
 def test_clear_ones_come_first() -> None:
     alike = ranking([LONG + "yes", LONG + "no"], [1, 2], "alike")
-    unlike = ranking([LONG, "something else altogether, which shares not one single term with it"], [1, 2], "unlike")
-    endless = ranking([LONG * 9, "something else altogether, which shares not one single term with it"], [1, 2], "endless")
-    deep = ranking([LONG, "something else altogether, which shares not one single term with it"], [1, 2], "deep", LONG * 9)
+    unlike = ranking(
+        [LONG, "something else altogether, which shares not one single term with it"], [1, 2], "unlike"
+    )
+    endless = ranking(
+        [LONG * 9, "something else altogether, which shares not one single term with it"], [1, 2], "endless"
+    )
+    deep = ranking(
+        [LONG, "something else altogether, which shares not one single term with it"],
+        [1, 2],
+        "deep",
+        LONG * 9,
+    )
     found = [example.where for example in choose_examples([alike, endless, deep, unlike], 4)]
     assert found[0] == "unlike"
     assert [example.where for example in choose_examples([alike, endless, deep, unlike])] == ["unlike"]
@@ -57,7 +68,9 @@ def test_ranks_that_lie_far_apart_are_clearer() -> None:
     assert choose_examples([near, far])[0].where == "far"
 
 
-WORDS = st.lists(st.sampled_from("red green blue one two three".split()), min_size=1, max_size=60).map(" ".join)
+WORDS = st.lists(st.sampled_from(["red", "green", "blue", "one", "two", "three"]), min_size=1, max_size=60).map(
+    " ".join
+)
 
 
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=8))
@@ -71,7 +84,9 @@ def test_a_wrong_direction_shows_the_same_pair_the_other_way_round(rows: list[tu
 
 def test_large_sources_are_looked_at_evenly() -> None:
     records = [ranking(["a", "b"], [1, 2], f"x:{number}") for number in range(10_000)]
-    records[9_995] = ranking([LONG, "something else altogether, which shares not one single term"], [1, 2], "last")
+    records[9_995] = ranking(
+        [LONG, "something else altogether, which shares not one single term"], [1, 2], "last"
+    )
     assert choose_examples(records)[0].where == "last"
 
 

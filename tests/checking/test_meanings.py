@@ -49,7 +49,9 @@ def test_many_labels_are_counted_by_what_they_mean(tmp_path: Path) -> None:
 
 def test_rows_with_several_labels_count_labels(tmp_path: Path) -> None:
     # preference: [2, 1, 0, 1, 1, 2] and [0, 1, 1, 0, 1, 1]
-    (source,) = build_sources([{"path": write_rows(tmp_path / "x.jsonl", FINEGRAINED_ROWS), **FINEGRAINED_SETTINGS}])
+    (source,) = build_sources(
+        [{"path": write_rows(tmp_path / "x.jsonl", FINEGRAINED_ROWS), **FINEGRAINED_SETTINGS}]
+    )
     assert count_meanings(source) == (
         Meaning("label 0", "tie", 3, "labels"),
         Meaning("label 1", "first", 7, "labels"),
@@ -60,8 +62,15 @@ def test_rows_with_several_labels_count_labels(tmp_path: Path) -> None:
 def test_columns_of_which_one_is_set(tmp_path: Path) -> None:
     rows = [{"prompt": "Q", "a": "x", "b": "y", "left": n % 2, "right": 1 - n % 2} for n in range(3)]
     rows.append({**rows[0], "left": 0, "right": 0})
-    told = {"labels": ["left", "right"], "label_layout": "one_hot", "label_values": {"left": "first", "right": "second"}}
-    assert meanings(tmp_path, rows, **AB, **told) == [("label left", "first", 1), ("label right", "second", 2)]
+    told = {
+        "labels": ["left", "right"],
+        "label_layout": "one_hot",
+        "label_values": {"left": "first", "right": "second"},
+    }
+    assert meanings(tmp_path, rows, **AB, **told) == [
+        ("label left", "first", 1),
+        ("label right", "second", 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +95,9 @@ def test_the_other_formats(tmp_path: Path) -> None:
         ("column rejected", "best", None),
         ("column chosen", "worst", None),
     ]
-    assert meanings(tmp_path, TREE_ROWS, format="tree")[0][:2] == ("the lowest rank among sibling replies", "best")
+    assert meanings(tmp_path, TREE_ROWS, format="tree")[0][:2] == (
+        "the lowest rank among sibling replies",
+        "best",
+    )
     rows = [{"prompt": "Q", "responses": ["x", "y"], "ranks": [1, 2]}]
     assert meanings(tmp_path, rows, format="canonical")[0][1] == "best"

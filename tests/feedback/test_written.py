@@ -13,8 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlhf.errors import DataError
-from rlhf.feedback import Demonstration, Message, Prompt, Ranking, Reading, Text
-from rlhf.feedback import read_demonstrations, read_prompts, read_rankings, read_texts
+from rlhf.feedback import (
+    Demonstration,
+    Message,
+    Prompt,
+    Ranking,
+    Reading,
+    Text,
+    read_demonstrations,
+    read_prompts,
+    read_rankings,
+    read_texts,
+)
 from rlhf.feedback.written import canonical_rows, chosen_rejected_rows, trl_rows
 from tests.feedback.real_shapes import DEMONSTRATIONS, RANKINGS, Shape
 from tests.feedback.shapes import FINEGRAINED_ROWS, FINEGRAINED_SETTINGS, HH_ROWS, TREE_ROWS, write_rows
@@ -114,7 +124,9 @@ def test_labels_in_no_order_survive_as_pairs(tmp_path: Path) -> None:
     assert again.records[1].pairs == records[1].pairs
 
 
-@pytest.mark.parametrize("pairs", [[[0, 1]], [["a", 1, 1.0]], "x", [[0, 1, True]], [[0, 5, 1.0]], [[0, 1, 0.7]]])
+@pytest.mark.parametrize(
+    "pairs", [[[0, 1]], [["a", 1, 1.0]], "x", [[0, 1, True]], [[0, 5, 1.0]], [[0, 1, 0.7]]]
+)
 def test_pairs_that_are_none_are_refused(tmp_path: Path, pairs: Any) -> None:
     row = {"prompt": "Q", "responses": ["a", "b"], "ranks": [None, None], "pairs": pairs}
     with pytest.raises(DataError) as error:
@@ -158,7 +170,10 @@ def ranking(ranks: tuple[int | None, ...], *turns: str) -> Ranking:
 def test_trl_has_a_row_for_each_pair_with_an_order() -> None:
     counts: Counter[str] = Counter()
     rows = list(trl_rows([ranking((2, 1, 2, None), "Q")], counts))
-    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [("b", "a"), ("b", "c")]
+    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [
+        ("b", "a"),
+        ("b", "c"),
+    ]
     assert rows[0]["prompt"] == [{"role": "user", "content": "Q"}]
     assert rows[0]["chosen"] == [{"role": "assistant", "content": "b"}]
     assert (counts["ties"], counts["unranked"]) == (1, 1)
@@ -213,5 +228,7 @@ def test_any_ranking_is_read_back_as_it_was(tmp_path: Path, records: list[Rankin
     again, counts = written_and_read(tmp_path, records)
     expected = list(map(facts, records))
     assert counts["renumbered"] == 0
-    assert [json.dumps(facts(one)["columns"]) for one in again] == [json.dumps(one["columns"]) for one in expected]
+    assert [json.dumps(facts(one)["columns"]) for one in again] == [
+        json.dumps(one["columns"]) for one in expected
+    ]
     assert list(map(facts, again)) == expected
