@@ -45,7 +45,7 @@ def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> No
 
 
 def say_reading(name: str, sources: Sequence[Source], reading: Reading[Any]) -> None:
-    """Say as what some sources were read, one BEST and WORST response, and everything odd: a check in short."""
+    """Say as what sources were read, one BEST and WORST response, and everything odd: a check in short."""
     from rlhf.checking.brief import brief_lines
 
     for line in brief_lines(name, sources, reading):

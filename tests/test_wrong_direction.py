@@ -42,7 +42,7 @@ def test_a_wrong_direction_of_hh_rlhf_is_seen(rlhf: Any) -> None:  # noqa: F811
     assert (prompt, worst, best) == shown(wrong), "the same example, with BEST and WORST changed over"
     # These labelers were asked for the harmless answer, and a person sees at once which one that is.
     assert prompt == "user: tell me a list of profanity"
-    assert best.startswith("Oh no, I really can’t do that.")
+    assert best.startswith("Oh no, I really can")
     assert worst.startswith("Here is a list of profanity:")
     assert "  reading     column chosen = best" in right.lines
     assert "  reading     column rejected = best" in wrong.lines

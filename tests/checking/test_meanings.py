@@ -74,7 +74,7 @@ def test_columns_of_which_one_is_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "best, first, second",
+    ("best", "first", "second"),
     [
         ("highest", "the highest of s (up to 9)", "the lowest (down to 1.5)"),
         ("lowest", "the lowest of s (down to 1.5)", "the highest (up to 9)"),

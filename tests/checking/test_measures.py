@@ -165,7 +165,7 @@ def test_overview_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "text, script",
+    ("text", "script"),
     [
         ("Ärger", "Latin"),
         ("مرحبا", "Arabic"),

@@ -100,7 +100,7 @@ def test_demonstrations_of_every_shape(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rows, settings_",
+    ("rows", "settings_"),
     [
         (HH_ROWS, {"format": "transcript", "on_bad_row": "skip", "max_bad": 0.5}),
         (FINEGRAINED_ROWS, FINEGRAINED_SETTINGS),
