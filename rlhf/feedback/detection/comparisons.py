@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlhf.feedback.detection.found import Found
+from rlhf.feedback.detection.found import Found, ShapeError
+from rlhf.feedback.detection.known import presets_that_read
 from rlhf.feedback.detection.looks import Look
 from rlhf.feedback.detection.names import (
     is_label_name,
@@ -14,7 +15,7 @@ from rlhf.feedback.detection.names import (
     responses_side_by_side,
     rows_of_columns,
 )
-from rlhf.feedback.detection.prompts import Part, prompt_in
+from rlhf.feedback.detection.prompts import Part, context_beside, prompt_in
 from rlhf.feedback.detection.refusals import (
     label_direction_missing,
     listed,
@@ -23,6 +24,7 @@ from rlhf.feedback.detection.refusals import (
 )
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.numbers import spelled
+from rlhf.feedback.preset_table import PRESETS
 
 __all__ = ["labelled", "responses_in", "scored"]
 
@@ -122,13 +124,32 @@ def labelled(look: Look) -> Found | None:
         )
     settings |= _label_settings(look, labels, layout)
     if not look.given("label_values"):
+        _check_compares_pairs(look, labels, responses)
         settings["label_values"] = _certain(look, labels, layout, responses)
         if settings["label_values"] is None:
             del settings["label_values"]
-            raise label_direction_missing(look, settings, labels, responses.shown)
+            lacking, told = _unsaid(look, settings)
+            raise label_direction_missing(look, settings | lacking, labels, responses.shown, **told)
     said = f"{listed(labels) if labels else 'the label'} says which is better"
     what = "two responses" if len(responses.shown) == 2 else "responses"
     return Found(f"{what} and a label", (responses.because, said, *part.because), settings)
+
+
+def _check_compares_pairs(look: Look, labels: Sequence[str], responses: _Responses) -> None:
+    """Refuse one label of three or more responses: the number of the best one is read by no format."""
+    size = len(responses.shown)
+    if isinstance(responses.paths, str):
+        size = max(
+            (len(value) for value in look.column(responses.paths).values if isinstance(value, list)),
+            default=2,
+        )
+    if size > 2 and not any(look.column(label).mostly("numbers", "texts", "list") for label in labels):
+        message = (
+            f"{size} responses ({', '.join(responses.shown)}) and one label a row ({listed(labels)}): the number of "
+            "the best one? Labels of pairs are read (1v2, 1v3, ..., 2v3, ...), ranks and scores; an adapter can "
+            "make ranks of this, e.g. [2, 1, 2] where the second of three is best"
+        )
+        raise ShapeError(message, look.where, "shape_unknown")
 
 
 def _implicit(look: Look, responses: _Responses) -> Part:
@@ -166,7 +187,7 @@ def _is_label(look: Look, name: str) -> bool:
     short = [v for v in column.values if not isinstance(v, str) or len(v) <= _LONGEST_LABEL]
     if not column.mostly("number", "boolean", "text") or 2 * len(short) <= len(column.values):
         return False
-    return column.mostly("number") or len({str(value) for value in short}) <= _MOST_LABELS
+    return column.numeric() or len({str(value) for value in short}) <= _MOST_LABELS
 
 
 def _layout(look: Look, labels: Sequence[str]) -> str | None:
@@ -188,7 +209,7 @@ def _layout(look: Look, labels: Sequence[str]) -> str | None:
 def _certain(
     look: Look, labels: Sequence[str], layout: str | None, responses: _Responses
 ) -> dict[str, str] | None:
-    """Return what the labels say, where they are the names of the two columns and the column's name says "better"."""
+    """Return what labels say that name one of the two columns, in a column whose own name says "better"."""
     if layout is not None or len(labels) != 1 or len(responses.shown) != 2 or not names_the_better(labels[0]):
         return None
     first, second = responses.shown
@@ -198,7 +219,7 @@ def _certain(
     ties = {value for value in found if value in _TIES}
     if not found or not found <= {first, second, *ties} or {first, second} & _TIES:
         return None
-    return {first: "first", second: "second", **dict.fromkeys(sorted(ties - {None}), "tie")}  # type: ignore[arg-type]
+    return {first: "first", second: "second", **dict.fromkeys(sorted(ties - {None}), "tie")}
 
 
 def scored(look: Look) -> Found | None:
@@ -220,13 +241,31 @@ def scored(look: Look) -> Found | None:
         settings["scores"] = scores[0]
     if look.source.best is None:
         flat = [path for one in scores for path in ((one,) if isinstance(one, str) else one)]
-        raise score_direction_missing(look, settings, responses.shown, flat)
+        lacking, told = _unsaid(look, settings)
+        raise score_direction_missing(look, settings | lacking, responses.shown, flat, **told)
     if len(scores) > 1 and not look.given("scores"):
         names = [one if isinstance(one, str) else f"[{', '.join(one)}]" for one in scores]
         message = f"{listed(names)} could each be the scores"
         raise several_shapes(look, message, {**settings, "scores": FILL_IN}, scores=listed(names, "or"))
     said = f"best: {look.source.best} is given"
     return Found("responses with scores or ranks", (responses.because, said, *part.because), settings)
+
+
+def _unsaid(look: Look, settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return settings to fill in that were not found, and what to say beside the mapping to paste."""
+    told: dict[str, str] = {}
+    lacking: dict[str, Any] = {}
+    presets = presets_that_read(look)
+    if presets:
+        sets = listed(dict.fromkeys(PRESETS[name].about.partition(",")[0] for name in presets), "or")
+        told["hint"] = f"  if this is {sets}: preset: {listed(presets, 'or')}\n"
+    context = context_beside(look, settings.get("prompt"))
+    if context is not None:
+        told["prompt"] = f"{context} stands beside it and is not read: join them if it belongs to the prompt"
+    if "prompt" not in settings and not look.given("prompt") and "prompt" not in look.names:
+        lacking["prompt"] = FILL_IN
+        told["prompt"] = "its column, or a template such as '{title} {body}'"
+    return lacking, told
 
 
 def _scores_in(look: Look, responses: _Responses) -> list[str | tuple[str, ...]]:

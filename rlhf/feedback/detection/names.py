@@ -28,6 +28,7 @@ _LABELS = {
     "better", "best", "safer", "vote", "votes", "verdict", "judgment", "judgement", "selected",
 }  # fmt: skip
 _SAY_BETTER = {"winner", "win", "better", "best", "chosen", "preferred", "preference", "choice", "selected"}
+_SAY_NOT = {"not", "non", "no", "un", "less", "least", "worse", "worst", "rejected", "lose", "loser"}
 _SIDES = (
     ("chosen", "rejected"),
     ("better", "worse"),
@@ -55,8 +56,9 @@ def is_label_name(name: str) -> bool:
 
 
 def names_the_better(name: str) -> bool:
-    """Return whether a label of this name says which response is the better one, where it names a response."""
-    return not _SAY_BETTER.isdisjoint(token.lower() for token in tokens(name))
+    """Return whether a label of this name says "better" of the response that it names."""
+    words = {token.lower() for token in tokens(name)}
+    return bool(words & _SAY_BETTER) and not words & _SAY_NOT
 
 
 def _place(name: str) -> tuple[str, str, int] | None:
@@ -88,7 +90,7 @@ def rows_of_columns(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         place = _place(name)
         if place is not None:
             groups[place[:2]].setdefault(place[2], name)
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for (stem, _), group in groups.items():
         places = sorted(group)
         if len(places) > 1 and places[0] in (0, 1) and places == list(range(places[0], places[-1] + 1)):
