@@ -145,9 +145,9 @@ def _check_compares_pairs(look: Look, labels: Sequence[str], responses: _Respons
         )
     if size > 2 and not any(look.column(label).mostly("numbers", "texts", "list") for label in labels):
         message = (
-            f"{size} responses ({', '.join(responses.shown)}) and one label a row ({listed(labels)}): the number of "
-            "the best one? Labels of pairs are read (1v2, 1v3, ..., 2v3, ...), ranks and scores; an adapter can "
-            "make ranks of this, e.g. [2, 1, 2] where the second of three is best"
+            f"{size} responses ({', '.join(responses.shown)}) and one label a row ({listed(labels)}): the "
+            "number of the best one? Labels of pairs are read (1v2, 1v3, ..., 2v3, ...), ranks and scores; "
+            "an adapter can make ranks of this, e.g. [2, 1, 2] where the second of three is best"
         )
         raise ShapeError(message, look.where, "shape_unknown")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.adapters import decoded, load_adapter, rows_of
@@ -95,15 +96,32 @@ def detect_rows(
         raise shape_unknown(look)
     detected = _with(look, found)
     _check_not_mixed(look, detected, found)
-    settings = {name: value for name, value in found.settings.items() if not look.given(name)}
     because = (*found.because, *_not_read(look, detected))
-    return Detection(detected, found.shape, because, settings, found.preset or _preset_like(found))
+    return Detection(
+        detected, found.shape, because, _settings(look, found), found.preset or _preset_like(found)
+    )
 
 
 def _with(look: Look, found: Found) -> Source:
-    """Return the source with what was found; what is given holds."""
+    """Return the source with what was found."""
+    return replace(look.source, **_settings(look, found))
+
+
+def _settings(look: Look, found: Found) -> dict[str, Any]:
+    """Return the settings that were found; what is given holds.
+
+    One description of a file serves all stages: labels or scores that are given tell its format also where
+    only prompts, demonstrations or texts are read.
+    """
     settings = {name: value for name, value in found.settings.items() if not look.given(name)}
-    return replace(look.source, **settings)
+    if look.kind != "rankings" and settings["format"] in ("canonical", "text"):
+        if look.given("label_values"):
+            settings["format"] = "pairwise"
+        elif look.given("best"):
+            settings["format"] = "scored"
+        elif look.given("markers", "prompt"):
+            settings["format"] = "canonical"  # which reads texts like format text, and may have these
+    return settings
 
 
 def _preset_like(found: Found) -> str | None:

@@ -185,7 +185,8 @@ def _check_no_repeat(look: Look, part: Part, settings: Mapping[str, Any], column
     if 2 * len(repeats) > len(column.found):
         message = (
             f"{column.path} begins with the text of {name} {look.count(len(repeats))} "
-            f"(the first: {repeats[0]}), so the prompt would stand in the responses once more: take it off by an adapter, or read it so"
+            f"(the first: {repeats[0]}), so the prompt would stand in the responses once more: take it off "
+            "by an adapter, or read it so"
         )
         raise several_shapes(look, message, {**settings, **part.settings})
 

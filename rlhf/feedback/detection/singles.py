@@ -23,7 +23,7 @@ _CANONICAL = {"format": "canonical"}
 
 def prompt_and_response(look: Look) -> Found | None:
     """A prompt and a response to imitate, whatever they are called."""
-    if look.given("chosen", "rejected") or _is_scored(look):
+    if look.given("chosen", "rejected"):
         return None
     response = _response_in(look)
     part = None if response is None else prompt_in(look, {**_CANONICAL, **response.settings})
@@ -34,10 +34,6 @@ def prompt_and_response(look: Look) -> Found | None:
     return Found(
         shape, (*part.because, *response.because), {**_CANONICAL, **part.settings, **response.settings}
     )
-
-
-def _is_scored(look: Look) -> bool:
-    return look.given("labels", "label_values", "label_layout", "scores", "best", "tie_within", "missing")
 
 
 def _response_in(look: Look) -> Part | None:
@@ -95,6 +91,9 @@ def only_prompt(look: Look) -> Found | None:
     part = prompt_in(look, _CANONICAL)
     if part is None or (look.given("prompt") and look.source.prompt is None):
         return None
+    prompt = part.settings.get("prompt", look.source.prompt)
+    if isinstance(prompt, str) and look.column(prompt).mostly("texts"):
+        return None  # the user's turns, which need the assistant's between them
     shape = "our own form of prompts" if not part.settings else "prompts"
     return Found(shape, part.because, {**_CANONICAL, **part.settings})
 
@@ -135,7 +134,7 @@ DEMONSTRATIONS: tuple[Shape, ...] = (
     one_transcript,
 )  # fmt: skip
 PROMPTS: tuple[Shape, ...] = (
-    tree, given_prompt_of_none, pair_of_transcripts, only_prompt, conversation, pair_of_talks,
+    tree, given_prompt_of_none, only_prompt, pair_of_transcripts, conversation, pair_of_talks,
     prompt_of_answers, one_transcript,
 )  # fmt: skip
 TEXTS: tuple[Shape, ...] = (tree, document, pair_of_transcripts)
