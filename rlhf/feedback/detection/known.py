@@ -15,6 +15,7 @@ from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.trying import reads
 from rlhf.feedback.detection.yaml_text import FILL_IN, defaults
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.numbers import number_in
 from rlhf.feedback.preset_table import PRESETS
 
 __all__ = ["COLUMNS", "known_set", "presets_that_read"]
@@ -50,7 +51,6 @@ COLUMNS: Mapping[str, frozenset[str]] = {
         "arena-100k": f"question_id {_ARENA} judge_hash",
         "arena-140k": f"id {_ARENA} full_conversation category_tag",
         "alpaca_farm": "instruction input output_1 output_2 preference raw_preference",
-        "alpaca": "instruction input output",
         "dolly": "instruction context response category",
     }.items()
 }
@@ -101,9 +101,17 @@ def _fits(look: Look, name: str) -> bool:
     if any(look.given(key) and getattr(look.source, key) != settings[key] for key in _MEANING):
         return False
     source = _source(look, name)
-    if source is None:
+    if source is None or _contradicts(look, source):
         return False
     return sum(reads(row, source, look.kind) for row in look.rows) >= _READ * len(look.rows)
+
+
+def _contradicts(look: Look, source: Source) -> bool:
+    """Return whether scores call a response worse whose column calls it chosen: then they mean something else."""
+    if source.format != "scored" or source.responses != ("chosen", "rejected"):
+        return False
+    pairs = [[number_in(row.values.get(path)) for path in source.scores] for row in look.rows]
+    return any(None not in pair and pair[0] < pair[1] for pair in pairs)  # type: ignore[operator]
 
 
 def _source(look: Look, name: str) -> Source | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlhf.feedback.detection.found import ShapeError
 from rlhf.feedback.detection.looks import Column, Look
 from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.yaml_text import FILL_IN
@@ -140,8 +141,9 @@ def check_context(look: Look, settings: Mapping[str, Any]) -> None:
     """Refuse to leave a passage unread that a question may be about.
 
     Raises:
-        ShapeError: several_shapes.
+        ShapeError: several_shapes; shape_unknown, where earlier turns stand in a column of their own.
     """
+    _check_no_history(look)
     prompt = settings.get("prompt", look.source.prompt)
     context = context_beside(look, prompt)
     if context is None:
@@ -150,6 +152,17 @@ def check_context(look: Look, settings: Mapping[str, Any]) -> None:
     message = f"{context} stands beside {name}, and whether it belongs to the prompt is not guessed"
     both = f"{name}, or both: {_joined(look, context, name)}"
     raise several_shapes(look, message, {**settings, "prompt": FILL_IN}, prompt=both)
+
+
+def _check_no_history(look: Look) -> None:
+    """Refuse earlier turns in lists of pairs (LLaMA-Factory's `history`): the prompt would lack them."""
+    turns = [value for value in look.column("history").values if isinstance(value, list) and value]
+    if turns and not look.given("prompt"):
+        message = (
+            f"history holds earlier turns {look.count(len(turns))}, which no setting joins to the prompt; an "
+            "adapter can make messages of them"
+        )
+        raise ShapeError(message, look.where, "shape_unknown")
 
 
 def _joined(look: Look, context: str, name: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlhf.feedback.detection.comparisons import responses_in
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.looks import READABLE, Look
+from rlhf.feedback.detection.names import is_label_name
 from rlhf.feedback.detection.prompts import Part, named, prompt_in, talk_in
 from rlhf.feedback.detection.rankings import pair, pair_of_talks, pair_of_transcripts, tree
-from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.refusals import listed, several_shapes, to_fill_in
 from rlhf.feedback.detection.yaml_text import FILL_IN
 
 __all__ = ["DEMONSTRATIONS", "PROMPTS", "TEXTS"]
@@ -29,11 +30,30 @@ def prompt_and_response(look: Look) -> Found | None:
     part = None if response is None else prompt_in(look, {**_CANONICAL, **response.settings})
     if response is None or part is None:
         return None
+    _check_not_judged(look, {**_CANONICAL, **part.settings, **response.settings})
     own = not response.settings and not part.settings
     shape = "our own form of demonstrations" if own else "a prompt and a response"
     return Found(
         shape, (*part.because, *response.because), {**_CANONICAL, **part.settings, **response.settings}
     )
+
+
+def _check_not_judged(look: Look, settings: Mapping[str, Any]) -> None:
+    """Refuse responses beside a yes or no: those that are called bad would be imitated as well.
+
+    Raises:
+        ShapeError: label_direction_missing.
+    """
+    for name in look.names:
+        column = look.column(name)
+        if column.values and is_label_name(name) and column.mostly("boolean"):
+            yes = column.values.count(True)
+            message = (
+                f"each response has a yes or no ({name}: true {look.count(yes)}), so some may be bad ones, "
+                "not to be imitated: leave those out by an adapter (return None), or say "
+                f"format: canonical to imitate all:\n{to_fill_in(look, settings)}"
+            )
+            raise ShapeError(message, look.where, "label_direction_missing")
 
 
 def _response_in(look: Look) -> Part | None:
@@ -99,17 +119,22 @@ def only_prompt(look: Look) -> Found | None:
 
 
 def prompt_of_answers(look: Look) -> Found | None:
-    """Responses that are conversations, and so begin with their prompt."""
+    """Responses that are conversations and begin with their prompt, or lists of answers to its turns."""
     try:
         responses = responses_in(look)
     except ShapeError:
         return None
-    if responses is None or not all(look.column(path).mostly("messages") for path in responses.shown):
+    if responses is None:
         return None
-    because = f"{responses.because} that begin with the prompt"
-    return Found("conversations that begin with the prompt", (because,), {
-        "format": "canonical", "prompt": None, "responses": responses.paths,
-    })  # fmt: skip
+    columns = [look.column(path) for path in responses.shown]
+    settings: dict[str, Any] = {**_CANONICAL, "responses": responses.paths}
+    if all(column.mostly("messages") for column in columns):
+        because = f"{responses.because} that begin with the prompt"
+        return Found("conversations that begin with the prompt", (because,), {**settings, "prompt": None})
+    if "prompt" in look.names and all(column.mostly("texts") for column in [look.column("prompt"), *columns]):
+        because = f"prompt is a list of texts, one a turn, {_count(look, 'prompt')}"
+        return Found("prompts of several turns", (because, responses.because), settings)
+    return None
 
 
 def given_prompt_of_none(look: Look) -> Found | None:
