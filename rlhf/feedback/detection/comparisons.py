@@ -115,9 +115,11 @@ def labelled(look: Look) -> Found | None:
     settings |= part.settings
     layout = _layout(look, labels)
     if len(labels) > 1 and layout is None:
+        hint = _unsaid(look, settings)[1].get("hint", "")
         raise several_shapes(
             look,
-            f"{listed(labels)} could each be the label, and each may mean something else",
+            f"{listed(labels)} could each be the label, and each may mean something else"
+            f"{hint and f' ({hint.strip()})'}",
             {**settings, "labels": FILL_IN, "label_values": FILL_IN},
             labels=f"{listed(labels, 'or')}",
             label_values="what each label says: first, second or tie",

@@ -137,7 +137,7 @@ def _find(look: Look) -> Found | None:
     texts = _json_columns(look)
     if texts:
         source = replace(look.source, json_columns=texts)
-        plain = Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more)
+        plain = Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more, texts)
         found = known_set(plain) or _by_shape(plain)
         if found is not None:
             return _with_json(look, found, texts)

@@ -107,7 +107,7 @@ def _fits(look: Look, name: str) -> bool:
 
 
 def _contradicts(look: Look, source: Source) -> bool:
-    """Return whether scores call a response worse whose column calls it chosen: then they mean something else."""
+    """Return whether scores call a response worse whose column calls it chosen: they mean something else."""
     if source.format != "scored" or source.responses != ("chosen", "rejected"):
         return False
     pairs = [[number_in(row.values.get(path)) for path in source.scores] for row in look.rows]
@@ -116,6 +116,8 @@ def _contradicts(look: Look, source: Source) -> bool:
 
 def _source(look: Look, name: str) -> Source | None:
     given = {key: getattr(look.source, key) for key in defaults() if look.given(key)}
+    if look.json_columns:
+        given["json_columns"] = ()  # they are decoded already
     try:
         return Source(**{**PRESETS[name].settings, **given, "path": look.source.path, "preset": name})
     except DataError:

@@ -31,7 +31,8 @@ def listed(names: Iterable[str], last: str = "and") -> str:
 
 def to_fill_in(look: Look, settings: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str:
     """Return the mapping to paste: what is given and found, with question marks where only people know."""
-    known = {**settings, **settings_of(look.source)}
+    texts = {"json_columns": look.json_columns} if look.json_columns else {}
+    known = {**settings, **texts, **settings_of(look.source)}
     ordered = {name: known[name] for name in ("path", *defaults()) if name in known}
     return indent(settings_yaml(ordered, comments), "  ").rstrip("\n")
 
