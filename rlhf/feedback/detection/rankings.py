@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf.feedback.detection.comparisons import labelled, scored
 from rlhf.feedback.detection.found import Found
+from rlhf.feedback.detection.labelled import labelled
 from rlhf.feedback.detection.looks import READABLE, Column, Look
 from rlhf.feedback.detection.names import better_and_worse
 from rlhf.feedback.detection.prompts import Part, prompt_in
 from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.scored import scored
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 

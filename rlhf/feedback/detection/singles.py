@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf.feedback.detection.comparisons import responses_in
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.looks import READABLE, Look
 from rlhf.feedback.detection.names import is_label_name
 from rlhf.feedback.detection.prompts import Part, named, prompt_in, talk_in
 from rlhf.feedback.detection.rankings import pair, pair_of_talks, pair_of_transcripts, tree
 from rlhf.feedback.detection.refusals import listed, several_shapes, to_fill_in
+from rlhf.feedback.detection.responses import responses_in
 from rlhf.feedback.detection.yaml_text import FILL_IN
 
 __all__ = ["DEMONSTRATIONS", "PROMPTS", "TEXTS"]

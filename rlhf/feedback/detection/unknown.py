@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 
-from rlhf.feedback.detection.comparisons import responses_in
 from rlhf.feedback.detection.found import Kind, ShapeError
 from rlhf.feedback.detection.looks import Look
 from rlhf.feedback.detection.refusals import listed
+from rlhf.feedback.detection.responses import responses_in
 
 __all__ = ["shape_unknown"]
 
