@@ -53,10 +53,11 @@ def build_prompt(
         BadRow: empty_prompt or bad_roles.
     """
     messages = list(messages)
-    if source.system is not None:
+    system = "" if source.system is None else text_at(row, source.system)
+    if system.strip():
         if messages and messages[0].role == "system":
             raise BadRow("the prompt has a system message already; drop system:", row.where, "bad_roles")
-        messages.insert(0, Message("system", text_at(row, source.system)))
+        messages.insert(0, Message("system", system))
     if not any(message.content.strip() for message in messages if message.role == "user"):
         raise BadRow("the prompt is empty", row.where, "empty_prompt")
     group = group or named_group(row, source) or group_of_messages(messages)

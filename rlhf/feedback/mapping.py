@@ -43,7 +43,7 @@ class Source:
         json_columns: columns whose text is JSON, decoded before anything else is read.
         format: how a row is laid out.
             auto: found out from the first 200 rows, and said; what is given beside it holds. Where it is not
-                certain which response a label or a score calls better, the reading stops and says what to write.
+                certain which response a label or a score calls better, it stops and says what to write.
             canonical: columns `prompt`, with `response`, or `responses` and `ranks` (1 best, equal a tie).
             transcript: columns `chosen` and `rejected`, each a whole "\n\nHuman: ...\n\nAssistant:" text.
             pair: columns `prompt`, `chosen` and `rejected`.
@@ -57,7 +57,7 @@ class Source:
             "\n\nAssistant:"}, and where text may stand before the first marker whose it is, {start: user};
             splits the prompt (an empty last turn goes), or the columns of `transcript`; null: a prompt is one
             text, and `transcript` has the markers above.
-        system: path or template of a system message put first; null: none is added.
+        system: path or template of a system message put first; null, or blank in a row: none is added.
         response: path or template of the response to imitate.
         responses: path of the list of responses, or a list of paths, one a response.
         ranks: path of the list of ranks.

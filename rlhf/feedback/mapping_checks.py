@@ -101,7 +101,8 @@ def _check_all_are_read(source: Source) -> None:
         given = [name for name, default in settings.items() if getattr(source, name) != default]
         if given and source.format not in ("auto", reader):
             raise DataError(f"{given[0]} is only read where format is {reader}, not {source.format}")
-        told.update({reader: name for name in given[:1]})
+        if given:
+            told[reader] = given[0]
     if len(told) > 1:
         shown = ", and ".join(f"{name} only where format is {reader}" for reader, name in told.items())
         raise DataError(f"{shown.replace(' only', ' is read only', 1)}; drop one of them")

@@ -65,6 +65,14 @@ def ranked(*pairs: tuple[str, float]) -> list[dict[str, Any]]:
     return [{"answer": answer, "model": "m", "rank": rank} for answer, rank in pairs]
 
 
+def rest(names: str) -> dict[str, Any]:
+    """The other columns that the set has, with something in them: detection tells a set by all its columns."""
+    return dict.fromkeys(names.split(), "...")
+
+
+ARENA_REST = rest("model_a model_b turn anony language tstamp openai_moderation")
+
+
 def tree(text: str, role: str, rank: int | None = None, *replies: Any) -> dict[str, Any]:
     return {"message_id": text, "text": text, "role": role, "rank": rank, "replies": list(replies)}
 
@@ -94,6 +102,7 @@ RANKINGS: dict[str, Shape] = {
                 "choice": choice,
                 "worker": worker,
                 "extra": {"confidence": None},
+                **rest("batch split"),
             }
             for choice, worker in ((0, "w1"), (1, "w2"))
         ],
@@ -110,6 +119,7 @@ RANKINGS: dict[str, Shape] = {
                 "answer_1": "Gods.",
                 "score_0": score,
                 "score_1": -score,
+                **rest("quotes_0 quotes_1 tokens_0 tokens_1"),
             }
             for score in (0.5, -1.0, 0.0)
         ],
@@ -127,6 +137,8 @@ RANKINGS: dict[str, Shape] = {
                 "labels": label,
                 "score_A": 4,
                 "score_B": 9,
+                **rest("domain upvote_ratio c_root_id_A c_root_id_B created_at_utc_A created_at_utc_B"),
+                **rest("seconds_difference score_ratio"),
             }
             for label in (1, 0)
         ],
@@ -155,7 +167,13 @@ RANKINGS: dict[str, Shape] = {
     ),
     "ultrafeedback": Shape(
         {"preset": "ultrafeedback"},
-        [{"instruction": "Sing.", "completions": [rated("la", 2.5), rated("lala", 4.75), rated("lo", 2.5)]}],
+        [
+            {
+                **rest("source models correct_answers incorrect_answers"),
+                "instruction": "Sing.",
+                "completions": [rated("la", 2.5), rated("lala", 4.75), rated("lo", 2.5)],
+            }
+        ],
         ["user: Sing."],
         [["lala > la", "la = lo", "lala > lo"]],
     ),
@@ -253,6 +271,8 @@ RANKINGS: dict[str, Shape] = {
                 "response_1": "a",
                 "response_2": "b",
                 "preference_strength": -2,
+                "preference_statement": "Response 2 is slightly better than Response 1.",
+                **rest("preference_elaboration"),
             },
             {
                 "split": "val",
@@ -260,6 +280,8 @@ RANKINGS: dict[str, Shape] = {
                 "response_1": "a",
                 "response_2": "b",
                 "preference_strength": 1,
+                "preference_statement": "Response 2 is slightly better than Response 1.",
+                **rest("preference_elaboration"),
             },
             {"split": "val", "prompt": "d", "response_1": "a", "response_2": "b", "preference_strength": 0},
         ],
@@ -276,6 +298,7 @@ RANKINGS: dict[str, Shape] = {
                 "response2": "b",
                 "overall_preference": preference,
                 "individual_preference": [],
+                "language": "c",
             }
             for preference in (-1, 0, 3)
         ],
@@ -291,6 +314,7 @@ RANKINGS: dict[str, Shape] = {
                 "response2": "b",
                 "overall_preference": -1,
                 "individual_preference": [{"score": score, "reasoning": "x"} for score in (-2, 1, 0)],
+                **rest("domain language"),
             }
         ],
         ["user: One"] * 3,
@@ -342,6 +366,7 @@ RANKINGS: dict[str, Shape] = {
                 "prompt": TALK + " ",
                 "answers": ranked(("ok", 2.0), ("good", 1.0), ("poor", 3.0)),
                 "num_responses": 3,
+                **rest("turns source"),
             }
         ],
         [TALKED],
@@ -431,6 +456,7 @@ RANKINGS: dict[str, Shape] = {
                 "question_id": f"q{winner}",
                 "winner": winner,
                 "judge": "arena_user_1",
+                **ARENA_REST,
                 "conversation_a": [user("Hi"), assistant("Ho")],
                 "conversation_b": [user("Hi"), assistant("Hm")],
             }
@@ -445,6 +471,7 @@ RANKINGS: dict[str, Shape] = {
         [
             {
                 "id": number,
+                **rest("model_a model_b"),
                 "prompt": json.dumps(["Hi"]),
                 "response_a": json.dumps(["Ho"]),
                 "response_b": json.dumps(["Hm"]),
@@ -479,6 +506,7 @@ RANKINGS: dict[str, Shape] = {
                 "question_id": "q",
                 "winner": "tie (bothbad)",
                 "judge_hash": "j",
+                **rest("model_a model_b"),
                 "conversation_a": json.dumps([user("Hi"), assistant("Ho")]),
                 "conversation_b": json.dumps([user("Hi"), assistant("Hm")]),
             }
@@ -493,6 +521,7 @@ RANKINGS: dict[str, Shape] = {
             {
                 "id": winner,
                 "winner": winner,
+                **rest("model_a model_b full_conversation category_tag"),
                 "conversation_a": [user(part("Hi")), assistant(part("Ho"))],
                 "conversation_b": [user(part("Hi")), assistant(part("Hm"))],
             }
@@ -504,7 +533,14 @@ RANKINGS: dict[str, Shape] = {
     "alpaca_farm": Shape(
         {"preset": "alpaca_farm"},
         [
-            {"instruction": "Add.", "input": text, "output_1": "3", "output_2": "4", "preference": preference}
+            {
+                "instruction": "Add.",
+                "input": text,
+                "output_1": "3",
+                "output_2": "4",
+                "preference": preference,
+                "raw_preference": preference,
+            }
             for text, preference in (("1 and 2", 1), ("", 2))
         ],
         ["user: Add.\n\n1 and 2", "user: Add."],

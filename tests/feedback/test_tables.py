@@ -274,5 +274,5 @@ def test_demonstrations_and_prompts(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="'response' is empty"):
         read_one(tmp_path, row | {"response": ""}, read_demonstrations)
-    with pytest.raises(DataError, match=r"no column 'response'"):
-        read_one(tmp_path, {"prompt": "Hi", "answer": "x"}, read_demonstrations)
+    with pytest.raises(DataError, match=r"x\.jsonl:1: no column 'response'; did you mean 'respond'"):
+        read_one(tmp_path, {"prompt": "Hi", "respond": "x"}, read_demonstrations)

@@ -18,15 +18,19 @@ from rlhf.feedback.detection import rankings, singles
 from rlhf.feedback.detection.found import Detection, Found, Kind, ShapeError
 from rlhf.feedback.detection.known import known_set
 from rlhf.feedback.detection.looks import Look, what_is
+from rlhf.feedback.detection.prompts import check_context
+from rlhf.feedback.detection.trying import reads
 from rlhf.feedback.detection.unknown import shape_unknown
 from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.preset_table import PRESETS
 from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import Row
 
 __all__ = ["NUM_ROWS", "detect_rows", "detect_source"]
 
 NUM_ROWS = 200
+_MOST_SHOWN = 8
 
 Shape = Callable[[Look], Found | None]
 _SHAPES: Mapping[Kind, Sequence[Shape]] = {
@@ -90,11 +94,40 @@ def detect_rows(
     found = _find(look)
     if found is None:
         raise shape_unknown(look)
-    settings = {name: value for name, value in found.settings.items() if not look.given(name)}
-    detected = replace(source, **settings)
+    detected = _with(look, found)
     _check_not_mixed(look, detected, found)
     because = (*found.because, *_not_read(look, detected))
-    return Detection(detected, found.shape, because, settings, found.preset)
+    return Detection(
+        detected, found.shape, because, _settings(look, found), found.preset or _preset_like(found)
+    )
+
+
+def _with(look: Look, found: Found) -> Source:
+    """Return the source with what was found."""
+    return replace(look.source, **_settings(look, found))
+
+
+def _settings(look: Look, found: Found) -> dict[str, Any]:
+    """Return the settings that were found; what is given holds.
+
+    One description of a file serves all stages: labels or scores that are given tell its format also where
+    only prompts, demonstrations or texts are read.
+    """
+    settings = {name: value for name, value in found.settings.items() if not look.given(name)}
+    if look.kind != "rankings" and settings["format"] in ("canonical", "text"):
+        if look.given("label_values"):
+            settings["format"] = "pairwise"
+        elif look.given("best"):
+            settings["format"] = "scored"
+        elif look.given("markers", "prompt"):
+            settings["format"] = "canonical"  # which reads texts like format text, and may have these
+    return settings
+
+
+def _preset_like(found: Found) -> str | None:
+    """Return the one preset of just these settings, if there is one."""
+    same = [name for name, preset in PRESETS.items() if dict(preset.settings) == dict(found.settings)]
+    return same[0] if len(same) == 1 else None
 
 
 def _find(look: Look) -> Found | None:
@@ -104,7 +137,7 @@ def _find(look: Look) -> Found | None:
     texts = _json_columns(look)
     if texts:
         source = replace(look.source, json_columns=texts)
-        plain = Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more)
+        plain = Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more, texts)
         found = known_set(plain) or _by_shape(plain)
         if found is not None:
             return _with_json(look, found, texts)
@@ -115,6 +148,7 @@ def _by_shape(look: Look) -> Found | None:
     for shape in _SHAPES[look.kind]:
         found = shape(look)
         if found is not None:
+            check_context(look, found.settings)
             return found
     return None
 
@@ -141,8 +175,7 @@ def _json_columns(look: Look) -> tuple[str, ...]:
 
 def _with_json(look: Look, found: Found, texts: tuple[str, ...]) -> Found:
     """Add the JSON columns that the mapping reads."""
-    kept = {name: value for name, value in found.settings.items() if not look.given(name)}
-    read = columns_read(replace(look.source, **kept), look.kind, look.names)
+    read = columns_read(_with(look, found), look.kind, look.names)
     used = tuple(name for name in texts if name in read)
     if not used:
         return found
@@ -152,8 +185,9 @@ def _with_json(look: Look, found: Found, texts: tuple[str, ...]) -> Found:
 
 def _not_read(look: Look, source: Source) -> list[str]:
     read = columns_read(source, look.kind, look.names)
-    rest = [name for name in look.names if name not in read]
-    return [f"not read: {', '.join(rest)}"] if rest else []
+    rest = [] if source.format == "tree" else [name for name in look.names if name not in read]
+    more = f" and {len(rest) - _MOST_SHOWN} more" if len(rest) > _MOST_SHOWN else ""
+    return [f"not read: {', '.join(rest[:_MOST_SHOWN])}{more}"] if rest else []
 
 
 def _check_not_mixed(look: Look, source: Source, found: Found) -> None:
@@ -162,29 +196,45 @@ def _check_not_mixed(look: Look, source: Source, found: Found) -> None:
     Raises:
         ShapeError: several_shapes, with the places of both.
     """
-    read = [name for name in columns_read(source, look.kind, look.names) if name in look.names]
-    read = [name for name in read if name not in ("id", "group", "annotator")]
-    others = [row for row in look.rows if not any(name in row.values for name in read)]
-    if not others or len(others) == len(look.rows):
-        return
-    other = _other_shape(others, look)
-    if other is None:
-        return
-    ours = [row for row in look.rows if row not in others]
-    message = (
-        f"holds rows of two shapes: {_places(ours)} {found.shape} (columns {', '.join(ours[0].values)}); "
-        f"{_places(others)} {other} (columns {', '.join(others[0].values)}); keep one shape a file"
-    )
-    raise ShapeError(message, look.source.path, "several_shapes")
+    read = columns_read(source, look.kind, look.names)
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in look.rows:
+        kinds = tuple(what_is(row.values[name]) if name in row.values else "" for name in read)
+        groups.setdefault(kinds, []).append(row)
+    for rows in groups.values() if len(groups) > 1 else ():
+        if any(reads(row, source, look.kind) for row in rows):
+            continue
+        other = _other_shape(rows, look, source)
+        if other is None:
+            continue
+        ours = [row for row in look.rows if row not in rows]
+        raise ShapeError(
+            f"holds rows of two shapes: {_places(ours)} are {found.shape} "
+            f"(columns {', '.join(ours[0].values)}), {_places(rows)} are {other} "
+            f"(columns {', '.join(rows[0].values)}); keep one shape a file, or read them by an adapter",
+            source.path,
+            "several_shapes",
+        )
 
 
-def _other_shape(rows: Sequence[Row], look: Look) -> str | None:
+def _other_shape(rows: Sequence[Row], look: Look, source: Source) -> str | None:
+    """Return the shape that some rows have by themselves, where it is another one that reads them."""
     try:
-        return detect_rows(rows, look.source, look.kind).shape
+        found = _find(Look(rows, look.source, look.kind))
     except ShapeError as error:
-        return None if error.code == "shape_unknown" else "something with a label or scores"
+        lacking = [name for name in columns_read(source, look.kind, look.names) if name in look.names]
+        other_columns = any(name not in rows[0].values for name in lacking)
+        return "responses with a label or scores" if other_columns and "direction" in error.code else None
+    if found is None:
+        return None
+    other = _with(look, found)
+    return found.shape if other != source and all(reads(row, other, look.kind) for row in rows) else None
 
 
 def _places(rows: Sequence[Row]) -> str:
-    shown = ", ".join(row.where.rpartition("/")[2] for row in rows[:3])
-    return f"{shown}{' ...' if len(rows) > 3 else ''}:"
+    """Return the places of the first rows: lines 3, 7 and 12 ... of one file, or file:line of each."""
+    places = [row.where.rpartition(":") for row in rows[:3]]
+    more = " ..." if len(rows) > 3 else ""
+    if len({file for file, _, _ in places}) == 1 and all(file for file, _, _ in places):
+        return f"line{'s' if len(places) > 1 else ''} {', '.join(line for _, _, line in places)}{more}"
+    return f"{', '.join(row.where for row in rows[:3])}{more}"

@@ -18,7 +18,7 @@ class ShapeError(DataError):
     """A source whose shape or direction is not certain.
 
     Args:
-        message: what was recognised, what is not certain, and the mapping to paste with the places to fill in.
+        message: what was recognised, what is not certain, and the mapping to paste and fill in.
         where: ``file:line`` of the first row.
         code: label_direction_missing, score_direction_missing, several_shapes or shape_unknown.
     """

@@ -1,4 +1,4 @@
-"""Known sets, told by the names of all of their columns that we know of, and by values that their preset reads.
+"""Known sets, told by the names of all their columns that we know of, and by values that their preset reads.
 
 A column more does not matter; where one is missing the set may be another one, and nothing is concluded.
 The columns are those of the sets' cards.
@@ -7,48 +7,50 @@ The columns are those of the sets' cards.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rlhf.errors import DataError
-from rlhf.feedback.adapters import decoded
 from rlhf.feedback.detection.found import Found
 from rlhf.feedback.detection.looks import Look
 from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.trying import reads
 from rlhf.feedback.detection.yaml_text import FILL_IN, defaults
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.numbers import number_in
 from rlhf.feedback.preset_table import PRESETS
-from rlhf.feedback.rows import Row
-from rlhf.feedback.tables import table_demonstrations, table_prompts, table_rankings
 
 __all__ = ["COLUMNS", "known_set", "presets_that_read"]
 
+_PKU = "prompt response_0 response_1 better_response_id safer_response_id"
+_HELPSTEER3 = "domain language context response1 response2 overall_preference individual_preference"
+_ARENA = "model_a model_b winner conversation_a conversation_b"
+_SHP = (
+    "post_id domain upvote_ratio history c_root_id_A c_root_id_B created_at_utc_A created_at_utc_B score_A "
+    "score_B human_ref_A human_ref_B labels seconds_difference score_ratio"
+)
 COLUMNS: Mapping[str, frozenset[str]] = {
     name: frozenset(columns.split())
     for name, columns in {
         "summarize_from_feedback": "info summaries choice worker batch split extra",
         "webgpt": "question quotes_0 answer_0 tokens_0 score_0 quotes_1 answer_1 tokens_1 score_1",
-        "shp": "post_id domain upvote_ratio history c_root_id_A c_root_id_B created_at_utc_A created_at_utc_B "
-        "score_A score_B human_ref_A human_ref_B labels seconds_difference score_ratio",
+        "shp": _SHP,
         "ultrafeedback": "source instruction models completions correct_answers incorrect_answers",
         "ultrafeedback_binarized": "prompt prompt_id chosen rejected messages score_chosen score_rejected",
         "trl-lib-ultrafeedback_binarized": "chosen rejected score_chosen score_rejected",
-        "pku-saferlhf-helpful": "prompt response_0 response_1 better_response_id safer_response_id",
-        "pku-saferlhf-safe": "prompt response_0 response_1 better_response_id safer_response_id",
-        "helpsteer2-preference": "split prompt response_1 response_2 preference_strength preference_statement "
-        "preference_elaboration",
-        "helpsteer3": "domain language context response1 response2 overall_preference individual_preference",
-        "helpsteer3-annotators": "domain language context response1 response2 overall_preference "
-        "individual_preference",
+        "pku-saferlhf-helpful": _PKU,
+        "pku-saferlhf-safe": _PKU,
+        "helpsteer2-preference": "split prompt response_1 response_2 preference_strength "
+        "preference_statement preference_elaboration",
+        "helpsteer3": _HELPSTEER3,
+        "helpsteer3-annotators": _HELPSTEER3,
         "nectar": "prompt answers turns num_responses source",
         "stack-exchange-paired": "qid question date metadata response_j response_k",
         "argilla-dpo-mix": "dataset chosen rejected chosen_rating rejected_rating",
-        "arena-33k": "question_id model_a model_b winner judge conversation_a conversation_b turn anony "
-        "language tstamp openai_moderation toxic_chat_tag",
-        "arena-55k": "id model_a model_b prompt response_a response_b winner_model_a winner_model_b winner_tie",
-        "arena-100k": "question_id model_a model_b winner judge_hash conversation_a conversation_b",
-        "arena-140k": "id model_a model_b winner conversation_a conversation_b full_conversation category_tag",
+        "arena-33k": f"question_id {_ARENA} judge turn anony language tstamp openai_moderation",
+        "arena-55k": "id model_a model_b prompt response_a response_b winner_model_a winner_model_b "
+        "winner_tie",
+        "arena-100k": f"question_id {_ARENA} judge_hash",
+        "arena-140k": f"id {_ARENA} full_conversation category_tag",
         "alpaca_farm": "instruction input output_1 output_2 preference raw_preference",
-        "alpaca": "instruction input output",
         "dolly": "instruction context response category",
     }.items()
 }
@@ -57,13 +59,8 @@ _MEANING = (
     "response", "responses", "ranks", "scores", "best", "tie_within", "missing", "chosen", "rejected",
     "labels", "label_values", "label_layout", "json_columns",
 )  # fmt: skip
-_ABOUT_PROMPTS = ("prompt", "markers", "system", "json_columns", "id", "group", "roles")
 _READ = 0.9
-_PARSE: Mapping[str, Any] = {
-    "prompts": table_prompts,
-    "demonstrations": table_demonstrations,
-    "rankings": table_rankings,
-}
+_MOST_SHOWN = 6
 
 
 def known_set(look: Look) -> Found | None:
@@ -78,21 +75,19 @@ def known_set(look: Look) -> Found | None:
     fit = [name for name in fit if not any(COLUMNS[name] < COLUMNS[other] for other in fit)]
     if not fit:
         return None
-    if look.kind == "prompts" and len({str(_about_prompts(name)) for name in fit}) == 1:
-        fit = fit[:1]
+    if len(fit) > 1 and look.kind != "rankings":
+        return None  # what they say of rankings does not matter; the prompt is found like any other
     if len(fit) > 1:
         told = "; ".join(f"{name}: {PRESETS[name].direction}" for name in fit)
         message = f"presets {listed(fit)} read these columns and mean something else ({told})"
         raise several_shapes(look, message, {"preset": FILL_IN}, preset=listed(fit, "or"))
     name = fit[0]
     preset = PRESETS[name]
-    because = [f"its columns {', '.join(sorted(COLUMNS[name], key=look.names.index))} are all there"]
+    columns = sorted(COLUMNS[name], key=look.names.index)
+    shown = ", ".join(columns[:_MOST_SHOWN]) + (" ..." if len(columns) > _MOST_SHOWN else "")
+    because = [f"its {len(columns)} columns are all there ({shown})"]
     because += [preset.direction] if preset.direction and look.kind == "rankings" else []
     return Found(preset.about, tuple(because), {"preset": name, **preset.settings}, name)
-
-
-def _about_prompts(name: str) -> dict[str, Any]:
-    return {key: PRESETS[name].settings.get(key) for key in _ABOUT_PROMPTS}
 
 
 def presets_that_read(look: Look) -> list[str]:
@@ -106,21 +101,24 @@ def _fits(look: Look, name: str) -> bool:
     if any(look.given(key) and getattr(look.source, key) != settings[key] for key in _MEANING):
         return False
     source = _source(look, name)
-    if source is None or look.kind not in _PARSE:
+    if source is None or _contradicts(look, source):
         return False
-    return sum(_reads(row, source, look.kind) for row in look.rows) >= _READ * len(look.rows)
+    return sum(reads(row, source, look.kind) for row in look.rows) >= _READ * len(look.rows)
+
+
+def _contradicts(look: Look, source: Source) -> bool:
+    """Return whether scores call a response worse whose column calls it chosen: they mean something else."""
+    if source.format != "scored" or source.responses != ("chosen", "rejected"):
+        return False
+    pairs = [[number_in(row.values.get(path)) for path in source.scores] for row in look.rows]
+    return any(None not in pair and pair[0] < pair[1] for pair in pairs)  # type: ignore[operator]
 
 
 def _source(look: Look, name: str) -> Source | None:
     given = {key: getattr(look.source, key) for key in defaults() if look.given(key)}
+    if look.json_columns:
+        given["json_columns"] = ()  # they are decoded already
     try:
         return Source(**{**PRESETS[name].settings, **given, "path": look.source.path, "preset": name})
     except DataError:
         return None
-
-
-def _reads(row: Row, source: Source, kind: str) -> bool:
-    try:
-        return bool(list(_PARSE[kind](decoded(row, source), source, lambda *told, **more: None)))
-    except DataError:
-        return False

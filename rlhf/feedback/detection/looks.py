@@ -101,12 +101,14 @@ class Look:
         source: what is given about them.
         kind: of the records that are wanted.
         more: the rows after these, for counts where it stops.
+        json_columns: the columns of these rows that were JSON as text and are decoded here.
     """
 
     rows: Sequence[Row]
     source: Source
     kind: Kind
     more: Iterator[Row] = field(default_factory=lambda: iter(()))
+    json_columns: tuple[str, ...] = ()
 
     @cached_property
     def names(self) -> list[str]:

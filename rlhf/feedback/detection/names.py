@@ -14,6 +14,7 @@ __all__ = [
     "names_the_better",
     "responses_side_by_side",
     "rows_of_columns",
+    "share_a_label_word",
     "tokens",
 ]
 
@@ -24,10 +25,23 @@ _RESPONSES = {
     "reply", "generation", "candidate", "option", "ref", "text", "assistant", "messages", "message",
 }  # fmt: skip
 _LABELS = {
-    "label", "labels", "preference", "preferences", "preferred", "pref", "winner", "win", "choice", "chosen",
-    "better", "best", "safer", "vote", "votes", "verdict", "judgment", "judgement", "selected",
+    "label", "labels", "preference", "preferences", "preferred", "pref", "winner", "win", "wins", "choice",
+    "chosen", "better", "best", "safer", "vote", "votes", "verdict", "judgment", "judgement", "selected",
 }  # fmt: skip
-_SAY_BETTER = {"winner", "win", "better", "best", "chosen", "preferred", "preference", "choice", "selected"}
+_REASONS = {"statement", "elaboration", "reason", "reasoning", "rationale", "explanation", "comment"}
+_SAY_BETTER = {
+    "winner",
+    "win",
+    "wins",
+    "better",
+    "best",
+    "chosen",
+    "preferred",
+    "preference",
+    "choice",
+    "selected",
+}
+_SAY_NOT = {"not", "non", "no", "un", "less", "least", "worse", "worst", "rejected", "lose", "loser"}
 _SIDES = (
     ("chosen", "rejected"),
     ("better", "worse"),
@@ -51,12 +65,21 @@ def tokens(name: str) -> list[str]:
 def is_label_name(name: str) -> bool:
     """Return whether a name is that of a label, or of the labels of one of several annotators."""
     words = [token.lower() for token in tokens(name)]
+    if not _REASONS.isdisjoint(words):
+        return False
     return not _LABELS.isdisjoint(words) or (words[:1] == ["annotator"] and words[-1].isdigit())
 
 
+def share_a_label_word(names: Sequence[str]) -> bool:
+    """Return whether the names of some labels are about one thing: winner_a, winner_b, winner_tie."""
+    words = [{token.lower() for token in tokens(name)} for name in names]
+    return not _LABELS.isdisjoint(set.intersection(*words))
+
+
 def names_the_better(name: str) -> bool:
-    """Return whether a label of this name says which response is the better one, where it names a response."""
-    return not _SAY_BETTER.isdisjoint(token.lower() for token in tokens(name))
+    """Return whether a label of this name says "better" of the response that it names."""
+    words = {token.lower() for token in tokens(name)}
+    return bool(words & _SAY_BETTER) and not words & _SAY_NOT
 
 
 def _place(name: str) -> tuple[str, str, int] | None:
@@ -88,7 +111,7 @@ def rows_of_columns(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
         place = _place(name)
         if place is not None:
             groups[place[:2]].setdefault(place[2], name)
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for (stem, _), group in groups.items():
         places = sorted(group)
         if len(places) > 1 and places[0] in (0, 1) and places == list(range(places[0], places[-1] + 1)):

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlhf.feedback.detection.found import ShapeError
 from rlhf.feedback.detection.looks import Column, Look
 from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 
-__all__ = ["Part", "named", "prompt_in", "talk_in", "talk_prompt"]
+__all__ = ["Part", "check_context", "context_beside", "named", "prompt_in", "talk_in", "talk_prompt"]
 
 _PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem")
 _TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "context")
@@ -31,7 +32,7 @@ class Part:
 
 
 def named(look: Look, *names: str, kinds: tuple[str, ...] = ("text",)) -> list[str]:
-    """Return the columns with one of these names (in any case) that are mostly of these kinds, in this order."""
+    """Return the columns of these names (in any case) that are mostly of these kinds, in this order."""
     spelt = {name.lower(): name for name in reversed(look.names)}
     found = [spelt[name] for name in names if name in spelt]
     return [name for name in found if look.column(name).values and look.column(name).mostly(*kinds)]
@@ -95,7 +96,6 @@ def _with_extras(
     column = look.column(name)
     because = [f"{shown or name} {_is(column)} {look.count(len(column.found))}"]
     if column.mostly("text"):
-        _check_context(look, base, name, settings)
         because += _markers(look, base, column, settings)
         systems = [] if look.given("system") else named(look, *_SYSTEMS)
         if systems and len(look.column(systems[0]).values) == len(look.rows):
@@ -128,13 +128,43 @@ def _markers(look: Look, base: Mapping[str, Any], column: Column, settings: dict
     return []
 
 
-def _check_context(look: Look, base: Mapping[str, Any], name: str, settings: Mapping[str, Any]) -> None:
-    """Refuse to leave a passage unread that a question may be about."""
-    if "prompt" not in settings or look.given("prompt"):
+def context_beside(look: Look, prompt: object) -> str | None:
+    """Return the column of a passage that a question may be about, where the prompt does not hold it."""
+    used = (prompt,) if isinstance(prompt, str) else prompt
+    if look.given("prompt") or not isinstance(used, tuple) or "prompt" in used or talk_in(look):
+        return None
+    around = [name for name in named(look, *_CONTEXTS, kinds=("text", "texts", "list")) if name not in used]
+    return around[0] if around else None
+
+
+def check_context(look: Look, settings: Mapping[str, Any]) -> None:
+    """Refuse to leave a passage unread that a question may be about.
+
+    Raises:
+        ShapeError: several_shapes; shape_unknown, where earlier turns stand in a column of their own.
+    """
+    _check_no_history(look)
+    prompt = settings.get("prompt", look.source.prompt)
+    context = context_beside(look, prompt)
+    if context is None:
         return
-    used = settings["prompt"]
-    around = named(look, *_CONTEXTS, kinds=("text", "texts"))
-    if around and around[0] not in (used if isinstance(used, tuple) else (used,)):
-        message = f"{around[0]} is text beside {name}, and whether it belongs to the prompt is not guessed"
-        both = f"{name}, or to join both: [{around[0]}, {name}]"
-        raise several_shapes(look, message, {**base, "prompt": FILL_IN}, prompt=both)
+    name = prompt if isinstance(prompt, str) else ", ".join(prompt)
+    message = f"{context} stands beside {name}, and whether it belongs to the prompt is not guessed"
+    both = f"{name}, or both: {_joined(look, context, name)}"
+    raise several_shapes(look, message, {**settings, "prompt": FILL_IN}, prompt=both)
+
+
+def _check_no_history(look: Look) -> None:
+    """Refuse earlier turns in lists of pairs (LLaMA-Factory's `history`): the prompt would lack them."""
+    turns = [value for value in look.column("history").values if isinstance(value, list) and value]
+    if turns and not look.given("prompt"):
+        message = (
+            f"history holds earlier turns {look.count(len(turns))}, which no setting joins to the prompt; an "
+            "adapter can make messages of them"
+        )
+        raise ShapeError(message, look.where, "shape_unknown")
+
+
+def _joined(look: Look, context: str, name: str) -> str:
+    plain = look.column(context).mostly("text")
+    return f"[{context}, {name}]" if plain else f'"{{{context}}}\\n\\n{{{name}}}"'

@@ -6,15 +6,17 @@ needs a label.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf.feedback.detection.comparisons import labelled, scored
 from rlhf.feedback.detection.found import Found
+from rlhf.feedback.detection.labelled import labelled
 from rlhf.feedback.detection.looks import READABLE, Column, Look
 from rlhf.feedback.detection.names import better_and_worse
 from rlhf.feedback.detection.prompts import Part, prompt_in
 from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.scored import scored
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 
@@ -69,7 +71,7 @@ def pair_of_transcripts(look: Look) -> Found | None:
     sides = (look.source.chosen, look.source.rejected)
     if look.given("prompt", "responses", "ranks", *_LABELS, *_SCORES) or not look.has(*sides):
         return None
-    markers = {role: text.strip() for role, text in {**HH_MARKERS, **(look.source.markers or {})}.items()}
+    markers = {role: text.strip() for role, text in _markers_of(look).items()}
     fits = [_is_transcript(look.column(side), markers) for side in sides]
     both = len(set.intersection(*fits))
     if both <= _MIXED * len(look.rows):
@@ -78,8 +80,14 @@ def pair_of_transcripts(look: Look) -> Found | None:
         raise several_shapes(
             look, _two_minds(look, sides, fits), {"format": FILL_IN}, format="transcript or pair"
         )
-    because = f'columns {listed(sides)} are text with "{markers["user"]}" {look.count(both)}'
+    because = (
+        f"columns {listed(sides)} are text with {json.dumps(_markers_of(look)['user'])} {look.count(both)}"
+    )
     return Found("a pair of transcripts", (because,), {"format": "transcript"}, "hh-rlhf")
+
+
+def _markers_of(look: Look) -> Mapping[str, str]:
+    return look.source.markers or HH_MARKERS
 
 
 def _is_transcript(column: Column, markers: Mapping[str, str]) -> set[str]:
@@ -95,7 +103,7 @@ def _two_minds(look: Look, sides: tuple[str, str], fits: list[set[str]]) -> str:
     both = set.intersection(*fits)
     others = [row.where for row in look.rows if row.where not in both]
     return (
-        f"{listed(sides)} are transcripts {look.count(both.__len__())}, and in the others they are not "
+        f"{listed(sides)} are transcripts {look.count(len(both))}, and in the others they are not "
         f"(the first: {', '.join(others[:3])}); keep one shape a file"
     )
 
@@ -109,7 +117,7 @@ def pair_of_talks(look: Look) -> Found | None:
     for chosen, rejected in _sides(look):
         if not all(_begins_with_prompt(look.column(side)) for side in (chosen, rejected)):
             continue
-        settings = {"format": "pair", "prompt": None, **_named_sides(chosen, rejected)}
+        settings = {"format": "pair", "prompt": None, **_named_sides(look, chosen, rejected)}
         because = f"columns {chosen} and {rejected} are messages that begin with the prompt"
         return Found(
             "a better and a worse conversation", (f"{because} {_count_of(look, chosen, rejected)}",), settings
@@ -123,11 +131,11 @@ def _sides(look: Look) -> list[tuple[str, str]]:
     return better_and_worse(look)
 
 
-def _named_sides(chosen: str, rejected: str) -> dict[str, Any]:
+def _named_sides(look: Look, chosen: str, rejected: str) -> dict[str, Any]:
     return {
         **({} if chosen == "chosen" else {"chosen": chosen}),
         **({} if rejected == "rejected" else {"rejected": rejected}),
-        "response": chosen,
+        **({} if "response" in look.names else {"response": chosen}),
     }
 
 
@@ -148,7 +156,7 @@ def pair(look: Look) -> Found | None:
             continue
         if all(value in look.names for column in columns for value in column.values):
             continue  # they name the better and the worse column
-        settings = {"format": "pair", **_named_sides(chosen, rejected)}
+        settings = {"format": "pair", **_named_sides(look, chosen, rejected)}
         part = prompt_in(look, settings)
         if part is None:
             continue
@@ -177,8 +185,9 @@ def _check_no_repeat(look: Look, part: Part, settings: Mapping[str, Any], column
     ]
     if 2 * len(repeats) > len(column.found):
         message = (
-            f"{column.path} begins with the text of {name} {look.count(len(repeats))} (the first: {repeats[0]}), "
-            "so the prompt would stand in the responses once more: take it off by an adapter, or read it so"
+            f"{column.path} begins with the text of {name} {look.count(len(repeats))} "
+            f"(the first: {repeats[0]}), so the prompt would stand in the responses once more: take it off "
+            "by an adapter, or read it so"
         )
         raise several_shapes(look, message, {**settings, **part.settings})
 

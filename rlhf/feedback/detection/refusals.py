@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from textwrap import indent
 from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.detection.found import ShapeError
-from rlhf.feedback.detection.looks import Look, what_is
-from rlhf.feedback.detection.yaml_text import FILL_IN, settings_of, settings_yaml
+from rlhf.feedback.detection.looks import Look, number_of, what_is
+from rlhf.feedback.detection.yaml_text import FILL_IN, defaults, settings_of, settings_yaml
 from rlhf.feedback.numbers import number_in, spelled
 from rlhf.feedback.paths import anything_at
 from rlhf.feedback.rows import Row
@@ -30,14 +31,20 @@ def listed(names: Iterable[str], last: str = "and") -> str:
 
 def to_fill_in(look: Look, settings: Mapping[str, Any], comments: Mapping[str, str] | None = None) -> str:
     """Return the mapping to paste: what is given and found, with question marks where only people know."""
-    mapping = {**settings, **settings_of(look.source)}
-    mapping = {"path": mapping.pop("path"), **mapping}
-    text = settings_yaml(mapping, comments)
-    return "".join(f"  {line}\n" for line in text.splitlines()).rstrip("\n")
+    texts = {"json_columns": look.json_columns} if look.json_columns else {}
+    known = {**settings, **texts, **settings_of(look.source)}
+    ordered = {name: known[name] for name in ("path", *defaults()) if name in known}
+    return indent(settings_yaml(ordered, comments), "  ").rstrip("\n")
 
 
 def label_direction_missing(
-    look: Look, settings: Mapping[str, Any], labels: Sequence[str], shown: Sequence[str], hint: str = ""
+    look: Look,
+    settings: Mapping[str, Any],
+    labels: Sequence[str],
+    shown: Sequence[str],
+    *,
+    hint: str = "",
+    **comments: str,
 ) -> ShapeError:
     """Return the error for labels of which it is not certain what they say.
 
@@ -46,45 +53,51 @@ def label_direction_missing(
         settings: what was found, without `label_values`.
         labels: paths of the labels.
         shown: paths of the responses, in the order that first and second mean.
-        hint: presets to name, or what else is special here.
+        hint: a line of its own.
+        comments: to stand behind settings.
     """
     counts = {path: _counts(look, path) for path in labels}
     one_hot = settings.get("label_layout") == "one_hot"
     keys = list(labels) if one_hot else _keys(sum(counts.values(), Counter()))
-    comments = {"label_values": "each one: first, second or tie"}
+    comments["label_values"] = "each one: first, second or tie"
     if len(shown) == 2:
         comments["responses"] = f"first is {shown[0]}, second is {shown[1]}"
-    told = "; ".join(f"{path}: {_shown_counts(counts[path])}" for path in labels)
     message = (
         f"looks like {_things(shown)} and a label, but which response a label calls better is not guessed\n"
-        f"  {told}\n"
-        f"{_example(look, [*shown, *labels])}"
-        f"  say it with label_values (the set's card tells; or read a few rows and judge):\n"
-        f"{to_fill_in(look, {**settings, 'label_values': dict.fromkeys(keys, FILL_IN)}, comments)}{hint}"
+        + "".join(f"  {path}: {_shown_counts(look, path, counts[path])}\n" for path in labels)
+        + f"{_example(look, [*shown, *labels])}"
+        f"{hint}  say it with label_values (the set's card tells; or read a few rows and judge):\n"
+        f"{to_fill_in(look, {**settings, 'label_values': dict.fromkeys(keys, FILL_IN)}, comments)}"
     )
     return ShapeError(message, look.where, "label_direction_missing")
 
 
 def score_direction_missing(
-    look: Look, settings: Mapping[str, Any], shown: Sequence[str], scores: Sequence[str], hint: str = ""
+    look: Look,
+    settings: Mapping[str, Any],
+    shown: Sequence[str],
+    scores: Sequence[str],
+    *,
+    hint: str = "",
+    **comments: str,
 ) -> ShapeError:
     """Return the error for scores or ranks of which the better end is not certain.
 
     `scores` are the paths that may be them: several alternatives where `settings` has no scores.
     """
     found: dict[str, Any] = dict(settings)
-    comments = {"best": "highest (a rating, votes) or lowest (a rank with 1 or 0 for the best)"}
-    if "scores" not in found and not look.given("scores"):
+    comments["best"] = "highest (a rating, votes) or lowest (a rank with 1 or 0 for the best)"
+    if look.given("best"):
+        del comments["best"]
+    if len(scores) > 1 and "scores" not in found and not look.given("scores"):
         found["scores"] = FILL_IN
-        comments["scores"] = f"one of {listed(scores, 'or')}"
-    found["best"] = FILL_IN
-    told = "; ".join(f"{path}: {_range(look, path)}" for path in scores)
+        comments["scores"] = f"{listed(scores, 'or')}"
     message = (
-        f"looks like {_things(shown)} with scores or ranks, but whether high or low is better is not guessed\n"
-        f"  {told}\n"
-        f"{_example(look, [*shown, *scores])}"
-        f"  say it with best (the set's card tells; or read a few rows and judge):\n"
-        f"{to_fill_in(look, found, comments)}{hint}"
+        f"looks like {_things(shown)} with scores or ranks, but which end is better is not guessed\n"
+        + "".join(f"  {path}: {_range(look, path)}\n" for path in scores)
+        + f"{_example(look, [*shown, *scores])}"
+        f"{hint}  say it with best (the set's card tells; or read a few rows and judge):\n"
+        f"{to_fill_in(look, {**found, 'best': FILL_IN}, comments)}"
     )
     return ShapeError(message, look.where, "score_direction_missing")
 
@@ -126,22 +139,29 @@ def _is_short(label: Any) -> bool:
     return isinstance(label, (bool, int, float)) or (isinstance(label, str) and len(label) <= _LONGEST)
 
 
-def _shown_counts(counts: Counter[str]) -> str:
+def _shown_counts(look: Look, path: str, counts: Counter[str]) -> str:
+    """Return "0 in 1,203 rows, 1 in 1,100, 2 in 373", the labels in their order."""
     ordered = sorted(counts.items(), key=lambda item: (number_in(item[0]) is None, number_in(item[0]) or 0.0))
     if len(counts) > _MOST_VALUES:
         ordered = counts.most_common(_MOST_VALUES)
-    shown = ", ".join(f"{label} {number:,} times" for label, number in ordered)
-    return shown + (f" and {len(counts) - _MOST_VALUES:,} other values" if len(counts) > _MOST_VALUES else "")
+    in_lists = look.column(path).mostly("numbers", "texts", "list")
+    shown = [
+        f"{label} {number:,} times" if in_lists else f"{label} in {number:,}" for label, number in ordered
+    ]
+    if not in_lists:
+        shown[:1] = [f"{entry} {'row' if entry.endswith(' 1') else 'rows'}" for entry in shown[:1]]
+    more = f" and {len(counts) - _MOST_VALUES:,} other values" if len(counts) > _MOST_VALUES else ""
+    return ", ".join(shown) + more
 
 
 def _keys(counts: Counter[str]) -> list[str | int | float]:
-    """Return the labels as keys of label_values: each one, or the two sides of 0 where there are many or signs."""
+    """Return the labels as keys of label_values: each one, or two sides where there are many, or signs."""
     numbers = {label: number_in(label) for label in counts if label != "null"}
     if numbers and None not in numbers.values():
         found = sorted(number for number in numbers.values() if number is not None)
-        if found[0] < 0 < found[-1] or len(found) > _MOST_VALUES:
-            middle = 0 if found[0] < 0 else FILL_IN
-            return [f"<{middle}", middle if middle == 0 else "?", f">{middle}"]
+        if found[0] < 0 or len(found) > _MOST_VALUES:
+            middle = "0" if found[0] < 0 else "?"
+            return [f"<{middle}", 0 if middle == "0" else middle, f">{middle}"]
         return [int(number) if number.is_integer() else number for number in found]
     return [label for label, _ in counts.most_common(_MOST_VALUES) if label != "null"]
 
@@ -151,7 +171,7 @@ def _range(look: Look, path: str) -> str:
     numbers = [value for value in values if value is not None]
     if not numbers:
         return "no number in the first rows"
-    return f"{min(numbers):g} to {max(numbers):g} in the first {len(look.rows):,} rows"
+    return f"{min(numbers):g} to {max(numbers):g} in {number_of(len(look.rows), 'row')}"
 
 
 def _example(look: Look, paths: Sequence[str]) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from rlhf.feedback.detection.comparisons import responses_in
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.looks import READABLE, Look
+from rlhf.feedback.detection.names import is_label_name
 from rlhf.feedback.detection.prompts import Part, named, prompt_in, talk_in
 from rlhf.feedback.detection.rankings import pair, pair_of_talks, pair_of_transcripts, tree
-from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.refusals import listed, several_shapes, to_fill_in
+from rlhf.feedback.detection.responses import responses_in
 from rlhf.feedback.detection.yaml_text import FILL_IN
 
 __all__ = ["DEMONSTRATIONS", "PROMPTS", "TEXTS"]
@@ -23,12 +24,13 @@ _CANONICAL = {"format": "canonical"}
 
 def prompt_and_response(look: Look) -> Found | None:
     """A prompt and a response to imitate, whatever they are called."""
-    if look.given("chosen", "rejected") or _is_scored(look):
+    if look.given("chosen", "rejected"):
         return None
     response = _response_in(look)
     part = None if response is None else prompt_in(look, {**_CANONICAL, **response.settings})
     if response is None or part is None:
         return None
+    _check_not_judged(look, {**_CANONICAL, **part.settings, **response.settings})
     own = not response.settings and not part.settings
     shape = "our own form of demonstrations" if own else "a prompt and a response"
     return Found(
@@ -36,8 +38,22 @@ def prompt_and_response(look: Look) -> Found | None:
     )
 
 
-def _is_scored(look: Look) -> bool:
-    return look.given("labels", "label_values", "label_layout", "scores", "best", "tie_within", "missing")
+def _check_not_judged(look: Look, settings: Mapping[str, Any]) -> None:
+    """Refuse responses beside a yes or no: those that are called bad would be imitated as well.
+
+    Raises:
+        ShapeError: label_direction_missing.
+    """
+    for name in look.names:
+        column = look.column(name)
+        if column.values and is_label_name(name) and column.mostly("boolean"):
+            yes = column.values.count(True)
+            message = (
+                f"each response has a yes or no ({name}: true {look.count(yes)}), so some may be bad ones, "
+                "not to be imitated: leave those out by an adapter (return None), or say "
+                f"format: canonical to imitate all:\n{to_fill_in(look, settings)}"
+            )
+            raise ShapeError(message, look.where, "label_direction_missing")
 
 
 def _response_in(look: Look) -> Part | None:
@@ -95,22 +111,30 @@ def only_prompt(look: Look) -> Found | None:
     part = prompt_in(look, _CANONICAL)
     if part is None or (look.given("prompt") and look.source.prompt is None):
         return None
+    prompt = part.settings.get("prompt", look.source.prompt)
+    if isinstance(prompt, str) and look.column(prompt).mostly("texts"):
+        return None  # the user's turns, which need the assistant's between them
     shape = "our own form of prompts" if not part.settings else "prompts"
     return Found(shape, part.because, {**_CANONICAL, **part.settings})
 
 
 def prompt_of_answers(look: Look) -> Found | None:
-    """Responses that are conversations, and so begin with their prompt."""
+    """Responses that are conversations and begin with their prompt, or lists of answers to its turns."""
     try:
         responses = responses_in(look)
     except ShapeError:
         return None
-    if responses is None or not all(look.column(path).mostly("messages") for path in responses.shown):
+    if responses is None:
         return None
-    because = f"{responses.because} that begin with the prompt"
-    return Found("conversations that begin with the prompt", (because,), {
-        "format": "canonical", "prompt": None, "responses": responses.paths,
-    })  # fmt: skip
+    columns = [look.column(path) for path in responses.shown]
+    settings: dict[str, Any] = {**_CANONICAL, "responses": responses.paths}
+    if all(column.mostly("messages") for column in columns):
+        because = f"{responses.because} that begin with the prompt"
+        return Found("conversations that begin with the prompt", (because,), {**settings, "prompt": None})
+    if "prompt" in look.names and all(column.mostly("texts") for column in [look.column("prompt"), *columns]):
+        because = f"prompt is a list of texts, one a turn, {_count(look, 'prompt')}"
+        return Found("prompts of several turns", (because, responses.because), settings)
+    return None
 
 
 def given_prompt_of_none(look: Look) -> Found | None:
@@ -135,7 +159,7 @@ DEMONSTRATIONS: tuple[Shape, ...] = (
     one_transcript,
 )  # fmt: skip
 PROMPTS: tuple[Shape, ...] = (
-    tree, given_prompt_of_none, pair_of_transcripts, only_prompt, conversation, pair_of_talks,
+    tree, given_prompt_of_none, only_prompt, pair_of_transcripts, conversation, pair_of_talks,
     prompt_of_answers, one_transcript,
 )  # fmt: skip
 TEXTS: tuple[Shape, ...] = (tree, document, pair_of_transcripts)

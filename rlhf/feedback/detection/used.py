@@ -39,8 +39,8 @@ def _specs(source: Source, kind: Kind) -> list[str | tuple[str, ...] | None]:
 
 
 def _answers(source: Source, kind: Kind) -> list[str | tuple[str, ...]]:
-    if kind == "prompts" and source.prompt is not None:
-        return []
+    if kind == "prompts" and source.prompt is not None:  # turns in lists stand between those of the answers
+        return [] if source.responses == "responses" else [source.responses]
     if kind == "demonstrations":
         return [source.response]
     if source.format == "pair":

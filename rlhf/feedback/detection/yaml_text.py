@@ -39,7 +39,7 @@ def defaults() -> dict[str, Any]:
 
 
 def settings_of(source: Source) -> dict[str, Any]:
-    """Return the settings from which `build_sources` makes this source again: path, and all that is no default."""
+    """Return path and the settings that are no defaults: `build_sources` makes this source of them again."""
     preset = {} if source.preset is None else PRESETS[source.preset].settings
     usual = {**defaults(), **preset}
     plain = defaults()

@@ -138,13 +138,13 @@ PAIRWISE = {"format": "pairwise", "label_values": {"1": "first", "2": "second"}}
 SCORED = {"format": "scored", "best": "highest"}
 CASES = (
     Case("path", "other.jsonl", KINDS),
-    Case("preset", "hh-rlhf", KINDS, "transcripts.jsonl"),
+    Case("preset", "hh-rlhf", KINDS, "both.jsonl"),
     Case("adapter", "{folder}/rows.py:adapt", KINDS),
     Case("loader", "{folder}/rows.py:load", KINDS),
     Case("json_columns", ("json",), KINDS, given={"prompt": "json", "text": "json"}),
     Case("markers", {"user": "Q:", "assistant": "A:"}, ASKED, given={"prompt": "marked"}),
     Case("format", "pair", ("rankings",)),
-    Case("format", "transcript", KINDS, "transcripts.jsonl"),
+    Case("format", "transcript", KINDS, "both.jsonl"),
     Case("prompt", "other_prompt", ASKED),
     Case("system", "{other_prompt}", ASKED),
     Case("response", "other_response", ("demonstrations",)),
@@ -258,6 +258,7 @@ def write_files(folder: Path) -> None:
         "other_rejected": ask.format("late") + answer.format("No") + second,
     }
     write_jsonl(folder / "transcripts.jsonl", [transcripts])
+    write_jsonl(folder / "both.jsonl", [rows[0] | transcripts])  # auto takes our own columns
     replies = [{"text": text, "role": "assistant", "rank": rank} for rank, text in enumerate(("Yes.", "No."))]
     write_jsonl(
         folder / "trees.jsonl", [{"prompt": {"text": "Why?", "role": "prompter", "replies": replies}}]
