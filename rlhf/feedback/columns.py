@@ -74,4 +74,4 @@ def group_of_messages(messages: Sequence[Message]) -> str:
 def group_of_text(text: str) -> str:
     """Return 16 hex digits of a hash of the normalised text."""
     normal = " ".join(unicodedata.normalize("NFC", text).casefold().split())
-    return hashlib.sha256(normal.encode("utf-8")).hexdigest()[:16]
+    return hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:16]
