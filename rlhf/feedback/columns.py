@@ -60,8 +60,9 @@ def build_prompt(
     if not any(message.content.strip() for message in messages if message.role == "user"):
         raise BadRow("the prompt is empty", row.where, "empty_prompt")
     group = group or named_group(row, source) or group_of_messages(messages)
+    name = id or id_of(row, source)
     try:
-        return Prompt(id or id_of(row, source), tuple(messages), group, row.where, columns)
+        return Prompt(name, tuple(messages), group, row.where, columns)
     except DataError as error:
         raise BadRow(error.message, row.where, "bad_roles") from error
 

@@ -80,13 +80,19 @@ def _take_key(value: Any, key: str, path: str, where: str) -> Any:
     if not isinstance(value, dict):
         raise BadRow(f"{path!r} steps into {key!r}, but there is {kind_of(value)}", where, "missing_column")
     if key not in value:
-        near = get_close_matches(key, list(value), n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        folded = {_folded(name): name for name in reversed(value)}
+        near = get_close_matches(_folded(key), list(folded), n=1, cutoff=0.5)
+        hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
         shown = f"{key!r} of {path!r}" if key != path else repr(key)
         raise BadRow(
             f"no column {shown}{hint} (there are: {', '.join(value) or 'none'})", where, "missing_column"
         )
     return value[key]
+
+
+def _folded(name: str) -> str:
+    """Return a column's name without what people overlook: capitals, blanks, a byte order mark."""
+    return name.casefold().strip(" \t\r\n\ufeff")
 
 
 def kind_of(value: Any) -> str:

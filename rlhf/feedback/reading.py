@@ -154,7 +154,8 @@ class _SourceReader(Generic[T]):
                 break
         self._check_share()
         if not records:
-            raise DataError(self._why_nothing(num_made), source.path, "nothing_read")
+            code = "nothing_read" if self.num_rows else "empty_file"
+            raise DataError(self._why_nothing(num_made), source.path, code)
         return records
 
     def bad(self, error: BadRow) -> None:
@@ -210,7 +211,7 @@ class _SourceReader(Generic[T]):
         if num_made:
             return f"none of {num_made} records falls into split: {self.source.split}; raise its fraction"
         if not self.num_rows:
-            return "holds no rows"
+            return "holds no rows, only blank lines or a header"
         return f"none of {self.num_rows} rows gives a record of this kind (format: {self.source.format})"
 
 
