@@ -97,6 +97,7 @@ _ROWS = _errors(
 )
 _READERS = _warnings(
     {
+        "no_record": ("A row gives no record of the kind that is read.", "Nothing, where that is meant."),
         "left_out": ("The adapter leaves a row out.", "Nothing, where that is meant."),
         "deleted_message": ("A message of a tree is deleted.", "Nothing; it goes with its replies."),
         "missing_rank": ("Responses without a rank are not compared.", "Nothing, where that is meant."),

@@ -31,6 +31,10 @@ def find_files(path: str, *, any_extension: bool = False) -> list[Path]:
         return _found_files(path, any_extension)
     except OSError as error:
         raise DataError(f"cannot be looked at: {error.strerror or error}", path, "unreadable") from error
+    except DataError:
+        raise
+    except ValueError as error:  # a zero byte, half a surrogate pair
+        raise DataError(f"is no name of a file ({error})", repr(path)[1:-1], "file_not_found") from error
 
 
 def _found_files(path: str, any_extension: bool) -> list[Path]:

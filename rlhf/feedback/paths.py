@@ -20,6 +20,7 @@ from rlhf.feedback.rows import Row
 __all__ = ["anything_at", "check_text", "kind_of", "short_name", "text_at", "value_at", "values_at"]
 
 _STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d*)(:?)(-?\d*)\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 Step = str | int | slice
@@ -114,11 +115,13 @@ def check_text(value: Any, name: str, where: str) -> str:
     """Return the value if it is text; numbers, dates and lists are not turned into it.
 
     Raises:
-        BadRow: not_text.
+        BadRow: not_text; lone_surrogate, which only an adapter's or a loader's text can have.
     """
     if not isinstance(value, str):
         shown = "" if value is None else f" ({str(value)[:40]!r})"
         raise BadRow(f"{name!r} must be text, but is {kind_of(value)}{shown}", where, "not_text")
+    if not value.isascii() and _SURROGATE.search(value) is not None:
+        raise BadRow(f"{name!r} has half a surrogate pair ({value[:40]!a})", where, "lone_surrogate")
     return value
 
 

@@ -144,7 +144,7 @@ class _SourceReader(Generic[T]):
         records: list[T] = []
         num_made = 0
         adapter = load_adapter(source)
-        for row in rows_of(source, on_bad=self.bad):
+        for row in rows_of(source, on_bad=self._unreadable):
             self.num_rows += 1
             made = self._records_of(row, adapter, seen)
             num_made += len(made)
@@ -157,6 +157,10 @@ class _SourceReader(Generic[T]):
             code = "nothing_read" if self.num_rows else "empty_file"
             raise DataError(self._why_nothing(num_made), source.path, code)
         return records
+
+    def _unreadable(self, error: BadRow) -> None:
+        self.num_rows += 1
+        self.bad(error)
 
     def bad(self, error: BadRow) -> None:
         """Raise the error or count it, as the source says."""
@@ -179,6 +183,8 @@ class _SourceReader(Generic[T]):
                     "left_out", row.where, f"{self.source.adapter} leaves the row out", skipped=True
                 )
             made = [record for part in adapted for record in self.parse(part, self.source, self.take_note)]
+            if adapted and not made and not any(note.skipped for note in self.notes[kept:]):
+                self.take_note("no_record", row.where, "gives no record of this kind", skipped=True)
             for record in made:
                 if not isinstance(record, Text):  # nothing looks a text up by its id
                     _check_new(record, seen, (self.number, _place_of(record, row)))
