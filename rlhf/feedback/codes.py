@@ -82,7 +82,7 @@ _ROWS = _errors(
             "Of two equal responses one is called better.",
             "Take the row out, or make it a tie.",
         ),
-        "unknown_label": ("label_values does not say what a label means.", "Add the label there."),
+        "unknown_label": ("It is not said what a label means.", "Add the label to label_values."),
         "bad_labels": ("There are not as many labels as pairs or annotators.", "See labels, label_layout."),
         "bad_rank": ("A rank is missing, no whole number from 1, or nothing is compared.", "See ranks."),
         "bad_score": ("A score is no number, or one is missing.", "List what stands for none in missing."),
@@ -97,6 +97,7 @@ _ROWS = _errors(
 )
 _READERS = _warnings(
     {
+        "no_record": ("A row gives no record of the kind that is read.", "Nothing, where that is meant."),
         "left_out": ("The adapter leaves a row out.", "Nothing, where that is meant."),
         "deleted_message": ("A message of a tree is deleted.", "Nothing; it goes with its replies."),
         "missing_rank": ("Responses without a rank are not compared.", "Nothing, where that is meant."),

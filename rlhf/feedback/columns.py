@@ -61,8 +61,9 @@ def build_prompt(
     if not any(message.content.strip() for message in messages if message.role == "user"):
         raise BadRow("the prompt is empty", row.where, "empty_prompt")
     group = group or named_group(row, source) or group_of_messages(messages)
+    name = id or id_of(row, source)
     try:
-        return Prompt(id or id_of(row, source), tuple(messages), group, row.where, columns)
+        return Prompt(name, tuple(messages), group, row.where, columns)
     except DataError as error:
         raise BadRow(error.message, row.where, "bad_roles") from error
 
@@ -75,4 +76,4 @@ def group_of_messages(messages: Sequence[Message]) -> str:
 def group_of_text(text: str) -> str:
     """Return 16 hex digits of a hash of the normalised text."""
     normal = " ".join(unicodedata.normalize("NFC", text).casefold().split())
-    return hashlib.sha256(normal.encode("utf-8")).hexdigest()[:16]
+    return hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:16]

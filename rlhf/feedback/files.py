@@ -25,9 +25,25 @@ def find_files(path: str, *, any_extension: bool = False) -> list[Path]:
     With `any_extension` every file is one, whatever it is called.
 
     Raises:
-        DataError: there is none, or a file's extension is not one we read.
+        DataError: there is none, it cannot be looked at, or a file's extension is not one we read.
     """
-    place = Path(path).expanduser()
+    try:
+        return _found_files(path, any_extension)
+    except OSError as error:
+        raise DataError(f"cannot be looked at: {error.strerror or error}", path, "unreadable") from error
+    except DataError:
+        raise
+    except ValueError as error:  # a zero byte, half a surrogate pair
+        raise DataError(f"is no name of a file ({error})", repr(path)[1:-1], "file_not_found") from error
+
+
+def _found_files(path: str, any_extension: bool) -> list[Path]:
+    if not path.strip():
+        raise DataError("path is empty; name a file, a folder or a glob", path, "file_not_found")
+    try:
+        place = Path(path).expanduser()
+    except RuntimeError as error:  # ~somebody
+        raise DataError("this user has no home folder", path, "file_not_found") from error
     if place.is_dir():
         files = sorted(
             file
@@ -69,6 +85,8 @@ def extension_of(file: Path) -> str:
 
 
 def _nearest_name(place: Path) -> str:
+    if place.is_symlink():
+        return "; it is a link that leads nowhere"
     if not place.parent.is_dir():
         return f"; folder {str(place.parent)!r} does not exist either"
     near = get_close_matches(place.name, [entry.name for entry in place.parent.iterdir()], n=1)
@@ -105,7 +123,8 @@ def read_lines(file: Path) -> Iterator[tuple[int, bytes]]:
         try:
             for number, line in enumerate(stream, 1):
                 if number == 1:
-                    if line.startswith((b"\xff\xfe", b"\xfe\xff")):
+                    # Its mark, or the zero bytes that it has between the letters of an ASCII text.
+                    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line[:4]:
                         raise DataError("is UTF-16; save it as UTF-8", str(file), "bad_utf8")
                     line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark some editors write
                 yield number, line

@@ -11,11 +11,13 @@ import re
 from typing import Any, NoReturn
 
 from rlhf.errors import DataError
+from rlhf.feedback.jsonplaces import find_refused
 
 __all__ = ["JSONText", "decode_line", "decode_values"]
 
 _EXCERPT = 60
 _SPACE = re.compile(r"[ \t\r\n]*")
+_DIGITS = re.compile(r"-?[0-9]*")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -111,9 +113,15 @@ def _decode(text: str, position: int, where: str, first_line: int | None) -> tup
     except json.JSONDecodeError as error:
         _fail(text, error.pos, where, _message(error), whole_file=first_line is not None)
     except _Refused as error:
-        _fail(text, position, where, str(error), whole_file=first_line is not None)
-    except (RecursionError, ValueError) as error:  # nested too deep; a number of thousands of digits
-        _fail(text, position, where, str(error), whole_file=first_line is not None)
+        place = find_refused(text, position)
+        _fail(text, place, where, str(error), whole_file=first_line is not None)
+    except RecursionError:
+        _fail(text, position, where, "nested too deep", whole_file=first_line is not None)
+    except ValueError:
+        place = find_refused(text, position)
+        digits = len(_DIGITS.match(text, place).group())  # type: ignore[union-attr]
+        what = f"a number of {digits} digits, which Python does not read"
+        _fail(text, place, where, what, whole_file=first_line is not None)
     if _SURROGATE.search(text, position, end):
         _check_surrogates(value, text, position, where, first_line is not None)
     return value, end
@@ -130,7 +138,7 @@ def _check_surrogates(value: Any, text: str, position: int, where: str, whole_fi
     except UnicodeEncodeError:
         _fail(
             text,
-            position,
+            find_refused(text, position),
             where,
             "half a surrogate pair (\\ud83d without its other half)",
             whole_file=whole_file,

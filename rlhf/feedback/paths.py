@@ -20,6 +20,7 @@ from rlhf.feedback.rows import Row
 __all__ = ["anything_at", "check_text", "kind_of", "short_name", "text_at", "value_at", "values_at"]
 
 _STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d*)(:?)(-?\d*)\]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 Step = str | int | slice
@@ -80,13 +81,19 @@ def _take_key(value: Any, key: str, path: str, where: str) -> Any:
     if not isinstance(value, dict):
         raise BadRow(f"{path!r} steps into {key!r}, but there is {kind_of(value)}", where, "missing_column")
     if key not in value:
-        near = get_close_matches(key, list(value), n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        folded = {_folded(name): name for name in reversed(value)}
+        near = get_close_matches(_folded(key), list(folded), n=1, cutoff=0.5)
+        hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
         shown = f"{key!r} of {path!r}" if key != path else repr(key)
         raise BadRow(
             f"no column {shown}{hint} (there are: {', '.join(value) or 'none'})", where, "missing_column"
         )
     return value[key]
+
+
+def _folded(name: str) -> str:
+    """Return a column's name without what people overlook: capitals, blanks, a byte order mark."""
+    return name.casefold().strip(" \t\r\n\ufeff")
 
 
 def kind_of(value: Any) -> str:
@@ -108,11 +115,13 @@ def check_text(value: Any, name: str, where: str) -> str:
     """Return the value if it is text; numbers, dates and lists are not turned into it.
 
     Raises:
-        BadRow: not_text.
+        BadRow: not_text; lone_surrogate, which only an adapter's or a loader's text can have.
     """
     if not isinstance(value, str):
         shown = "" if value is None else f" ({str(value)[:40]!r})"
         raise BadRow(f"{name!r} must be text, but is {kind_of(value)}{shown}", where, "not_text")
+    if not value.isascii() and _SURROGATE.search(value) is not None:
+        raise BadRow(f"{name!r} has half a surrogate pair ({value[:40]!a})", where, "lone_surrogate")
     return value
 
 

@@ -174,6 +174,10 @@ class _SourceReader(Generic[T]):
             raise NothingRead(self._why_nothing(num_made), source.path, self.notes, self.num_rows)
         return records
 
+    def _unreadable(self, error: BadRow) -> None:
+        self.num_rows += 1
+        self.bad(error)
+
     def bad(self, error: BadRow) -> None:
         """Raise the error or count it, as the source says."""
         if self.source.on_bad_row == "stop":
@@ -183,10 +187,6 @@ class _SourceReader(Generic[T]):
         where = error.where or self.source.path
         self.notes.append(Note(error.code, where, error.message, skipped=True, bad=True))
         self.bad_notes.append(self.notes[-1])
-
-    def _unreadable(self, error: BadRow) -> None:
-        self.num_rows += 1
-        self.bad(error)
 
     def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
         self.notes.append(Note(code, where, message, skipped))
@@ -200,6 +200,8 @@ class _SourceReader(Generic[T]):
                     "left_out", row.where, f"{self.source.adapter} leaves the row out", skipped=True
                 )
             made = [record for part in adapted for record in self.parse(part, self.source, self.take_note)]
+            if adapted and not made and not any(note.skipped for note in self.notes[kept:]):
+                self.take_note("no_record", row.where, "gives no record of this kind", skipped=True)
             for record in made:
                 if not isinstance(record, Text):  # nothing looks a text up by its id
                     _check_new(record, seen, (self.number, _place_of(record, row)))
@@ -232,7 +234,7 @@ class _SourceReader(Generic[T]):
         if num_made:
             return f"none of {num_made} records falls into split: {self.source.split}; raise its fraction"
         if not self.num_rows:
-            return "holds no rows"
+            return "holds no rows, only blank lines or a header"
         return f"none of {self.num_rows} rows gives a record of this kind (format: {self.source.format})"
 
 

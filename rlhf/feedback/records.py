@@ -199,7 +199,7 @@ class NothingRead(DataError):
     def __init__(
         self, message: str, where: str | None = None, notes: Sequence[Note] = (), num_rows: int = 0
     ) -> None:
-        super().__init__(message, where, "nothing_read")
+        super().__init__(message, where, "nothing_read" if num_rows else "empty_file")
         self.notes = tuple(notes)
         self.num_rows = num_rows
 

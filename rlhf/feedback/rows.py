@@ -134,15 +134,19 @@ def _check_is_rows(values: list[Any], file: Path) -> None:
             and all(isinstance(entry, dict) for entry in value)
         ):
             raise DataError(
-                f"holds one object with rows under {key!r}; save that list alone, or one row a line",
+                f"holds one object with rows under {key!r}, not a list of rows; save that list alone, or one "
+                "row a line",
                 str(file),
                 "not_rows",
             )
-    lengths = {len(value) if isinstance(value, list) else -1 for value in values[0].values()}
-    if len(values[0]) > 1 and len(lengths) == 1 and lengths.pop() > 1:
-        raise DataError(
-            "holds one object of columns (lists of equal length), not a list of rows", str(file), "not_rows"
-        )
+    columns = list(values[0].values())
+    lengths = {len(value) if isinstance(value, list) else -1 for value in columns}
+    listed = len(columns) > 1 and len(lengths) == 1 and lengths.pop() > 1
+    # What pandas writes by default: each column an object of its values by number.
+    numbered = all(isinstance(value, dict) and value and all(map(str.isdecimal, value)) for value in columns)
+    if listed or (columns and numbered):
+        remedy = "save the rows, one row a line (pandas: to_json(path, orient='records', lines=True))"
+        raise DataError(f"holds one object of columns, not a list of rows; {remedy}", str(file), "not_rows")
 
 
 def _read_table(file: Path, delimiter: str, on_bad: OnBad) -> Iterator[Row]:
@@ -161,7 +165,10 @@ def _read_table(file: Path, delimiter: str, on_bad: OnBad) -> Iterator[Row]:
             if header is None:
                 header = _check_header(cells, delimiter, where)
             elif len(cells) != len(header):
-                on_bad(BadRow(f"{len(cells)} cells where the header has {len(header)}", where, "bad_cells"))
+                on_bad(BadRow(_wrong_cells(cells, header), where, "bad_cells"))
+            elif cells == header and len(header) > 1:
+                message = "the header again; were files put together? Take the line out"
+                on_bad(BadRow(message, where, "bad_header"))
             else:
                 yield Row(dict(zip(header, cells, strict=True)), str(file), line)
     except csv.Error as error:
@@ -172,14 +179,32 @@ def _read_table(file: Path, delimiter: str, on_bad: OnBad) -> Iterator[Row]:
         ) from error
 
 
+def _wrong_cells(cells: list[str], header: list[str]) -> str:
+    number = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+    shown = ", ".join(repr(cell[:20]) for cell in cells[:4])
+    remedy = "put cells with separators or line ends in them into double quotes"
+    return f"{number} where the header has {len(header)}: {shown}; {remedy}"
+
+
 def _check_header(cells: list[str], delimiter: str, where: str) -> list[str]:
-    for other in ",;\t|":
-        if len(cells) == 1 and other != delimiter and other in cells[0]:
+    known = {",": ".csv", "\t": ".tsv"}
+    for other in (",", ";", "\t", "|", *([" "] if delimiter == "\t" else [])):
+        if len(cells) == 1 and other != delimiter and other in cells[0].strip():
+            found = "spaces" if other == " " else repr(other)
+            name = f", or name it {known[other]}" if other in known else ""
             raise DataError(
-                f"one column named {cells[0]!r}; its cells are separated by {other!r}, not {delimiter!r}",
+                f"one column named {cells[0]!r}; its cells are separated by {found}, not "
+                f"{'tabs' if delimiter == chr(9) else repr(delimiter)}; save it with these{name}",
                 where,
                 "bad_header",
             )
+    nameless = sum(not cell.strip() for cell in cells)
+    if nameless > 1 or nameless == len(cells):
+        raise DataError(
+            f"{nameless} column{'s' * (nameless > 1)} have no name; the first line names the columns",
+            where,
+            "bad_header",
+        )
     twice = {cell for cell in cells if cells.count(cell) > 1}
     if twice:
         raise DataError(f"column {sorted(twice)[0]!r} is named twice", where, "bad_header")

@@ -42,7 +42,7 @@ def _length_of_prompt(chosen: Turns, rejected: Turns, where: str) -> int:
 def _split_pair(row: Row, source: Source, take_note: TakeNote) -> tuple[Prompt, list[str]]:
     markers = _markers(source)
     sides = [
-        (name, split_turns(text_at(row, name), markers, row.where))
+        (name, split_turns(text_at(row, name), markers, row.where, name))
         for name in (source.chosen, source.rejected)
     ]
     (_, chosen), (_, rejected) = sides
@@ -83,7 +83,7 @@ def transcript_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterat
 
 def transcript_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Iterator[Demonstration]:
     """Yield the last turn of the `chosen` transcript as the response to the turns before it."""
-    turns = split_turns(text_at(row, source.chosen), _markers(source), row.where)
+    turns = split_turns(text_at(row, source.chosen), _markers(source), row.where, source.chosen)
     if len(turns) < 2 or turns[-1][0] != "assistant" or turns[-2][0] != "user":
         raise BadRow(
             "the transcript does not end with an answer to a human turn", row.where, "bad_transcript"

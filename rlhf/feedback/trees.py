@@ -44,7 +44,7 @@ def _node(values: Any, path: tuple[Message, ...], where: str) -> _Node:
     if not isinstance(values, dict):
         raise BadRow(f"a reply is an object, not {str(values)[:40]!r}", where, "bad_tree")
     role, replies, rank = values.get("role"), values.get("replies"), values.get("rank")
-    if role not in _ROLE:
+    if not isinstance(role, str) or role not in _ROLE:
         raise BadRow(f"role {role!r} is not one of {', '.join(_ROLE)}", where, "bad_roles")
     if not isinstance(replies or [], list):
         raise BadRow("'replies' must be a list", where, "bad_tree")

@@ -61,8 +61,8 @@ def _pattern(user: str, assistant: str) -> re.Pattern[str]:
     return re.compile(rf"\A\s*({begin})|({inner})")
 
 
-def split_turns(text: str, markers: Mapping[str, str], where: str) -> Turns:
-    """Return the turns of a transcript.
+def split_turns(text: str, markers: Mapping[str, str], where: str, name: str = "") -> Turns:
+    """Return the turns of a transcript; `name` is what messages call it.
 
     Raises:
         BadRow: bad_transcript, where it does not begin with a marker and `start` does not say whose it is.
@@ -76,7 +76,8 @@ def split_turns(text: str, markers: Mapping[str, str], where: str) -> Turns:
         return [(markers["start"], pieces[0]), *turns]
     if pieces[0].strip() or not turns:
         first, second = (markers[role].strip() for role in _SPEAKERS)
-        message = f"a transcript begins with {first!r} or {second!r}, not {text[:40]!r}"
+        called = f"transcript {name!r}" if name else "a transcript"
+        message = f"{called} begins with {first!r} or {second!r}, not {text[:40]!r}; markers: names others"
         raise BadRow(message, where, "bad_transcript")
     return turns
 

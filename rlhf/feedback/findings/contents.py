@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -44,14 +45,21 @@ _SIGNS = (
         ),
     ),
 )
-# What UTF-8 looks like where it was read as Windows-1252 or Latin-1; U+FFFD stands for bytes that were lost.
-_MOJIBAKE = re.compile(
-    "\u00e2(?:\u20ac[\u2122\u0153\u009d\u201c\u201d\u02dc\u00a6\u00a2\u2018\u2019\u0094\u0093]|[\u0080-\u0083])"
-    "|\u00c3[\u0080-\u00bf\u0192\u201a\u2039\u0152\u2030\u00a9]|\u00c2[\u0080-\u00bf]|\u00ef\u00bf\u00bd|\ufffd"
+# Only beyond ASCII: what UTF-8 looks like where it was read as Windows-1252 or Latin-1, and U+FFFD, which
+# stands for lost bytes; half a surrogate pair; marks that turn the direction of writing, or show nothing.
+_FOREIGN = (
+    _Sign(
+        "mojibake",
+        "",
+        re.compile(
+            "\u00e2(?:\u20ac[\u2122\u0153\u009d\u201c\u201d\u02dc\u00a6\u00a2\u2018\u2019\u0094\u0093]|[\u0080-\u0083])"
+            "|\u00c3[\u0080-\u00bf\u0192\u201a\u2039\u0152\u2030\u00a9]|\u00c2[\u0080-\u00bf]|\u00ef\u00bf\u00bd|\ufffd"
+        ),
+    ),
+    _Sign("lone_surrogate", "", re.compile("[\ud800-\udfff]")),
+    _Sign("control_characters", "", re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")),
 )
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_CONTROL_BEYOND = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = _Sign("control_characters", "", re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"))
 _MARKER = re.compile(r"\n\n(?:Human|Assistant|User):")
 
 
@@ -87,19 +95,15 @@ class Contents:
                 self._tally.add(code, entry.where, message)
 
 
-def _matches(text: str) -> list[tuple[str, re.Match[str]]]:
-    searches = [
-        (sign.code, sign.pattern.search(text))
-        for sign in _SIGNS
-        if any(character in text for character in sign.first)
-    ]
-    control = _CONTROL.search(text)
-    if not text.isascii():
-        searches.append(("mojibake", _MOJIBAKE.search(text)))
-        searches.append(("lone_surrogate", _SURROGATE.search(text)))
-        control = control or _CONTROL_BEYOND.search(text)
-    searches.append(("control_characters", control))
-    return [(code, match) for code, match in searches if match is not None]
+def _matches(text: str) -> Iterator[tuple[str, re.Match[str]]]:
+    """Yield the first of each sign; bytes decoded wrongly often look like control characters, and are not."""
+    signs = [sign for sign in _SIGNS if any(character in text for character in sign.first)]
+    broken = False
+    for sign in (*signs, _CONTROL, *(() if text.isascii() else _FOREIGN)):
+        match = None if broken and sign.code == "control_characters" else sign.pattern.search(text)
+        if match is not None:
+            broken |= sign.code == "mojibake"
+            yield sign.code, match
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -26,7 +26,7 @@ class Places:
     def add(self, where: str) -> int:
         """Keep a place and return its number."""
         file, _, line = where.rpartition(":")
-        if not (file and line.isdecimal() and len(line) < 12 and str(int(line)) == line):
+        if not (file and line.isascii() and line.isdecimal() and len(line) < 12 and line[0] in "123456789"):
             file, line = where, "0"  # no line, or a part behind it: kept as it is
         number = self._files.setdefault(file, len(self._names))
         if number == len(self._names):

@@ -92,12 +92,11 @@ class Judgements:
             self._tally.add("contradiction", where, f"{message} (contradictions by annotator: {shown})")
 
     def _tell_cycles(self, disorder: Disorder, annotator: str | None, rows: list[_Kept]) -> None:
-        nodes, code = disorder.cycle, "cycle"
-        signs = ">" * (len(nodes) - 1)
-        if not nodes:
-            nodes, signs, code = disorder.tied_cycle, disorder.signs, "intransitive_tie"
+        nodes = disorder.cycle or disorder.tied_cycle
         if not nodes:
             return
+        code = "cycle" if disorder.cycle else "intransitive_tie"
+        signs = ">" * (len(nodes) - 1) if disorder.cycle else disorder.signs
         way = "".join(f"{node}{sign}" for node, sign in zip(nodes, f"{signs} ", strict=True)).strip()
         who = "the annotator is not recorded" if annotator is None else f"annotator {annotator}"
         places = dict.fromkeys(self._places[row.place] for row in rows)
