@@ -60,6 +60,7 @@ class RenderedRanking:
         kept: the place in the record of each kept response.
         annotator: the record's.
         responses: the texts of the kept responses.
+        strengths: of `comparisons`, as `Ranking.strengths`.
     """
 
     prompt: Prompt
@@ -70,6 +71,7 @@ class RenderedRanking:
     kept: list[int]
     annotator: str | None = None
     responses: list[str] = field(default_factory=list)
+    strengths: list[float | None] | None = None
 
     @property
     def ids(self) -> list[list[int]]:
@@ -157,17 +159,18 @@ def _rendered_ranking(
     if len(kept) < len(found):
         renderer.counts["dropped_responses"] += len(found) - len(kept)
     new_place = {place: number for number, place in enumerate(kept)}
+    comparisons = ranking.comparisons()
+    left = [number for number, (i, j, _) in enumerate(comparisons) if i in kept and j in kept]
     return RenderedRanking(
         prompt=ranking.prompt,
         prompt_ids=prompt_ids,
         response_ids=list(kept.values()),
         ranks=[ranking.ranks[place] for place in kept],
-        comparisons=[
-            (new_place[i], new_place[j], p) for i, j, p in ranking.comparisons() if i in kept and j in kept
-        ],
+        comparisons=[(new_place[i], new_place[j], p) for i, j, p in (comparisons[n] for n in left)],
         kept=list(kept),
         annotator=ranking.annotator,
         responses=[ranking.responses[place] for place in kept],
+        strengths=None if ranking.strengths is None else [ranking.strengths[n] for n in left],
     )
 
 

@@ -17,6 +17,7 @@ from stages._command import run_stage
 from stages._reward_centring import centre, told_zero
 from stages._reward_encoder import check_encoder, open_encoder
 from stages._reward_numbers import assess, judge, say_numbers, sequences_at_once
+from stages._reward_strength import check_strength, measure
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Ranking
@@ -46,6 +47,7 @@ def check(settings: RewardSettings) -> None:
     if "train" in readings:
         _inputs.check_enough(readings["train"], settings.reward.batch_size, "reward.batch_size")
         _inputs.check_held_out(readings)
+        check_strength(settings, readings["train"].records)
     check_model_path(settings.model.path)
     check_encoder(settings)
     if settings.centring is not None and settings.centring.policy is not None:
@@ -191,6 +193,7 @@ def _fit(
         TrainingPlan(**plan),
         loss=settings.reward.loss,
         ties=settings.reward.ties,
+        strength=settings.reward.strength,
         centring_coef=settings.reward.centring_coef,
         share_prompts=settings.reward.share_prompts,
         run=run,
@@ -219,11 +222,13 @@ def _train_set(
     from rlhf.ranking.batch import drop_unusable
     from rlhf.ranking.opinions import merge_opinions
 
-    loss, ties = settings.reward.loss, settings.reward.ties
+    loss, ties, strength = settings.reward.loss, settings.reward.ties, settings.reward.strength
     rankings, num_left_out = drop_unusable(_render(records, renderer, "train"), loss, ties)
+    if strength is not None:
+        rankings = measure(settings, rankings, strength)
     train_set, num_split = rankings, 0
     if loss == "pairwise":
-        train_set, num_split = drop_unusable(merge_opinions(rankings, ties), loss, ties)
+        train_set, num_split = drop_unusable(merge_opinions(rankings, ties, strength), loss, ties)
     if num_left_out:
         console.say(f"  {num_left_out:,} rankings hold nothing that this loss can learn from; left out")
     if len(train_set) + num_split < len(rankings):

@@ -47,7 +47,8 @@ def rankings(count: int, seed: int = 0) -> list[dict[str, Any]]:
         good = row.pop("response")
         responses = [good, f"{good} {good}", good[: 4 + number % 5]]
         ranks = [1, 2, 2 + number % 2]
-        rows.append({**row, "responses": responses, "ranks": ranks, "annotator": "a"})
+        strengths = [3, 2, number % 2]  # of 1 over 2, 1 over 3, 2 over 3, which tie in every second
+        rows.append({**row, "responses": responses, "ranks": ranks, "strengths": strengths, "annotator": "a"})
     return rows
 
 

@@ -11,7 +11,7 @@ from rlhf.rendering import Renderer
 from rlhf.rollout import generate
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.scoring import score_sequences
-from rlhf.settings.reward import RewardSettings
+from rlhf.settings.reward import RewardSettings, RewardTrainingSettings
 from stages import reward
 from stages._command import run_stage
 from tests.stage_data import (
@@ -174,3 +174,41 @@ def test_inv81_prompts_that_are_trained_on_are_not_evaluated(
     assert "data.test: 3 of 11 records have prompts of data.train: left out" in found
     rows = read_jsonl(tmp_path / "reward" / "samples.jsonl")
     assert {row["id"] for row in rows} == {f"d2-{number}" for number in range(8)}
+
+
+@pytest.mark.parametrize("strength", ["margin", "weight"])
+def test_strengths_of_the_data_are_trained_on_and_told(
+    tmp_path: Path, words: list[str], strength: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main(main, [*words, f"reward.strength={strength}"]) == 0
+    told = capsys.readouterr().out
+    # 48 rankings of 3 pairs, half of them with a tie; strengths 3 and 2, and 1 in every second: mean 2.2
+    unit = {"margin": "margin 1", "weight": "weight 0.4545"}[strength]
+    assert f"120 of 120 untied pairs say how strong they are, 1 to 3; {unit} for each unit" in told
+
+
+def test_strengths_that_no_data_state_are_missed_before_anything_is_loaded(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{key: value for key, value in row.items() if key != "strengths"} for row in rankings(48)]
+    path = write_jsonl(tmp_path / "plain.jsonl", rows)
+    kept = [word for word in words if not word.startswith("data.train")]
+    asked = [*kept, f"data.train=[{{path: {path}}}]", "reward.strength=margin", "--dry-run"]
+    assert run_main(main, asked) == 2
+    told = capsys.readouterr().err
+    assert "reward.strength: needs strengths of preferences, and data.train states none" in told
+    assert "strength_from" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"strength": "margin", "loss": "plackett_luce"}, "strength is of a pair of responses"),
+        ({"strength_scale": 0.5}, "strength_scale is only read where strength is margin or weight"),
+        ({"strength": "weight", "strength_scale": 0.0}, "strength_scale"),
+    ],
+)
+def test_strengths_that_no_loss_reads_are_refused(told: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RewardTrainingSettings(**told)  # type: ignore[arg-type]

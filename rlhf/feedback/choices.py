@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["Best", "Format", "LabelLayout", "OnBadRow", "Outcome", "Replies", "Split"]
+__all__ = ["Best", "Format", "LabelLayout", "OnBadRow", "Outcome", "Replies", "Split", "StrengthFrom"]
 
 Format = Literal["auto", "canonical", "transcript", "pair", "pairwise", "scored", "tree", "text"]
 Split = Literal["train", "validation", "test"]
@@ -12,4 +12,5 @@ Replies = Literal["best", "all"]
 OnBadRow = Literal["stop", "skip"]
 Outcome = Literal["first", "second", "tie"]
 Best = Literal["highest", "lowest"]
+StrengthFrom = Literal["column", "labels", "scores"]
 LabelLayout = Literal["pairs", "annotators", "one_hot"]

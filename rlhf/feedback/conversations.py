@@ -10,6 +10,7 @@ from rlhf.feedback.mapping import Source
 from rlhf.feedback.paths import anything_at, check_text, kind_of, text_at, values_at
 from rlhf.feedback.records import BadRow, Message, Prompt
 from rlhf.feedback.rows import Row
+from rlhf.feedback.strengths import strength_columns
 from rlhf.feedback.turns import split_prompt
 
 __all__ = ["prompt_and_responses", "prompt_of"]
@@ -106,6 +107,7 @@ def _other_columns(row: Row, source: Source) -> Mapping[str, Any]:
     """Return the columns that the source does not name, for judges."""
     several = [source.prompt, source.responses, source.labels]
     several += [source.scores] if source.format == "scored" else []
+    several += [strength_columns(source)]
     spent = {source.response, source.ranks, source.chosen, source.rejected}
     for names in several:
         spent.update((names,) if isinstance(names, str) else names or ())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import nan
+from statistics import fmean
 
 from rlhf.feedback.records import Ranking
 
@@ -28,6 +30,8 @@ class RankingFacts:
         num_all_ties: rankings with nothing but ties.
         num_intransitive: rankings whose labels fit no order.
         num_partial: rankings with an unranked response.
+        num_strengths: untied pairs of which it is known how much better the better one is.
+        strength_range: the smallest, the mean and the largest of these strengths; nan where there is none.
         longer_wins: share of untied pairs of unequal length (in characters) whose longer response is better.
     """
 
@@ -43,10 +47,14 @@ class RankingFacts:
     num_all_ties: int
     num_intransitive: int
     num_partial: int
+    num_strengths: int
+    strength_range: tuple[float, float, float]
     longer_wins: float
 
     def lines(self) -> list[str]:
         """Return a few lines for people."""
+        low, mean, high = self.strength_range
+        strengths = f"{low:g} to {high:g}, mean {mean:.3g}, of {self.num_strengths:,} untied comparisons"
         sizes = ", ".join(f"{size}: {number:,}" for size, number in self.sizes.items())
         return [
             f"{self.num_rankings:,} rankings of {self.num_prompts:,} prompts; responses a ranking: {sizes}",
@@ -55,6 +63,7 @@ class RankingFacts:
             f"annotators: {self.num_annotators or 'not recorded'}; rankings with a tie "
             f"{self.num_tied_rankings:,}, only ties {self.num_all_ties:,}, "
             f"in no order {self.num_intransitive:,}, partial {self.num_partial:,}",
+            f"strengths: {strengths if self.num_strengths else 'not recorded'}",
         ]
 
 
@@ -62,6 +71,7 @@ def count_rankings(rankings: Iterable[Ranking]) -> RankingFacts:
     """Return the counts; `longer_wins` is nan where no pair is untied and of unequal length."""
     rankings = list(rankings)
     counts: Counter[str] = Counter()
+    strengths: list[float] = []
     for ranking in rankings:
         unranked = ranking.ranks.count(None)
         comparisons = ranking.comparisons()
@@ -71,6 +81,11 @@ def count_rankings(rankings: Iterable[Ranking]) -> RankingFacts:
         counts["all_ties"] += ties == len(comparisons)
         counts["intransitive"] += ranking.pairs is not None and unranked > 0
         counts["partial"] += ranking.pairs is None and unranked > 0
+        strengths += [
+            strength
+            for (_, _, p), strength in zip(comparisons, ranking.strengths or (), strict=False)
+            if strength is not None and p != 0.5
+        ]
         for i, j, p in comparisons:
             if p == 1.0:
                 counts["first" if i < j else "second"] += 1
@@ -90,5 +105,7 @@ def count_rankings(rankings: Iterable[Ranking]) -> RankingFacts:
         num_all_ties=counts["all_ties"],
         num_intransitive=counts["intransitive"],
         num_partial=counts["partial"],
-        longer_wins=counts["longer"] / counts["uneven"] if counts["uneven"] else float("nan"),
+        num_strengths=len(strengths),
+        strength_range=(min(strengths), fmean(strengths), max(strengths)) if strengths else (nan,) * 3,
+        longer_wins=counts["longer"] / counts["uneven"] if counts["uneven"] else nan,
     )

@@ -13,16 +13,17 @@ from rlhf.feedback.numbers import number_in, spelled
 from rlhf.feedback.paths import kind_of, short_name, value_at
 from rlhf.feedback.records import BadRow, TakeNote
 from rlhf.feedback.rows import Row
+from rlhf.feedback.strengths import Strengths, stated_strengths
 
 if TYPE_CHECKING:
     from rlhf.feedback.choices import Outcome
     from rlhf.feedback.mapping import Source
 
-__all__ = ["Opinion", "Pairs", "check_label_values", "labels_read", "opinions_of", "weak_order"]
+__all__ = ["Opinion", "Pairs", "are_signed", "check_label_values", "labels_read", "opinions_of", "weak_order"]
 
 Pairs = tuple[tuple[int, int, float], ...]
-Opinion = tuple[str | None, Pairs]
-"""Who judged (None: the row does not say), and the pairs that they labelled."""
+Opinion = tuple[str | None, Pairs, Strengths | None]
+"""Who judged (None: the row does not say), the pairs that they labelled, and how strong all pairs are."""
 
 _CHANCES = {"first": 1.0, "second": 0.0, "tie": 0.5}
 _OUTCOMES: dict[float, str] = {chance: outcome for outcome, chance in _CHANCES.items()}
@@ -61,6 +62,26 @@ def check_label_values(values: Mapping[str | int | float, Outcome]) -> None:
             f"label_values: numbers between {bounds['>']:g} and {bounds['<']:g} are in both ranges; "
             "move a bound"
         )
+
+
+def are_signed(values: Mapping[str | int | float, Outcome]) -> bool:
+    """Say whether labels are numbers of which those below 0 say one side, those above the other, and 0 tie.
+
+    >>> are_signed({-1: "first", 0: "tie", 1: "second"}), are_signed({0: "first", 1: "second"})
+    (True, False)
+    """
+    sides: dict[str, set[Outcome]] = {"<": set(), "=": set(), ">": set()}
+    for key, outcome in values.items():
+        side, bound = _range_in(key) or ("", number_in(key))
+        reaches_over = bound is not None and ((side == "<" and bound > 0) or (side == ">" and bound < 0))
+        if bound is None or reaches_over:
+            return False
+        sides[side or ("<" if bound < 0 else ">" if bound > 0 else "=")].add(outcome)
+    return (
+        sides["="] <= {"tie"}
+        and (len(sides["<"]), len(sides[">"])) == (1, 1)
+        and sides["<"] | sides[">"] == {"first", "second"}
+    )
 
 
 def _chance(label: Any, path: str, source: Source, where: str) -> float:
@@ -135,7 +156,7 @@ def opinions_of(
         for (i, j), path, label in zip(places, paths, labels, strict=True)
         if label is not None  # not compared
     ]
-    return [(annotator, tuple(pairs))]
+    return [(annotator, tuple(pairs), stated_strengths(row, source, len(places), labels))]
 
 
 def _by_annotators(
@@ -146,11 +167,13 @@ def _by_annotators(
         raise BadRow(message, row.where, "bad_labels")
     names = _names(row, source, paths)
     opinions: list[Opinion] = []
-    for name, path, label in zip(names, paths, labels, strict=True):
+    stated = stated_strengths(row, source, len(labels), labels)
+    strengths = [None] * len(labels) if stated is None else [[strength] for strength in stated]
+    for name, path, label, strength in zip(names, paths, labels, strengths, strict=True):
         if label is None:
             take_note("missing_label", row.where, f"a label in {path!r} is null: no opinion", skipped=True)
         else:
-            opinions.append((name, ((0, 1, _chance(label, path, source, row.where)),)))
+            opinions.append((name, ((0, 1, _chance(label, path, source, row.where)),), strength))
     if not opinions:
         raise BadRow(
             f"no annotator has a label in {paths[0] if paths else source.labels!r}", row.where, "bad_labels"

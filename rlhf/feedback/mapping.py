@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from rlhf.errors import DataError
-from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split
+from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split, StrengthFrom
 from rlhf.feedback.mapping_checks import check_source
 from rlhf.feedback.presets import lay_over_preset
 
@@ -44,7 +44,8 @@ class Source:
         format: how a row is laid out.
             auto: found out from the first 200 rows, and said; what is given beside it holds. Where it is not
                 certain which response a label or a score calls better, it stops and says what to write.
-            canonical: columns `prompt`, with `response`, or `responses` and `ranks` (1 best, equal a tie).
+            canonical: columns `prompt`, with `response`, or `responses` and `ranks` (1 best, equal a tie),
+                and `strengths` where rows have it, laid out as the setting of that name says.
             transcript: columns `chosen` and `rejected`, each a whole "\n\nHuman: ...\n\nAssistant:" text.
             pair: columns `prompt`, `chosen` and `rejected`.
             pairwise: K columns `responses` and a label (K = 2) or the list of labels 1v2, 1v3, ..., 2v3, ...
@@ -77,6 +78,17 @@ class Source:
             annotators: each of the two responses by another annotator: an opinion (ranking) of its own, null
                 is none; named by the paths in `labels`, or by the list at `annotator`.
             one_hot: columns of which exactly one is 1 (or true), the others 0; `label_values` are by column.
+        strength_from: how much better the better response of a pair is, a number from 0 up (see
+            `reward.strength` of the reward stage); null: the source does not say, or is not asked.
+            column: it stands at `strengths`.
+            labels: the labels are signed (-3 to 3): their distance from 0. Only read in pairwise.
+            scores: the difference of the two scores. Read in scored; in pair and transcript too, which then
+                have `scores` and `best`, and where a rejected response of the better score is a bad row.
+        strengths: of `strength_from: column`: path of the strength, or of a list of them, or a list of paths:
+            one for each pair of responses, 1v2, 1v3, ..., 2v3, ...; with label_layout annotators one for each
+            label. Null: not known. A tie has none: 0, or null.
+        strength_values: the number for each text (or other number) that stands there, e.g. {"slightly": 1,
+            "significantly": 3}; empty: numbers are taken as they are, a text that spells none is an error.
         annotator: path of who judged; null: column "annotator" where rows have one.
         id: path of the row's id; null: column "id" where rows have one, else "file:line".
         group: path of the unit that must not straddle splits; null: column "group" where rows have one, else
@@ -118,6 +130,9 @@ class Source:
     labels: str | tuple[str, ...] = "label"
     label_values: Mapping[str | int | float, Outcome] = field(default_factory=dict)
     label_layout: LabelLayout = "pairs"
+    strength_from: StrengthFrom | None = None
+    strengths: str | tuple[str, ...] = "strengths"
+    strength_values: Mapping[str | int | float, float] = field(default_factory=dict)
     annotator: str | None = None
     id: str | None = None
     group: str | None = None
@@ -134,7 +149,7 @@ class Source:
     max_bad: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("json_columns", "prompt", "responses", "scores", "missing", "labels"):
+        for name in ("json_columns", "prompt", "responses", "scores", "missing", "labels", "strengths"):
             if isinstance(getattr(self, name), list):  # as YAML gives it; frozen, so set around the lock
                 object.__setattr__(self, name, tuple(getattr(self, name)))
         check_source(self)

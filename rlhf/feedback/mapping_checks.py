@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
 from rlhf.errors import DataError
-from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split
-from rlhf.feedback.labels import check_label_values
+from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split, StrengthFrom
+from rlhf.feedback.labels import are_signed, check_label_values
 from rlhf.feedback.presets import check_preset
+from rlhf.feedback.strengths import check_strength_values
 from rlhf.feedback.turns import check_markers
 
 if TYPE_CHECKING:
@@ -24,11 +25,20 @@ _CHOICES = {
     "label_layout": get_args(LabelLayout),
     "split": (None, *get_args(Split)),
     "best": (None, *get_args(Best)),
+    "strength_from": (None, *get_args(StrengthFrom)),
 }
 # Settings that say something about one format only, with their defaults.
 _ONLY_READ_IN: dict[str, dict[str, object]] = {
     "pairwise": {"labels": "label", "label_values": {}, "label_layout": "pairs"},
     "scored": {"scores": "scores", "best": None, "tie_within": 0.0, "missing": ()},
+}
+
+
+_CHOSEN = ("pair", "transcript")
+_STRENGTH_IN = {
+    "column": ("canonical", "pairwise", "scored", *_CHOSEN),
+    "labels": ("pairwise",),
+    "scores": ("scored", *_CHOSEN),
 }
 
 
@@ -45,6 +55,7 @@ def check_source(source: Source) -> None:
         _check_all_are_read(source)
         _check_labels(source)
         _check_scores(source)
+        _check_strength(source)
         _check_counts(source)
         if source.preset is not None:
             check_preset(source.preset, vars(source))
@@ -58,7 +69,7 @@ def _check_choices(source: Source) -> None:
         _check_choice(name, getattr(source, name), allowed)
     for label, outcome in source.label_values.items():
         _check_choice(f"label_values[{label!r}]", outcome, get_args(Outcome))
-    for name in ("prompt", "responses", "scores", "labels"):
+    for name in ("prompt", "responses", "scores", "labels", "strengths"):
         if getattr(source, name) == ():
             raise DataError(f"{name} is an empty list; name at least one column")
 
@@ -99,6 +110,8 @@ def _check_all_are_read(source: Source) -> None:
     told: dict[str, str] = {}  # with format auto: the format that is given by a setting of its own
     for reader, settings in _ONLY_READ_IN.items():
         given = [name for name, default in settings.items() if getattr(source, name) != default]
+        if source.strength_from == "scores" and source.format in _CHOSEN:
+            given = [name for name in given if name not in ("scores", "best", "missing")]
         if given and source.format not in ("auto", reader):
             raise DataError(f"{given[0]} is only read where format is {reader}, not {source.format}")
         if given:
@@ -130,15 +143,38 @@ def _check_labels(source: Source) -> None:
 
 
 def _check_scores(source: Source) -> None:
-    if source.format != "scored":
+    by_strength = source.format in _CHOSEN and source.strength_from == "scores"
+    if source.format != "scored" and not by_strength:
         return
     if source.best is None:
+        told = "strength_from: scores" if by_strength else "format: scored"
         raise DataError(
-            f"format: scored needs best: highest or lowest; which end of {source.scores!r} marks the better "
+            f"{told} needs best: highest or lowest; which end of {source.scores!r} marks the better "
             "response is not guessed (a rating or votes: highest; a rank with 1 or 0 for the best: lowest)"
         )
     if not (math.isfinite(source.tie_within) and source.tie_within >= 0.0):
         raise DataError(f"tie_within is {source.tie_within!r}; it is a distance of scores, 0 or more")
+
+
+def _check_strength(source: Source) -> None:
+    where = source.strength_from
+    if where != "column" and (source.strengths != "strengths" or source.strength_values):
+        name = "strength_values" if source.strengths == "strengths" else "strengths"
+        raise DataError(f"{name} is only read where strength_from is column, not {where or 'null'}")
+    check_strength_values(source.strength_values)
+    if where is None:
+        return
+    if source.format not in _STRENGTH_IN[where]:
+        raise DataError(
+            f"strength_from: {where} is only read where format is {', '.join(_STRENGTH_IN[where])}, "
+            f"not {source.format}"
+        )
+    if where == "labels" and (source.label_layout == "one_hot" or not are_signed(source.label_values)):
+        raise DataError(
+            "strength_from: labels takes a label's distance from 0, so labels below 0 must all say one side, "
+            'those above 0 the other, and 0 tie, e.g. {"<0": first, 0: tie, ">0": second}; name a column by '
+            "strength_from: column and strengths"
+        )
 
 
 def _check_counts(source: Source) -> None:

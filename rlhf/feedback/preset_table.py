@@ -40,8 +40,14 @@ _ARENA_PAIR = {
     "responses": ("conversation_a", "conversation_b"),
     "labels": "winner",
 }
-_STRENGTH = {**dict.fromkeys((-3, -2, -1), "first"), 0: "tie", **dict.fromkeys((1, 2, 3), "second")}
-_SCORED_PAIR = {"format": "scored", "prompt": None, "responses": ("chosen", "rejected"), "best": "highest"}
+_SIGNED = {**dict.fromkeys((-3, -2, -1), "first"), 0: "tie", **dict.fromkeys((1, 2, 3), "second")}
+_SCORED_PAIR = {
+    "format": "scored",
+    "prompt": None,
+    "responses": ("chosen", "rejected"),
+    "best": "highest",
+    "strength_from": "scores",
+}
 _ONE_TURN = (
     "conversations that differ before their last turn are refused (prompt_mismatch): skip them by on_bad_row"
 )
@@ -58,10 +64,12 @@ PRESETS: Mapping[str, Preset] = {
             "responses": "summaries[].text",
             "labels": "choice",
             "label_values": {0: "first", 1: "second"},
+            "strength_from": "column",
+            "strengths": "extra.confidence",
             "annotator": "worker",
             "group": "info.id",
         },
-        "news rows (info.article) have no post and are refused; confidence is not read",
+        "news rows (info.article) have no post and are refused; strength: confidence 1 to 9, or null",
     ),
     "webgpt": Preset(
         "openai/webgpt_comparisons",
@@ -73,6 +81,7 @@ PRESETS: Mapping[str, Preset] = {
             "responses": ("answer_0", "answer_1"),
             "scores": ("score_0", "score_1"),
             "best": "highest",
+            "strength_from": "scores",
         },
         "quotes are not put into the prompt",
     ),
@@ -100,6 +109,7 @@ PRESETS: Mapping[str, Preset] = {
             "responses": "completions[].response",
             "scores": "completions[].fine-grained_score",
             "best": "highest",
+            "strength_from": "scores",
         },
         "custom_system_prompt of each completion is not read",
     ),
@@ -151,9 +161,10 @@ PRESETS: Mapping[str, Preset] = {
             },
             "responses": ("response_1", "response_2"),
             "labels": "preference_strength",
-            "label_values": _STRENGTH,
+            "label_values": _SIGNED,
+            "strength_from": "labels",
         },
-        "how strong is not read; the column split mixes train and validation",
+        "the column split mixes train and validation",
     ),
     "helpsteer3": Preset(
         "nvidia/HelpSteer3, preference",
@@ -164,9 +175,9 @@ PRESETS: Mapping[str, Preset] = {
             "prompt": "context",
             "responses": ("response1", "response2"),
             "labels": "overall_preference",
-            "label_values": _STRENGTH,
+            "label_values": _SIGNED,
+            "strength_from": "labels",
         },
-        "how strong is not read",
     ),
     "helpsteer3-annotators": Preset(
         "nvidia/HelpSteer3, preference, an opinion for each of individual_preference",
@@ -177,10 +188,10 @@ PRESETS: Mapping[str, Preset] = {
             "prompt": "context",
             "responses": ("response1", "response2"),
             "labels": "individual_preference[].score",
-            "label_values": _STRENGTH,
+            "label_values": _SIGNED,
             "label_layout": "annotators",
+            "strength_from": "labels",
         },
-        "how strong is not read",
     ),
     "nectar": Preset(
         "berkeley-nest/Nectar",
@@ -337,6 +348,7 @@ PRESETS: Mapping[str, Preset] = {
         "",
         "TRL, dataset formats",
         {"format": "pair", "response": "chosen"},
+        "a column margin is read by strength_from: column, strengths: margin",
     ),
     "trl-preference-implicit": Preset(
         "TRL preference without a prompt column; messages",

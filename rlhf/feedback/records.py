@@ -6,6 +6,7 @@ A `Reading` is what a reader hands back: the records, and a `Note` for everythin
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,6 +116,8 @@ class Ranking:
         pairs: ``(i, j, p)`` with p in {1.0, 0.5, 0.0} that response i beats response j, for sources that
             label pairs; they, not the ranks, are then the truth.
         annotator: who, or None where the source does not say.
+        strengths: how much better the better one is, a number from 0 up (0 for a tie) or None where it is not
+            known, one for each of `comparisons()` in their order; None where the source says none.
     """
 
     prompt: Prompt
@@ -122,6 +125,7 @@ class Ranking:
     ranks: tuple[int | None, ...]
     pairs: tuple[tuple[int, int, float], ...] | None = None
     annotator: str | None = None
+    strengths: tuple[float | None, ...] | None = None
 
     def __post_init__(self) -> None:
         where, size = self.prompt.where, len(self.responses)
@@ -145,6 +149,8 @@ class Ranking:
                 raise DataError(f"pair ({i}, {j}, {p}) does not compare two of the {size} responses", where)
         if not self.comparisons():
             raise DataError("nothing is compared: fewer than 2 responses are ranked", where)
+        if self.strengths is not None:
+            _check_strengths(self.strengths, self.comparisons(), where)
 
     def comparisons(self) -> list[tuple[int, int, float]]:
         """Return every compared pair as ``(i, j, p)``: p = 1.0 if response i is the better, 0.5 if they tie.
@@ -160,6 +166,18 @@ class Ranking:
                 continue
             found.append((i, j, 0.5) if first == second else (i, j, 1.0) if first < second else (j, i, 1.0))
         return found
+
+
+def _check_strengths(
+    strengths: tuple[float | None, ...], compared: list[tuple[int, int, float]], where: str
+) -> None:
+    if len(strengths) != len(compared):
+        raise DataError(f"{len(strengths)} strengths for {len(compared)} compared pairs", where)
+    for (_, _, p), strength in zip(compared, strengths, strict=True):
+        if strength is not None and not (math.isfinite(strength) and strength >= 0.0):
+            raise DataError(f"strength {strength!r} is no number from 0 up", where)
+        if strength and p == 0.5:
+            raise DataError(f"strength {strength!r} of a tie, which has none", where)
 
 
 @dataclass(frozen=True, slots=True)

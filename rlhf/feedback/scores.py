@@ -15,7 +15,7 @@ from rlhf.feedback.rows import Row
 if TYPE_CHECKING:
     from rlhf.feedback.mapping import Source
 
-__all__ = ["ranks_of_scores", "scores_of"]
+__all__ = ["ranks_of_scores", "scores_of", "strengths_of_scores"]
 
 Ranks = tuple[int | None, ...]
 
@@ -73,6 +73,14 @@ def ranks_of_scores(scores: list[float | None], source: Source) -> tuple[Ranks, 
     for place, rank in zip(places, order or (), strict=False):
         ranks[place] = rank
     return tuple(ranks), None if order is not None else tuple((places[i], places[j], p) for i, j, p in pairs)
+
+
+def strengths_of_scores(scores: list[float | None], source: Source) -> list[float | None]:
+    """Return how far the scores of each pair lie apart, 1v2, 1v3, ..., 2v3, ...; 0 for a tie."""
+    return [
+        None if a is None or b is None else 0.0 if _tied(a, b, source.tie_within) else abs(a - b)
+        for a, b in combinations(scores, 2)
+    ]
 
 
 def _tied(first: float, second: float, tie_within: float) -> bool:

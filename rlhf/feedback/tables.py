@@ -12,9 +12,10 @@ from rlhf.feedback.mapping import Source
 from rlhf.feedback.paths import anything_at, value_at, values_at
 from rlhf.feedback.records import BadRow, Demonstration, Prompt, Ranking, TakeNote
 from rlhf.feedback.rows import Row
-from rlhf.feedback.scores import ranks_of_scores, scores_of
+from rlhf.feedback.scores import ranks_of_scores, scores_of, strengths_of_scores
+from rlhf.feedback.strengths import Strengths, stated_strengths, with_strengths
 
-__all__ = ["checked_ranking", "table_demonstrations", "table_prompts", "table_rankings"]
+__all__ = ["checked_ranking", "strengths_of_pair", "table_demonstrations", "table_prompts", "table_rankings"]
 
 _NO_ORDER = "the labels fit no order (a=b, b=c, a>c); kept as pairs"
 
@@ -42,31 +43,55 @@ def table_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterator[Ra
     else:
         answers = values_at(row, source.responses)
     prompt, responses = prompt_and_responses(row, source, answers)
-    for annotator, ranks, pairs in _judgements(row, source, len(responses), take_note):
-        yield checked_ranking(prompt, responses, ranks, pairs, annotator, take_note, names)
+    for annotator, ranks, pairs, strengths in _judgements(row, source, len(responses), take_note):
+        yield checked_ranking(prompt, responses, ranks, pairs, annotator, take_note, names, strengths)
 
 
-Judgement = tuple[str | None, tuple[int | None, ...], Pairs | None]  # annotator, ranks, pairs
+Judgement = tuple[str | None, tuple[int | None, ...], Pairs | None, Strengths | None]
+"""Annotator, ranks, pairs, strengths."""
 
 
 def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Iterator[Judgement]:
     annotator = None if source.label_layout == "annotators" else annotator_of(row, source)
     if source.format == "pair":
-        yield annotator, (1, 2), None
+        yield annotator, (1, 2), None, strengths_of_pair(row, source)
     elif source.format == "canonical":
-        ranks = _ranks(row, source)
-        yield annotator, ranks, _pairs(row, ranks)
+        ranks, num_pairs = _ranks(row, source), size * (size - 1) // 2
+        yield annotator, ranks, _pairs(row, ranks), stated_strengths(row, source, num_pairs)
     elif source.format == "scored":
-        ranks, scored = ranks_of_scores(scores_of(row, source, size), source)
+        scores = scores_of(row, source, size)
+        ranks, scored = ranks_of_scores(scores, source)
+        strengths: Strengths | None = stated_strengths(row, source, size * (size - 1) // 2)
+        if source.strength_from == "scores":
+            strengths = strengths_of_scores(scores, source)
         if scored:
             take_note("intransitive", row.where, _NO_ORDER)
-        yield annotator, ranks, scored
+        yield annotator, ranks, scored, strengths
     else:
-        for name, pairs in opinions_of(row, source, size, annotator, take_note):
+        for name, pairs, strong in opinions_of(row, source, size, annotator, take_note):
             order = weak_order(pairs, size)
             if order is None:
                 take_note("intransitive", row.where, _NO_ORDER)
-            yield name, order or (None,) * size, pairs
+            yield name, order or (None,) * size, pairs, strong
+
+
+def strengths_of_pair(row: Row, source: Source) -> Strengths | None:
+    """Return the one strength of `chosen` over `rejected`, or None where the source names none.
+
+    Raises:
+        BadRow: bad_strength; also where by the scores the rejected response is the better one.
+    """
+    if source.strength_from != "scores":
+        return stated_strengths(row, source, 1)
+    scores = scores_of(row, source, 2)
+    chosen, rejected = scores if source.best == "highest" else scores[::-1]
+    if chosen is not None and rejected is not None and chosen < rejected:
+        message = (
+            f"{source.chosen!r} has score {scores[0]:g} and {source.rejected!r} {scores[1]:g}, of which the "
+            f"{source.best} is best: which of the two is better? (format: scored goes by the scores alone)"
+        )
+        raise BadRow(message, row.where, "bad_strength")
+    return strengths_of_scores(scores, source)
 
 
 def _ranks(row: Row, source: Source) -> tuple[int | None, ...]:
@@ -106,8 +131,11 @@ def checked_ranking(
     annotator: str | None,
     take_note: TakeNote,
     names: Sequence[str] | None = None,
+    strengths: Strengths | None = None,
 ) -> Ranking:
     """Make a ranking after the checks that hold for every source; `names` are the responses' in messages.
+
+    `strengths` are those of all pairs of responses.
 
     Raises:
         BadRow: empty_response, same_responses (equal texts of which one is called better), bad_rank.
@@ -135,4 +163,4 @@ def checked_ranking(
         if len(responses) == 2:
             raise BadRow(message, prompt.where, "same_responses")
         take_note("same_responses", prompt.where, message)
-    return ranking
+    return ranking if strengths is None else with_strengths(ranking, strengths, take_note)

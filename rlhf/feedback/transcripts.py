@@ -15,7 +15,8 @@ from rlhf.feedback.mapping import Source
 from rlhf.feedback.paths import text_at
 from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
 from rlhf.feedback.rows import Row
-from rlhf.feedback.tables import checked_ranking
+from rlhf.feedback.strengths import strength_columns
+from rlhf.feedback.tables import checked_ranking, strengths_of_pair
 from rlhf.feedback.turns import HH_MARKERS, Turns, join_turns, split_turns, turn_messages
 
 __all__ = [
@@ -64,7 +65,7 @@ def _markers(source: Source) -> Mapping[str, str]:
 
 
 def _build(row: Row, source: Source, turns: Turns) -> Prompt:
-    spent = {source.chosen, source.rejected}
+    spent = {source.chosen, source.rejected, *strength_columns(source)}
     columns = {key: value for key, value in row.values.items() if key not in spent}
     return build_prompt(turn_messages(turns, _markers(source)), row, source, columns=columns)
 
@@ -78,7 +79,8 @@ def transcript_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterat
     """Yield the pair of a row: the end of `chosen` ranked before the end of `rejected`."""
     prompt, responses = _split_pair(row, source, take_note)
     names = (source.chosen, source.rejected)
-    yield checked_ranking(prompt, responses, (1, 2), None, annotator_of(row, source), take_note, names)
+    annotator, strengths = annotator_of(row, source), strengths_of_pair(row, source)
+    yield checked_ranking(prompt, responses, (1, 2), None, annotator, take_note, names, strengths)
 
 
 def transcript_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Iterator[Demonstration]:

@@ -20,10 +20,11 @@ def pairwise_ranking_loss(
     *,
     num_prompts: int | torch.Tensor | None = None,
     margin: float | torch.Tensor = 0.0,
+    weights: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Compute the logistic (Bradley-Terry) loss of compared pairs, averaged within each prompt.
 
-    Per pair -[p log sigma(d) + (1 - p) log sigma(-d)] with d = score_i - score_j - margin. p = 1 is a plain
+    Per pair -w [p log sigma(d) + (1 - p) log sigma(-d)] with d = score_i - score_j - margin. p = 1 is a plain
     preference, p = 0.5 a tie, p = 1 - epsilon label smoothing, and a share of votes stands for several
     annotators. To drop ties, leave their pairs out.
 
@@ -34,6 +35,9 @@ def pairwise_ranking_loss(
         targets: (N,) probability in [0, 1] that i is better than j.
         num_prompts: Prompts with a pair in the whole optimizer step; ``None`` counts those of this batch.
         margin: A number or (N,) in score units: how far i must lead j. With a tie it should be 0.
+        weights: (N,) w, from 0 up, what each pair counts; ``None`` is 1 each. The means still divide by the
+            numbers of pairs and prompts, not by sums of weights, so that a prompt's gradient does not depend
+            on which others it is in a step with.
 
     Returns:
         The loss in nats, a scalar: 0 with gradient 0 where there is no pair.
@@ -45,11 +49,14 @@ def pairwise_ranking_loss(
         Ouyang et al. 2022 (arXiv:2203.02155), section 3.5, equation 1: all C(K, 2) pairs of a prompt as one
         batch element, weight 1 / C(K, 2). Ties were dropped there; soft targets as in Liu et al. 2024
         (arXiv:2410.05328) are ours by default. Margin: Touvron et al. 2023 (arXiv:2307.09288), equation 2.
+        Weights: Wang et al. 2024 (arXiv:2410.01257), "scaled Bradley-Terry".
 
     >>> scores = torch.tensor([[2.0, 0.0]])
     >>> pairwise_ranking_loss(scores, torch.tensor([[0, 0, 1]]), torch.tensor([1.0]))  # log(1 + exp(-2))
     tensor(0.1269)
     """
+    if weights is not None and weights.shape != targets.shape:
+        raise ValueError(f"weights must be (N,) as targets, not {tuple(weights.shape)}")
     if pairs.ndim != 2 or pairs.shape[1] != 3 or targets.shape != pairs.shape[:1]:
         raise ValueError(
             f"pairs must be (N, 3) and targets (N,), not {tuple(pairs.shape)}, {tuple(targets.shape)}"
@@ -59,6 +66,7 @@ def pairwise_ranking_loss(
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     lead = scores[prompt, first] - scores[prompt, second] - margin
     losses = -(targets * logsigmoid(lead) + (1.0 - targets) * logsigmoid(-lead))
+    losses = losses if weights is None else weights * losses
     pairs_of_prompt = torch.bincount(prompt, minlength=scores.shape[0])
     per_pair = losses / pairs_of_prompt[prompt]
     return per_pair.sum() / _count(num_prompts, pairs_of_prompt > 0)

@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 
 from rlhf.ranking.sharing import shared_rows
+from rlhf.ranking.strengths import Strength
 from rlhf.rendering import RenderedRanking, pad_right
 
-__all__ = ["RankingCollator", "drop_unusable", "usable_comparisons"]
+__all__ = ["RankingCollator", "drop_unusable", "usable_comparisons", "usable_strengths"]
 
 Ties = Literal["soft", "drop"]
 Loss = Literal["pairwise", "plackett_luce"]
@@ -20,6 +21,13 @@ Loss = Literal["pairwise", "plackett_luce"]
 def usable_comparisons(ranking: RenderedRanking, ties: Ties) -> list[tuple[int, int, float]]:
     """Return the pairs (i, j, p) that are trained on; with "drop" without those that tie (as InstructGPT)."""
     return [pair for pair in ranking.comparisons if ties == "soft" or pair[2] != 0.5]
+
+
+def usable_strengths(ranking: RenderedRanking, ties: Ties) -> list[float | None]:
+    """Return the strengths of `usable_comparisons`, None where the ranking has none."""
+    strengths = ranking.strengths or [None] * len(ranking.comparisons)
+    pairs = zip(ranking.comparisons, strengths, strict=True)
+    return [strength for pair, strength in pairs if ties == "soft" or pair[2] != 0.5]
 
 
 def drop_unusable(
@@ -57,12 +65,14 @@ class RankingCollator:
     - places (N, 2): ranking and response number of each sequence
     - pairs (M, 3): ranking, better, worse (or two that tie); targets (M,): probability that the first is
       better
+    - with `strength` margins (M,) or weights (M,): those of `rlhf.ranking.strengths.measured`
     - ranks (B, K): 1 is best, 0 where there is none; num_prompts (): B
     """
 
     pad_token_id: int
     ties: Ties = "soft"
     share_prompts: bool = False
+    strength: Strength | None = None
 
     def __call__(self, rankings: Sequence[RenderedRanking]) -> dict[str, torch.Tensor]:
         """Collate; see the class."""
@@ -77,12 +87,19 @@ class RankingCollator:
             ranks[b, : len(ranking.ranks)] = torch.tensor([rank or 0 for rank in ranking.ranks])
         return {
             **self._inputs(rankings),
+            **self._strengths(rankings),
             "places": torch.tensor(places, dtype=torch.long),
             "pairs": torch.tensor([pair[:3] for pair in labelled], dtype=torch.long).reshape(-1, 3),
             "targets": torch.tensor([pair[3] for pair in labelled], dtype=torch.float32),
             "ranks": ranks,
             "num_prompts": torch.tensor(len(rankings)),
         }
+
+    def _strengths(self, rankings: Sequence[RenderedRanking]) -> dict[str, torch.Tensor]:
+        if self.strength is None:
+            return {}
+        numbers = [number for ranking in rankings for number in usable_strengths(ranking, self.ties)]
+        return {f"{self.strength}s": torch.tensor(numbers, dtype=torch.float32)}
 
     def _inputs(self, rankings: Sequence[RenderedRanking]) -> dict[str, torch.Tensor]:
         if self.share_prompts:

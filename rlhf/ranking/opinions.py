@@ -7,13 +7,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
-from rlhf.ranking.batch import Ties, usable_comparisons
+from rlhf.ranking.batch import Ties, usable_comparisons, usable_strengths
+from rlhf.ranking.strengths import Strength
 from rlhf.rendering import RenderedRanking
 
 __all__ = ["merge_opinions"]
 
+Vote = tuple[float, float]  # the chance that the first of a pair is better; margin or weight
 
-def merge_opinions(rankings: Sequence[RenderedRanking], ties: Ties = "soft") -> list[RenderedRanking]:
+
+def merge_opinions(
+    rankings: Sequence[RenderedRanking], ties: Ties = "soft", strength: Strength | None = None
+) -> list[RenderedRanking]:
     """Put rankings of the same responses to the same prompt into one, each pair with its share of votes.
 
     The target of a pair is the mean of what its labelers say: 1 or 0, and one half for a tie, which with
@@ -21,6 +26,10 @@ def merge_opinions(rankings: Sequence[RenderedRanking], ties: Ties = "soft") -> 
     pairs the gradient is the mean of their gradients, at the cost of one of them. A vote that splits evenly
     is a tie. Shares of votes are better targets than single labels where there are any (Liu et al. 2024,
     arXiv:2411.12843).
+
+    With `strength` the rankings are those of `rlhf.ranking.strengths.measured`. Weights weigh the votes, and
+    a pair has their mean: again the gradient is the mean of the labelers'. Margins are averaged with the sign
+    of whom they are for, so that opposite ones cancel; where the average is for the minority it is 0.
 
     Returns:
         One ranking for each prompt and set of responses, in order of their first one; those of one labeler
@@ -32,18 +41,38 @@ def merge_opinions(rankings: Sequence[RenderedRanking], ties: Ties = "soft") -> 
         responses = sorted(map(tuple, ranking.response_ids))
         alone = len(set(responses)) < len(responses)  # which of two equal ones was meant is not known
         groups[number if alone else (tuple(ranking.prompt_ids), tuple(responses))].append(ranking)
-    return [group[0] if len(group) == 1 else _merged(group, ties) for group in groups.values()]
+    return [group[0] if len(group) == 1 else _merged(group, ties, strength) for group in groups.values()]
 
 
-def _merged(group: Sequence[RenderedRanking], ties: Ties) -> RenderedRanking:
+def _merged(group: Sequence[RenderedRanking], ties: Ties, strength: Strength | None) -> RenderedRanking:
     first = group[0]
     place = {tuple(ids): k for k, ids in enumerate(first.response_ids)}
-    votes: dict[tuple[int, int], list[float]] = defaultdict(list)
+    votes: dict[tuple[int, int], list[Vote]] = defaultdict(list)
     for ranking in group:
         places = [place[tuple(ids)] for ids in ranking.response_ids]
-        for i, j, p in usable_comparisons(ranking, ties):
+        strengths = usable_strengths(ranking, ties)
+        for (i, j, p), number in zip(usable_comparisons(ranking, ties), strengths, strict=True):
             a, b = places[i], places[j]
-            votes[min(a, b), max(a, b)].append(p if a < b else 1.0 - p)
-    shares = [(i, j, fmean(of_pair)) for (i, j), of_pair in votes.items()]
+            votes[min(a, b), max(a, b)].append((p if a < b else 1.0 - p, number or 0.0))
+    merged = {pair: _share(of_pair, strength) for pair, of_pair in votes.items()}
+    shares = [(i, j, share) for (i, j), (share, _) in merged.items()]
     comparisons = [(i, j, p) if p >= 0.5 else (j, i, 1.0 - p) for i, j, p in shares]
-    return replace(first, comparisons=comparisons, ranks=[None] * len(first.ranks), annotator=None)
+    return replace(
+        first,
+        comparisons=comparisons,
+        ranks=[None] * len(first.ranks),
+        annotator=None,
+        strengths=None if strength is None else [number for _, number in merged.values()],
+    )
+
+
+def _share(votes: Sequence[Vote], strength: Strength | None) -> Vote:
+    """Return the share of votes for the first of a pair, and the margin or weight that they come to."""
+    share = fmean(p for p, _ in votes)
+    total = sum(number for _, number in votes)
+    if strength == "weight" and total > 0.0:
+        share = sum(p * weight for p, weight in votes) / total
+    if strength != "margin":
+        return share, total / len(votes)
+    lead = fmean((2.0 * p - 1.0) * margin for p, margin in votes)  # of the first
+    return share, 0.0 if share == 0.5 else max(lead if share > 0.5 else -lead, 0.0)

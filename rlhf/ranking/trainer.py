@@ -42,7 +42,14 @@ def ranking_loss(
     shape = (batch["ranks"].shape[0], batch["ranks"].shape[1])
     table, mask = table_of(scores, batch["places"], shape)
     if loss == "pairwise":
-        value = pairwise_ranking_loss(table, batch["pairs"], batch["targets"], num_prompts=num_prompts)
+        value = pairwise_ranking_loss(
+            table,
+            batch["pairs"],
+            batch["targets"],
+            num_prompts=num_prompts,
+            margin=batch.get("margins", 0.0),
+            weights=batch.get("weights"),
+        )
     else:
         value = plackett_luce_loss(
             table,

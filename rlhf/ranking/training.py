@@ -13,6 +13,7 @@ from rlhf.models.inputs import plain_model
 from rlhf.models.values import Critic, PooledScorer
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
 from rlhf.ranking.sharing import row_length, saved_work, why_not_shared
+from rlhf.ranking.strengths import Strength
 from rlhf.ranking.trainer import RankingTrainer
 from rlhf.rendering import RenderedRanking
 from rlhf.runs import console
@@ -30,6 +31,7 @@ def train_reward_model(
     *,
     loss: Loss = "pairwise",
     ties: Ties = "soft",
+    strength: Strength | None = None,
     centring_coef: float = 0.0,
     share_prompts: bool = False,
     run: RunFolder,
@@ -43,6 +45,8 @@ def train_reward_model(
         plan: sizes count prompts, not responses or pairs.
         loss: all pairs of a prompt, or Plackett-Luce.
         ties: a soft target of one half, or left out.
+        strength: what the rankings' strengths are, which `rlhf.ranking.strengths.measured` made: margins or
+            weights of pairs; None: nothing.
         centring_coef: weight of the penalty on a prompt's mean score.
         share_prompts: put a prompt through the model once for all its responses, where that is possible and
             less work.
@@ -54,9 +58,12 @@ def train_reward_model(
 
     Raises:
         SettingsError: sizes do not divide, or fewer rankings than a batch.
+        ValueError: Plackett-Luce is asked for with a strength.
         RunError: the loss is no number any more.
 
     """
+    if strength is not None and loss != "pairwise":
+        raise ValueError(f"a strength is of a pair, and the loss is {loss}")
     reader = PooledScorer(model) if is_encoder(plain_model(model).config) else Critic(model)
     pad_token_id = model.config.pad_token_id
     shared = share_prompts and _choose_sharing(reader, rankings, pad_token_id)
@@ -72,7 +79,7 @@ def train_reward_model(
         model=reader,
         args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
         train_dataset=list(rankings),
-        data_collator=RankingCollator(pad_token_id, ties, share_prompts=shared),
+        data_collator=RankingCollator(pad_token_id, ties, share_prompts=shared, strength=strength),
     )
     return trainer.fit()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
 from rlhf.settings.shared import CheckpointSettings, LoraSettings, ModelSettings, RunSettings, SourceSettings
@@ -43,6 +43,10 @@ class RewardTrainingSettings(TrainerSettings):
     """All pairs of a prompt (InstructGPT), or the likelihood of the whole order."""
     ties: Literal["soft", "drop"] = "soft"
     """Equal ranks pull scores together (probability one half), or are left out."""
+    strength: Literal["margin", "weight"] | None = None
+    """What is made of how much better a response is, where the data say it; null: nothing."""
+    strength_scale: float | None = Field(None, gt=0)
+    """What a strength of 1 is as a margin or weight; null: 1 as a margin, and weights are 1 on average."""
     centring_coef: float = Field(0.01, ge=0)
     """Weight of the penalty that keeps a prompt's mean score near zero."""
     share_prompts: bool = True
@@ -51,6 +55,17 @@ class RewardTrainingSettings(TrainerSettings):
     """Longer prompts lose their oldest part, which is counted."""
     max_response_tokens: int = Field(96, ge=1)
     """Longer responses (end token included) are left out, which is counted."""
+
+    @model_validator(mode="after")
+    def _strength_is_read(self) -> RewardTrainingSettings:
+        if self.strength is not None and self.loss != "pairwise":
+            raise ValueError(
+                f"strength is of a pair of responses, and loss {self.loss} has no pairs: "
+                "set reward.loss=pairwise or reward.strength=null"
+            )
+        if self.strength is None and self.strength_scale is not None:
+            raise ValueError("strength_scale is only read where strength is margin or weight")
+        return self
 
 
 class CentringSettings(Settings):

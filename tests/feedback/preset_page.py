@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlhf.feedback.preset_table import PRESETS
+from rlhf.feedback.preset_table import PRESETS, Preset
 
 __all__ = ["PAGE", "page"]
 
@@ -31,11 +31,22 @@ def _lines() -> Iterator[str]:
         cells = (
             f"`{name}`",
             preset.about,
-            preset.direction or "the columns' names say it",
+            (preset.direction or "the columns' names say it") + _strength(preset),
             preset.documented,
             preset.note,
         )
         yield "| " + " | ".join(cells) + " |"
+
+
+def _strength(preset: Preset) -> str:
+    told = preset.settings
+    words = {
+        None: "",
+        "labels": "; strength: the label's distance from 0",
+        "scores": "; strength: the difference of the scores",
+        "column": f"; strength: {told.get('strengths')}",
+    }
+    return words[told.get("strength_from")]
 
 
 if __name__ == "__main__":

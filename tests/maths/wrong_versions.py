@@ -10,6 +10,8 @@ from tests.maths.wrong_recipes import WRONG_RECIPES
 
 Entry = tuple[str, str, str] | tuple[str, str, str, tuple[str, ...]]
 
+STRENGTHS = ("tests/maths/test_ranking_strengths.py",)
+
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/maths/masked.py": [
@@ -186,6 +188,13 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("scores[prompt, first] - scores[prompt, second] - margin",
          "scores[prompt, second] - scores[prompt, first] - margin", "loser preferred"),
         ("scores[prompt, second] - margin", "scores[prompt, second] + margin", "sign of the margin"),
+        ("weights * losses", "losses", "weights left out", STRENGTHS),
+        ("weights * losses", "weights * losses / weights.mean()",
+         "divided by the weights of a micro-batch", STRENGTHS),
+        ("weights * losses", "weights * losses * len(weights) / weights.sum().clamp(min=1e-9)",
+         "a weighted mean: a step depends on what it is put together of", STRENGTHS),
+        ("scores[prompt, second] - margin", "scores[prompt, second] - margin * targets",
+         "a margin of a share of votes shrunk", STRENGTHS),
         ("(1.0 - targets) * logsigmoid(-lead)", "0.0", "soft targets weigh the winner only"),
         ("per_pair = losses / pairs_of_prompt[prompt]", "per_pair = losses",
          "a prompt weighs by its number of pairs"),

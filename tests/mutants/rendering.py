@@ -9,6 +9,8 @@ LIMITS = ("tests/test_rendering_limits.py",)
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/rendering.py": [
+        ("[ranking.strengths[n] for n in left]", "list(ranking.strengths)[: len(left)]",
+         "strengths slip to other pairs where a response is dropped", ("tests/ranking/test_strengths.py",)),
         ("torch.arange(width) < lengths[:, None]", "ids != pad_id",
          "mask from the pad id: pad == eos loses its end token"),
         ("return ids.flip(1), mask.flip(1)", "return pad_right(sequences, pad_id)",

@@ -12,16 +12,20 @@ import torch
 from accelerate import PartialState
 
 from rlhf.models import disable_dropout
+from rlhf.ranking.strengths import measured
 from rlhf.ranking.training import train_reward_model
 from rlhf.runs.folder import RunFolder
 from tests.helpers import tiny_reward_model, tiny_tokenizer
 from tests.launching import leave
-from tests.ranking.test_training import plan, rankings
+from tests.ranking.test_strengths import strong_rankings
+from tests.ranking.test_training import plan
 
 # Without centring, a shift of all scores has no gradient but rounding, which Adam would blow up to whole steps.
 CASES = {
     "pairwise": {"loss": "pairwise", "centring_coef": 0.01},
     "shared": {"loss": "pairwise", "centring_coef": 0.01, "share_prompts": True},
+    "margin": {"loss": "pairwise", "centring_coef": 0.01, "strength": "margin"},
+    "weight": {"loss": "pairwise", "centring_coef": 0.01, "strength": "weight"},
     "plackett_luce": {"loss": "plackett_luce", "centring_coef": 0.01},
 }
 NUM_RANKINGS = 24  # of 2 to 4 responses each; three batches of 8 an epoch
@@ -43,7 +47,8 @@ def main(folder: Path) -> None:
             num_processes=state.num_processes,
             wait=state.wait_for_everyone,
         )
-        train_reward_model(model, rankings(NUM_RANKINGS), plan(**BATCH), run=run, **options)
+        items = measured(strong_rankings(NUM_RANKINGS), options.get("strength"))
+        train_reward_model(model, items, plan(**BATCH), run=run, **options)
         run.finish()
         left[name] = {key: value.detach() for key, value in model.state_dict().items()}
     torch.save(left, folder / f"left_{state.process_index}.pt")

@@ -96,6 +96,9 @@ TOLD: dict[str, Any] = {
     "labels": "i",
     "label_values": {1: "first"},
     "label_layout": "annotators",
+    "strength_from": "column",
+    "strengths": "p",
+    "strength_values": {"big": 2.0},
     "annotator": "j",
     "id": "k",
     "group": "l",
@@ -135,6 +138,8 @@ class Case(NamedTuple):
 ASKED = ("prompts", "demonstrations", "rankings")
 TRANSCRIPT = {"format": "transcript"}
 PAIRWISE = {"format": "pairwise", "label_values": {"1": "first", "2": "second"}}
+SIGNED = {"format": "pairwise", "label_values": {"<0": "second", 0: "tie", ">0": "first"}}
+PAIR = {"format": "pair"}
 SCORED = {"format": "scored", "best": "highest"}
 CASES = (
     Case("path", "other.jsonl", KINDS),
@@ -157,6 +162,11 @@ CASES = (
     Case("labels", "other_label", ("rankings",), given=PAIRWISE),
     Case("label_values", {"1": "second", "2": "first"}, ("rankings",), given=PAIRWISE),
     Case("label_layout", "annotators", ("rankings",), given={**PAIRWISE, "labels": "labels"}),
+    Case("strength_from", "column", ("rankings",), given=PAIR),
+    Case("strength_from", "labels", ("rankings",), given=SIGNED),
+    Case("strength_from", "scores", ("rankings",), given=SCORED),
+    Case("strengths", "other_strengths", ("rankings",), given={**PAIR, "strength_from": "column"}),
+    Case("strength_values", {"2": 5.0}, ("rankings",), given={**PAIR, "strength_from": "column"}),
     Case("scores", "other_scores", ("rankings",), given=SCORED),
     Case("best", "lowest", ("rankings",), given=SCORED),
     Case("tie_within", 1.0, ("rankings",), given=SCORED),
@@ -276,6 +286,8 @@ def _row(number: int) -> dict[str, Any]:
         "labels": ["1"],
         "scores": [3.0, 2.0],
         "other_scores": [1, 5],
+        "strengths": 2,
+        "other_strengths": 3,
         "three": ["x", "y", "z"],
         "some_scores": [3, 2, "none"],
         "json": json.dumps(f"as JSON {number}"),
