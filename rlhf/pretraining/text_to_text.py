@@ -58,7 +58,9 @@ class TextToText(torch.utils.data.Dataset[dict[str, list[int]]]):
         return split_place(self.documents.length(index), draw(self._seed, self.epoch, index))
 
     def _size(self, index: int) -> tuple[int, int]:
-        return self.documents.length(index) // SIMILAR_TOKENS, self._place(index)
+        """Order by whole length and then by place, up and down in turns: neighbours are alike in both."""
+        similar, place = self.documents.length(index) // SIMILAR_TOKENS, self._place(index)
+        return similar, place if similar % 2 else -place
 
 
 def collate_text_to_text(examples: Sequence[dict[str, list[int]]], pad_token_id: int) -> dict[str, torch.Tensor]:

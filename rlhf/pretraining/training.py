@@ -72,7 +72,7 @@ def pretrain(
         run=run,
         evaluate=evaluate,
         lengths=examples.sizes,
-        batches_in_pool=16 if isinstance(examples, Blocks) else 64,
+        batches_in_pool=16 if isinstance(examples, Blocks) else 256,
         model=model,
         args=TrainingArguments(**trainer_arguments(plan, run, len(examples), "base")),
         train_dataset=examples,
