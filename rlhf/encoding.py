@@ -1,6 +1,6 @@
 """`ChatEncoder`: conversations and texts to token ids by a tokenizer and its template, without any limits.
 
-`encode_documents` does the same for raw text. The rest of the library goes through `rlhf.rendering`.
+`encode_documents` and `encode_each` do the same for raw text. The rest of the library goes through `rlhf.rendering`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.templates import Conversation, special_ids, write_conversations
 
-__all__ = ["ChatEncoder", "encode_documents"]
+__all__ = ["ChatEncoder", "encode_documents", "encode_each"]
 
 _DOCUMENTS_AT_ONCE = 2000  # encodings are large
 
@@ -139,12 +139,17 @@ def encode_documents(texts: Sequence[str], tokenizer: Any) -> array[int]:
     """
     opening = [index for index in tokenizer("")["input_ids"] if index == tokenizer.bos_token_id]
     stream = array("i")
-    for start in range(0, len(texts), _DOCUMENTS_AT_ONCE):
-        for ids in _encode(tokenizer, texts[start : start + _DOCUMENTS_AT_ONCE], literal=True):
-            stream.extend(opening)
-            stream.extend(ids)
-            stream.append(tokenizer.eos_token_id)
+    for ids in encode_each(texts, tokenizer):
+        stream.extend(opening)
+        stream.extend(ids)
+        stream.append(tokenizer.eos_token_id)
     return stream
+
+
+def encode_each(texts: Sequence[str], tokenizer: Any) -> Iterator[list[int]]:
+    """Give the ids of one document after another, without any special token; markers are read as text."""
+    for start in range(0, len(texts), _DOCUMENTS_AT_ONCE):
+        yield from _encode(tokenizer, texts[start : start + _DOCUMENTS_AT_ONCE], literal=True)
 
 
 def _encode(tokenizer: Any, texts: Sequence[str], *, literal: bool) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""A base model from text: a tokenizer and a small GPT from scratch -> runs/base.
+"""A base model from text: a tokenizer and a small GPT-2, T5 or BERT from scratch -> runs/base.
 
 python -m stages.base --config configs/base.yaml [--dry-run] [key=value ...]
 """
@@ -6,7 +6,7 @@ python -m stages.base --config configs/base.yaml [--dry-run] [key=value ...]
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.runs import console
@@ -14,10 +14,16 @@ from rlhf.runs.clock import format_seconds
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.base import BaseSettings
 from stages import _inputs, _texts
+from stages._base_parts import (
+    WORDS,
+    Reading,
+    Words,
+    build_model,
+    held_out_loss,
+    make_tokenizer,
+    read_examples,
+)
 from stages._command import run_stage
-
-if TYPE_CHECKING:
-    from rlhf.pretraining import Packed
 
 
 def check(settings: BaseSettings) -> None:
@@ -29,17 +35,20 @@ def check(settings: BaseSettings) -> None:
 
 
 def train(settings: BaseSettings, run: RunFolder) -> None:
-    """Read, make a tokenizer, pack, train, save."""
+    """Read, make a tokenizer, build, train, save."""
     # 1. Text, some of it held out.
     _inputs.fingerprint_sources(run, settings.data.train)
     train_texts, validation_texts = _divide(settings)
     console.say(f"{len(train_texts):,} documents to read, {len(validation_texts):,} held out")
 
-    # 2. Its tokenizer, and the text as blocks of the model's context.
-    tokenizer, packed, held_out = _tokenize(settings, train_texts, validation_texts)
+    # 2. Its tokenizer, and the text as what the architecture learns from.
+    tokenizer = make_tokenizer(settings, train_texts)
+    reading = read_examples(settings, train_texts, tokenizer)
+    _say_read(WORDS[settings.model.architecture], reading, len(tokenizer), train_texts)
+    held_out = read_examples(settings, validation_texts, tokenizer)
 
-    # 3. A GPT-2 that knows nothing.
-    model = _build(settings, tokenizer)
+    # 3. A model that knows nothing.
+    model = build_model(settings, tokenizer)
     num_parameters = sum(p.numel() for p in model.parameters())
     console.say(f"{num_parameters:,} parameters")
 
@@ -48,7 +57,7 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
     before = evaluate()
     if run.resume_from is None:
         run.metrics.append({"step": 0, **{f"base/{name}": value for name, value in before.items()}})
-    num_steps = _fit(settings, run, model, packed, evaluate)
+    num_steps = _fit(settings, run, model, reading, evaluate)
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"base/{name}": value for name, value in after.items()}})
     console.say(
@@ -61,9 +70,7 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
         **after,
         "num_parameters": num_parameters,
         "vocabulary_size": len(tokenizer),
-        "num_documents": packed.num_documents,
-        "num_tokens": packed.num_tokens,
-        "num_dropped_tokens": packed.num_dropped_tokens,
+        **reading.counts(),
         "num_steps": num_steps,
     }
     _save(settings, run, model, tokenizer, numbers)
@@ -88,50 +95,20 @@ def _divide(settings: BaseSettings) -> tuple[list[str], list[str]]:
     return sides["train"], sides["validation"]
 
 
-def _tokenize(
-    settings: BaseSettings, train_texts: list[str], validation_texts: list[str]
-) -> tuple[Any, Packed, Packed]:
-    """Make a tokenizer of the training texts; return it with both sides as blocks of its ids."""
-    from rlhf.pretraining import pack, train_tokenizer
-
-    context_tokens = settings.model.context_tokens
-    tokenizer = train_tokenizer(train_texts, settings.model.vocabulary_size, context_tokens)
-    packed = pack(train_texts, tokenizer, context_tokens)
-    _say_packed(packed, len(tokenizer), train_texts)
-    return tokenizer, packed, pack(validation_texts, tokenizer, context_tokens)
-
-
-def _say_packed(packed: Packed, vocabulary_size: int, texts: list[str]) -> None:
-    characters = sum(map(len, texts)) / packed.num_tokens
+def _say_read(words: Words, reading: Reading, vocabulary_size: int, texts: list[str]) -> None:
+    characters = sum(map(len, texts)) / reading.num_tokens
     console.say(
-        f"{packed.num_tokens:,} tokens in {len(packed.blocks):,} blocks ({packed.num_dropped_tokens:,} left "
-        f"over at the end), a vocabulary of {vocabulary_size:,}, {characters:.2f} characters a token"
+        f"{reading.num_tokens:,} tokens in {len(reading.examples):,} {words.examples} "
+        f"({reading.num_dropped_tokens:,} left over), a vocabulary of {vocabulary_size:,}, "
+        f"{characters:.2f} characters a token"
     )
 
 
-def _build(settings: BaseSettings, tokenizer: Any) -> Any:
-    import torch
-    from accelerate import PartialState
-
-    from rlhf.pretraining import build_gpt2
-
-    torch.manual_seed(settings.run.seed)
-    return build_gpt2(
-        tokenizer,
-        layers=settings.model.layers,
-        width=settings.model.width,
-        heads=settings.model.heads,
-        context_tokens=settings.model.context_tokens,
-    ).to(PartialState().device)
-
-
-def _evaluation(settings: BaseSettings, model: Any, held_out: Packed) -> Callable[[], dict[str, Any]]:
-    from rlhf.pretraining import block_loss, perplexity
-
-    blocks = held_out.blocks[: settings.evaluation.num_blocks]
+def _evaluation(settings: BaseSettings, model: Any, held_out: Reading) -> Callable[[], dict[str, Any]]:
+    from rlhf.pretraining.training import perplexity
 
     def evaluate() -> dict[str, Any]:
-        loss = block_loss(model, blocks, settings.base.microbatch_size)
+        loss = held_out_loss(settings, model, held_out.examples)
         return {"validation_loss": loss, "validation_perplexity": perplexity(loss)}
 
     return evaluate
@@ -141,14 +118,14 @@ def _fit(
     settings: BaseSettings,
     run: RunFolder,
     model: Any,
-    packed: Packed,
+    reading: Reading,
     evaluate: Callable[[], dict[str, Any]],
 ) -> int:
-    from rlhf.pretraining import pretrain
+    from rlhf.pretraining.training import pretrain
     from rlhf.training.plan import TrainingPlan
 
     plan = settings.base.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
-    return pretrain(model, packed.blocks, TrainingPlan(**plan), run=run, evaluate=evaluate)
+    return pretrain(model, reading.examples, TrainingPlan(**plan), run=run, evaluate=evaluate)
 
 
 def _save(
@@ -163,7 +140,7 @@ def _save(
             tokenizer,
             run.path,
             card=_card(settings, {**numbers, "trained in": format_seconds(run.seconds)}),
-            stop_token_ids=[tokenizer.eos_token_id],
+            stop_token_ids=[] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id],
             dtype=DTYPES[settings.base.save_dtype],
         )
 
@@ -173,11 +150,11 @@ def _card(settings: BaseSettings, numbers: dict[str, Any]) -> str:
 
     sources = [source.path for source in settings.data.train]
     sources += [settings.data.generator] if settings.data.generator is not None else []
+    words = WORDS[settings.model.architecture]
     return build_card(
         settings.run.name or "Base model",
-        f"A GPT-2 trained from scratch on the text of {', '.join(sources)}. "
-        "It continues text and follows no instruction.",
-        task="text-generation",
+        f"A {words.name} trained from scratch on the text of {', '.join(sources)}. {words.does}",
+        task=words.task,
         base_model=None,
         numbers=numbers,
         tags=("base",),

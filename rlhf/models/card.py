@@ -9,6 +9,8 @@ __all__ = ["build_card"]
 _USE = {
     "text-generation": "AutoModelForCausalLM",
     "text-classification": "AutoModelForSequenceClassification",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
+    "fill-mask": "AutoModelForMaskedLM",
 }
 
 
@@ -27,7 +29,7 @@ def build_card(
     Args:
         title: its heading.
         text: a paragraph: what was trained on what.
-        task: "text-generation" or "text-classification".
+        task: "text-generation", "text-classification", "text2text-generation" or "fill-mask".
         base_model: path or hub id of what it started from.
         numbers: what was measured, shown as a table.
         tags: more tags beside "rlhf".

@@ -1,6 +1,8 @@
-"""Settings of the base stage: a tokenizer and a small GPT from text, from scratch."""
+"""Settings of the base stage: a tokenizer and a small model from text, from scratch."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -33,22 +35,24 @@ class TextSettings(Settings):
 
 
 class ArchitectureSettings(Settings):
-    """The size of the GPT-2 that is made."""
+    """The kind and the size of the model that is made."""
 
+    architecture: Literal["gpt2", "t5", "bert"] = "gpt2"
+    """gpt2 goes on with a text, t5 reads a text and writes what follows, bert fills gaps: for a reward model."""
     layers: int = Field(6, ge=1)
-    """Transformer blocks."""
+    """Transformer blocks; of t5's encoder and of its decoder each."""
     width: int = Field(192, ge=1)
     """Numbers that stand for a token inside; a multiple of heads."""
     heads: int = Field(6, ge=1)
     """Attention heads a block."""
     context_tokens: int = Field(256, ge=8)
-    """Longest sequence that the model can read, prompt and response together."""
+    """Longest sequence that the model reads, prompt and response together."""
     vocabulary_size: int = Field(3072, ge=261)
-    """Tokens of the byte-level BPE tokenizer, the 256 bytes and 5 special tokens included."""
+    """Tokens of the tokenizer: byte-level BPE, 256 bytes and 5 special tokens included; bert: WordPiece."""
 
 
 class PretrainingSettings(TrainerSettings):
-    """How the model is trained; sizes count blocks of `model.context_tokens` tokens."""
+    """How the model is trained; sizes count blocks of `model.context_tokens` tokens, for t5 and bert documents."""
 
     learning_rate: float = Field(2e-3, gt=0)
     """Highest step size of AdamW, reached after the warm-up."""
@@ -57,9 +61,11 @@ class PretrainingSettings(TrainerSettings):
     weight_decay: float = Field(0.1, ge=0)
     """AdamW's pull of the weights towards zero."""
     batch_size: int = Field(8, ge=1)
-    """Blocks of one optimizer step, over all processes."""
+    """Blocks or documents of one optimizer step, over all processes."""
     microbatch_size: int = Field(8, ge=1)
-    """Blocks that one process puts through the model at once; divides batch_size / processes."""
+    """So many that one process puts through the model at once; divides batch_size / processes."""
+    masked_fraction: float | None = Field(None, gt=0, lt=1)
+    """bert: share of the tokens that are hidden and asked for; null: BERT's 0.15."""
     save_dtype: Dtype = "bfloat16"
     """Precision of the saved weights."""
 
@@ -70,7 +76,7 @@ class BaseEvaluationSettings(Settings):
     every_updates: int | None = Field(1000, ge=1)
     """Optimizer steps between evaluations; null: only before and after."""
     num_blocks: int = Field(128, ge=1)
-    """Held-out blocks; fewer where there are fewer."""
+    """Held-out blocks, for t5 and bert documents; fewer where there are fewer."""
 
 
 class BaseSettings(Settings):
@@ -82,3 +88,12 @@ class BaseSettings(Settings):
     base: PretrainingSettings = PretrainingSettings()
     evaluation: BaseEvaluationSettings = BaseEvaluationSettings()
     checkpoint: CheckpointSettings = CheckpointSettings(every_updates=500)
+
+    @model_validator(mode="after")
+    def _hides_tokens_of_an_encoder(self) -> BaseSettings:
+        if self.base.masked_fraction is not None and self.model.architecture != "bert":
+            raise ValueError(
+                f"base.masked_fraction is only read where model.architecture is bert, and it is "
+                f"{self.model.architecture}: leave it null"
+            )
+        return self

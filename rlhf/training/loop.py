@@ -28,8 +28,9 @@ class PlannedTrainer:
         plan: the schedule and the seed.
         section: the section of the YAML that errors name, and the group of the metrics.
         run: the folder that metrics and checkpoints go to, and that says where to go on from.
-        lengths: tokens of each training element, in the order of the training set.
+        lengths: tokens of each training element, in the order of the training set, or else what orders them.
         evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
+        batches_in_pool: among how many batches elements of similar length are looked for.
         options: everything that the trainer itself takes.
 
     """
@@ -40,14 +41,17 @@ class PlannedTrainer:
         plan: TrainingPlan,
         section: str,
         run: RunFolder,
-        lengths: Sequence[int],
+        lengths: Sequence[Any],
         evaluate: Evaluate | None,
+        batches_in_pool: int = 16,
         **options: Any,
     ) -> None:
         self.plan = plan
         self.section = section
         self.run = run
-        self.sampler = LengthBatchSampler(lengths, options["args"].per_device_train_batch_size, plan.seed)
+        self.sampler = LengthBatchSampler(
+            lengths, options["args"].per_device_train_batch_size, plan.seed, batches_in_pool
+        )
         # One process would otherwise spread its batches over all GPUs it sees, and multiply them by these.
         options["args"]._n_gpu = min(options["args"].n_gpu, 1)
         super().__init__(**options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torch.utils.data import Sampler
 
@@ -19,7 +20,7 @@ class LengthBatchSampler(Sampler[int]):
     epoch alone (not on any global state), which is what makes a resumed run go on exactly.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, batches_in_pool: int = 16) -> None:
+    def __init__(self, lengths: Sequence[Any], batch_size: int, seed: int, batches_in_pool: int = 16) -> None:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = seed

@@ -1,0 +1,115 @@
+"""What the base stage makes for each architecture: tokenizer, model, examples, loss, and words for the card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rlhf.settings.base import BaseSettings
+
+__all__ = ["WORDS", "Reading", "Words", "build_model", "held_out_loss", "make_tokenizer", "read_examples"]
+
+
+class Words(NamedTuple):
+    """What is said of an architecture."""
+
+    name: str
+    does: str
+    examples: str  # what a batch counts
+    task: str  # of Hugging Face
+
+
+WORDS = {
+    "gpt2": Words("GPT-2", "It continues text and follows no instruction.", "blocks", "text-generation"),
+    "t5": Words(
+        "T5",
+        "Its encoder reads a text, its decoder writes how it may go on, and it follows no instruction. The "
+        "beginning and the rest of each document were drawn apart at a random token (a prefix language model).",
+        "documents",
+        "text2text-generation",
+    ),
+    "bert": Words(
+        "BERT",
+        "It fills gaps in a pair of texts, the beginning and the rest of a document, and is meant as the start "
+        "of a reward model.",
+        "documents",
+        "fill-mask",
+    ),
+}
+
+
+class Reading(NamedTuple):
+    """Texts as what a model learns from, and what they hold."""
+
+    examples: Any  # rlhf.pretraining: Blocks, TextToText or MaskedPairs
+    num_documents: int
+    num_tokens: int
+    num_dropped_tokens: int
+
+    def counts(self) -> dict[str, int]:
+        """Return the numbers under their names."""
+        return {name: value for name, value in self._asdict().items() if name != "examples"}
+
+
+def make_tokenizer(settings: BaseSettings, texts: Sequence[str]) -> Any:
+    """Make a tokenizer of the training texts."""
+    from rlhf.pretraining.tokenizers import train_tokenizer, train_wordpiece
+
+    make = train_wordpiece if settings.model.architecture == "bert" else train_tokenizer
+    return make(texts, settings.model.vocabulary_size, settings.model.context_tokens)
+
+
+def build_model(settings: BaseSettings, tokenizer: Any) -> Any:
+    """Build a model that knows nothing, from the run's seed, on this process's device."""
+    import torch
+    from accelerate import PartialState
+
+    from rlhf.pretraining.models import build_bert, build_gpt2, build_t5
+
+    torch.manual_seed(settings.run.seed)
+    build = {"gpt2": build_gpt2, "t5": build_t5, "bert": build_bert}[settings.model.architecture]
+    return build(
+        tokenizer,
+        layers=settings.model.layers,
+        width=settings.model.width,
+        heads=settings.model.heads,
+        context_tokens=settings.model.context_tokens,
+    ).to(PartialState().device)
+
+
+def read_examples(settings: BaseSettings, texts: Sequence[str], tokenizer: Any) -> Reading:
+    """Turn texts into what the architecture learns from."""
+    from rlhf.pretraining.blocks import Blocks, pack
+    from rlhf.pretraining.masked import MASKED_FRACTION, MaskedPairs
+    from rlhf.pretraining.text_to_text import TextToText
+
+    context_tokens, seed = settings.model.context_tokens, settings.run.seed
+    if settings.model.architecture == "gpt2":
+        packed = pack(texts, tokenizer, context_tokens)
+        return Reading(
+            Blocks(packed.blocks), packed.num_documents, packed.num_tokens, packed.num_dropped_tokens
+        )
+    examples: TextToText | MaskedPairs
+    if settings.model.architecture == "t5":
+        examples = TextToText(texts, tokenizer, context_tokens=context_tokens, seed=seed)
+    else:
+        examples = MaskedPairs(
+            texts,
+            tokenizer,
+            context_tokens=context_tokens,
+            seed=seed,
+            masked_fraction=settings.base.masked_fraction or MASKED_FRACTION,
+        )
+    found = examples.documents
+    return Reading(examples, found.num_documents, found.num_tokens, found.num_dropped_tokens)
+
+
+def held_out_loss(settings: BaseSettings, model: Any, examples: Any) -> float:
+    """Measure the architecture's own loss, in nats a predicted token."""
+    from rlhf.pretraining.blocks import Blocks, block_loss
+    from rlhf.pretraining.training import label_loss
+
+    at_once, number = settings.base.microbatch_size, settings.evaluation.num_blocks
+    if isinstance(examples, Blocks):
+        return block_loss(model, examples.blocks[:number], at_once)
+    return label_loss(model, examples, at_once, number)
