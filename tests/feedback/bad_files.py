@@ -170,7 +170,7 @@ BAD_ROWS: dict[str, BadFile] = {
     "text for a list": BadFile(column("responses", "a"), "not_a_list", ":2", ("'responses' must be a list of texts", "text")),
     "no prompt": BadFile(pair(prompt=" \n"), "empty_prompt", ":2", ("the prompt is empty",), PAIR),
     "no response": BadFile(pair(rejected=" "), "empty_response", ":2", ("rejected is empty",), PAIR),
-    "no demonstration": BadFile([{"prompt": "p", "response": ""}], "empty_response", ":1", ("'response' is empty",), DEMONSTRATION),
+    "no demonstration": BadFile([{"prompt": "p", "response": " \n"}], "empty_response", ":1", ("'response' is empty",), DEMONSTRATION),
     "no text": BadFile([{"text": "\t"}], "empty_text", ":1", ("the text is empty",), {"format": "text", "read": "texts"}),
     "same responses": BadFile(pair(rejected="c "), "same_responses", ":2", ("chosen and rejected are the same text", "better"), PAIR),
     "label without a meaning": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": 0}], "unknown_label", ":1",

@@ -59,6 +59,21 @@ def test_prompt_in_two_splits() -> None:
     assert counts(readings) == {"leak": 2}
 
 
+def test_prompt_in_all_three_splits() -> None:
+    """One leak, though the two held-out parts share it as well."""
+    readings = {
+        "train": [ask("q", 1), ask("Q", 2)],
+        "validation": [ask("q ", 3)],
+        "test": [ask("Q", 4), ask("q", 5)],
+    }
+    assert counts(readings) == {"leak": 1, "held_out_overlap": 1, "duplicate_row": 2}
+    (note,) = found("held_out_overlap", readings)
+    assert (note.where, note.message) == ("a.jsonl:3", "this validation prompt is test's a.jsonl:4")
+    (note,) = found("leak", readings)
+    assert (note.where, note.count) == ("a.jsonl:3", 1)
+    assert counts({"validation": [ask("q", 1, group="g")], "test": [ask("p", 2, group="g")]}) == {}
+
+
 def test_leak_with_other_groups_stays_in_evaluation() -> None:
     readings = {"train": [ask("q", 1, group="one")], "test": [ask("q", 2, group="two")]}
     (note,) = found("leak", readings)
