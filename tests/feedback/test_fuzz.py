@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlhf.errors import DataError
@@ -38,7 +38,9 @@ READERS = {
     "prompts": read_prompts,
     "texts": read_texts,
 }
-LONG = settings(max_examples=3000)
+# Rows of rows take long to draw where the machine is busy.
+BUSY = settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LONG = settings(BUSY, max_examples=3000)
 NAMES = [
     f"x{ending}{gz}"
     for ending in (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
@@ -130,6 +132,7 @@ BYTES = {
 }
 
 
+@BUSY
 @given(**BYTES)
 def test_any_bytes(folder: Path, **example: Any) -> None:
     check_bytes(folder, **example)
@@ -142,6 +145,7 @@ def test_any_bytes_for_long(folder: Path, **example: Any) -> None:
     check_bytes(folder, **example)
 
 
+@BUSY
 @given(st.lists(st.binary(max_size=12) | LETTERS | st.just(b'{"text": "a"}'), max_size=12).map(b"\n".join))
 def test_every_line_is_accounted_for(folder: Path, content: bytes) -> None:
     def blank(line: bytes) -> bool:
@@ -257,6 +261,7 @@ def check_rows(folder: Path, rows: list[Any], source: dict[str, Any], kind: str)
         assert lines_told(reading) == set(range(1, len(rows) + 1))
 
 
+@BUSY
 @given(rows=ROWS, source=mappings(), kind=st.sampled_from(list(READERS)))
 def test_any_rows_by_any_mapping(folder: Path, rows: list[Any], source: dict[str, Any], kind: str) -> None:
     check_rows(folder, rows, source, kind)
@@ -300,6 +305,7 @@ ODD = st.recursive(
 )
 
 
+@BUSY
 @given(
     given=st.lists(ODD, min_size=1, max_size=4),
     source=mappings(),
@@ -394,14 +400,14 @@ def check_shape(folder: Path, name: str, seed: int, times: int) -> None:
 SPOILED = {"name": st.sampled_from(sorted(SHAPES)), "seed": st.integers(0, 2**32), "times": st.integers(1, 6)}
 
 
-@settings(max_examples=300)
+@settings(BUSY, max_examples=300)
 @given(**SPOILED)
 def test_spoiled_rows_of_real_shapes(folder: Path, **example: Any) -> None:
     check_shape(folder, **example)
 
 
 @pytest.mark.slow
-@settings(max_examples=10_000)
+@settings(BUSY, max_examples=10_000)
 @given(**SPOILED)
 def test_spoiled_rows_of_real_shapes_for_long(folder: Path, **example: Any) -> None:
     check_shape(folder, **example)
@@ -414,6 +420,7 @@ def test_there_are_as_many_shapes_as_there_are_rows_of_them() -> None:
 # --- paths
 
 
+@BUSY
 @given(st.text(alphabet="/~.*?[]!{}a-\0\n \ud83d\u00e9", max_size=12))
 def test_any_path(folder: Path, text: str) -> None:
     for path in (f"{folder}/{text}", f"{folder}/nowhere/{text}", f"~nobody{text}"):
