@@ -8,6 +8,7 @@ TABLES = ("tests/feedback/test_tables.py", "tests/feedback/test_mapping.py", "te
 TURNS = ("tests/feedback/test_transcripts_and_trees.py", "tests/feedback/test_shapes.py")
 READING = ("tests/feedback/test_reading.py", "tests/feedback/test_bad_files.py")
 BAD = ("tests/feedback/test_bad_files.py",)
+SCORES = ("tests/feedback/test_scores.py", "tests/feedback/test_mapping.py")
 LINES = ("tests/feedback/test_fuzz.py::test_every_line_is_accounted_for",)
 SPOILED = ("tests/feedback/test_fuzz.py::test_spoiled_rows_of_real_shapes",)
 GIVEN = ("tests/feedback/test_fuzz.py::test_anything_an_adapter_or_a_loader_gives",)
@@ -39,17 +40,17 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     ],
     "rlhf/feedback/scores.py": [
         ('sign = 1.0 if source.best == "highest" else -1.0', 'sign = -1.0 if source.best == "highest" else 1.0',
-         "the worst of seven trained on as the best", TABLES),
-        ("0.5 if _tied(known[i], known[j], source.tie_within) else ", "", "equal scores are a loss of the first", TABLES),
-        ("return gap <= tie_within or", "return gap < tie_within or", "equal scores are no tie", TABLES),
+         "the worst of seven trained on as the best", SCORES),
+        ("0.5 if _tied(known[i], known[j], source.tie_within) else ", "", "equal scores are a loss of the first", SCORES),
+        ("return gap <= tie_within or", "return gap < tie_within or", "equal scores are no tie", SCORES),
         (" or (tie_within > 0.0 and math.isclose(gap, tie_within, rel_tol=1e-9))", "",
-         "1.1 and 1.0 are no tie within 0.1", ("tests/feedback/test_mapping.py",)),
+         "1.1 and 1.0 are no tie within 0.1", SCORES),
         ("None if value is None or spelled(value) in missing else", "0.0 if value is None or spelled(value) in missing else",
-         "a missing score is 0", ("tests/feedback/test_mapping.py",)),
+         "a missing score is 0", SCORES),
         ("tuple((places[i], places[j], p) for i, j, p in pairs)", "pairs",
-         "pairs point at other responses where a score is missing", ("tests/feedback/test_mapping.py",)),
+         "pairs point at other responses where a score is missing", SCORES),
         ("for place, rank in zip(places, order or (), strict=False):", "for place, rank in enumerate(order or ()):",
-         "ranks slide to responses without a score", ("tests/feedback/test_mapping.py",)),
+         "ranks slide to responses without a score", SCORES),
     ],
     "rlhf/feedback/splits.py": [
         ('return record.prompt.group if isinstance(record, (Demonstration, Ranking)) else record.group',
