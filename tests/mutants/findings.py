@@ -95,6 +95,6 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ('re.compile("[\\ud800-\\udfff]")', 're.compile("[\\ud800-\\udbff]{2}")', "half a pair is not seen"),
     ],
     "rlhf/feedback/codes.py": [
-        ('"leak": ("A prompt', '"leaks": ("A prompt', "a code that is not in the catalogue", ("tests/feedback/test_codes.py",)),
+        ('"leak": (', '"leaks": (', "a code that is not in the catalogue", ("tests/feedback/test_codes.py",)),
     ],
 }
