@@ -23,6 +23,7 @@ __all__ = [
     "build_sources",
     "check_enough",
     "check_held_out",
+    "check_lora",
     "fingerprint_sources",
     "open_causal_lm",
     "open_tokenizer",
@@ -172,7 +173,15 @@ def build_lora(settings: AdapterSettings | None) -> LoraSpec | None:
     if settings is None:
         return None
     dropout = settings.dropout if isinstance(settings, LoraSettings) else 0.0
-    return LoraSpec(settings.rank, settings.alpha, dropout, settings.target_modules)
+    return LoraSpec(settings.rank, settings.alpha, dropout, settings.target_modules, settings.quantize)
+
+
+def check_lora(settings: AdapterSettings | None) -> None:
+    """Refuse weights of 4 bits where bitsandbytes is missing or does not work."""
+    from rlhf.models.quantised import check_quantiser
+
+    if settings is not None and settings.quantize is not None:
+        check_quantiser()
 
 
 def refuse_adapter_on_adapter(path: str, lora: AdapterSettings | None, setting: str) -> None:

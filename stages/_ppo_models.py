@@ -132,7 +132,14 @@ def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
 
 
 def _open_reference(settings: PpoSettings) -> Any:
-    return _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+    """Load the reference; where it is the policy before training, it is rounded as the policy is."""
+    from rlhf.models.quantised import quantise
+
+    def load() -> Any:
+        return _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+
+    rounded = settings.reference is None and settings.lora is not None and settings.lora.quantize is not None
+    return quantise(load(), reload=load) if rounded else load()
 
 
 def _build_learner(settings: PpoSettings) -> Learner:
@@ -140,9 +147,13 @@ def _build_learner(settings: PpoSettings) -> Learner:
     from rlhf.models import add_lora
     from rlhf.models.learner import SeparateLearner, TrunkLearner
 
-    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
-    lora = _inputs.build_lora(settings.lora)
-    trained = add_lora(policy, lora, revision=settings.policy.revision) if lora is not None else policy
+    def load() -> Any:
+        return _inputs.open_causal_lm(settings.policy, "policy.path")
+
+    policy, lora = load(), _inputs.build_lora(settings.lora)
+    trained = policy
+    if lora is not None:
+        trained = add_lora(policy, lora, revision=settings.policy.revision, reload=load)
     if settings.critic is not None and settings.critic.init_from == "trunk":
         return TrunkLearner(trained)
     return SeparateLearner(trained, _build_critic(settings) if settings.critic is not None else None)

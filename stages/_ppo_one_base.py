@@ -30,6 +30,7 @@ def check_adapters(settings: PpoSettings) -> None:
     from rlhf.models.one_base import is_reward_adapter_on, place_of_base
 
     policy, lora = settings.policy, _inputs.build_lora(settings.lora)
+    _inputs.check_lora(settings.lora)
     if holds_score_head(policy.path):
         raise says_nothing(policy.path, "policy.path")
     if not settings.memory.one_base:
@@ -65,6 +66,7 @@ def open_base(settings: PpoSettings) -> OneBase | None:
         dtype=policy.dtype,
         revision=policy.revision,
         trust_remote_code=policy.trust_remote_code,
+        quantize=settings.lora is not None and settings.lora.quantize is not None,
         setting="policy.path",
     )
     disable_dropout(base.model)

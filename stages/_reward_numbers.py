@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import console
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rlhf.feedback.records import Ranking
     from rlhf.rendering import RenderedRanking
 
-__all__ = ["assess", "judge", "say_numbers", "sequences_at_once"]
+__all__ = ["assess", "evaluation", "judge", "say_numbers", "sequences_at_once"]
 
 
 def sequences_at_once(settings: RewardSettings) -> int:
@@ -92,3 +92,19 @@ def say_numbers(numbers: dict[str, Any]) -> None:
         if name in numbers
     ]
     console.table(rows, ("on test rankings", "share", "low", "high"))
+
+
+def evaluation(
+    settings: RewardSettings, model: Any, rankings: Sequence[RenderedRanking]
+) -> Callable[[], dict[str, Any]]:
+    """Return what measures the model on some rankings while it is trained."""
+    from rlhf.ranking.assessment import assess_scores, score_rankings
+
+    names = ("pair_accuracy_labels", "log_loss", "calibration_error", "score_mean", "score_std")
+    batch_size = sequences_at_once(settings)
+
+    def evaluate() -> dict[str, Any]:
+        found = assess_scores(score_rankings(model, rankings, batch_size), rankings)
+        return {name: found[name] for name in names}
+
+    return evaluate

@@ -16,7 +16,7 @@ from stages import _inputs
 from stages._command import run_stage
 from stages._reward_centring import centre, told_zero
 from stages._reward_encoder import check_encoder, open_encoder
-from stages._reward_numbers import assess, judge, say_numbers, sequences_at_once
+from stages._reward_numbers import assess, evaluation, judge, say_numbers
 from stages._reward_strength import check_strength, measure
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def check(settings: RewardSettings) -> None:
     if settings.centring is not None and settings.centring.policy is not None:
         check_model_path(settings.centring.policy.path, setting="centring.policy.path")
         check_writes(settings.centring.policy.path, setting="centring.policy.path")
+    _inputs.check_lora(settings.lora)
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
@@ -65,6 +66,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     from rlhf.feedback.splits import leave_out_known
     from rlhf.models import save_model
     from rlhf.models.adapters import has_adapter, merged_copy
+    from rlhf.models.quantised import num_weights
 
     # 1. The SFT model with a fresh score head, without dropout; rankings as ids.
     tokenizer, model, renderer = _open(settings)
@@ -80,7 +82,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
 
     # 2. Before: nothing is learnt yet, accuracy should be near one half.
     model = _adapt(settings, model).to(PartialState().device)
-    evaluate = _evaluation(settings, model, validation_set[: settings.evaluation.num_rankings])
+    evaluate = evaluation(settings, model, validation_set[: settings.evaluation.num_rankings])
     before = evaluate()
     if run.resume_from is None:
         run.metrics.append({"step": 0, **{f"reward/{name}": value for name, value in before.items()}})
@@ -92,7 +94,8 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
 
     # 4. What the SFT model says scores 0 on average from now on.
-    model = merged_copy(model) if has_adapter(model) and not _keeps_adapter(settings) else model
+    if has_adapter(model) and not _keeps_adapter(settings):
+        model = merged_copy(model).to(PartialState().device)
     model.eval()
     numbers = centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
 
@@ -102,7 +105,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
         "pair_accuracy_labels_before": before["pair_accuracy_labels"],
         **train_numbers,
         "num_steps": num_steps,
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_parameters": sum(map(num_weights, model.parameters())),
     }
     say_numbers(numbers)
 
@@ -156,16 +159,26 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     from rlhf.models.adapter_folders import load_adapter
     from rlhf.models.centring import norm_before_head
     from rlhf.models.encoders import fresh_parts, is_encoder
+    from rlhf.models.heads import head_names
+    from rlhf.models.quantised import quantise
 
     lora = _inputs.build_lora(settings.lora)
     if lora is None:
         return model
     norm = norm_before_head(model) if _keeps_adapter(settings) else None
     keep_whole = () if norm is None else (norm,)
+
+    def reload() -> Any:
+        return _open(settings)[1]
+
     if not _goes_on(settings):
         revision = settings.model.revision
         head = fresh_parts(model) if is_encoder(model.config) else ("score",)
-        return add_lora(model, lora, keep_trainable=head, keep_whole=keep_whole, revision=revision)
+        return add_lora(
+            model, lora, keep_trainable=head, keep_whole=keep_whole, revision=revision, reload=reload
+        )
+    if lora.quantize is not None:
+        quantise(model, keep=head_names(model), reload=reload)
     return load_adapter(
         model,
         settings.model.path,
@@ -245,21 +258,6 @@ def _train_set(
         "num_rankings_left_out": num_left_out,
         "num_ranked_sets": len(train_set),
     }
-
-
-def _evaluation(
-    settings: RewardSettings, model: Any, rankings: Sequence[RenderedRanking]
-) -> Callable[[], dict[str, Any]]:
-    from rlhf.ranking.assessment import assess_scores, score_rankings
-
-    names = ("pair_accuracy_labels", "log_loss", "calibration_error", "score_mean", "score_std")
-    batch_size = sequences_at_once(settings)
-
-    def evaluate() -> dict[str, Any]:
-        found = assess_scores(score_rankings(model, rankings, batch_size), rankings)
-        return {name: found[name] for name in names}
-
-    return evaluate
 
 
 def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any) -> str:

@@ -6,6 +6,7 @@ python -m stages.sft --config configs/sft.yaml [--dry-run] [key=value ...]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import console
@@ -29,6 +30,7 @@ def check(settings: SftSettings) -> None:
     check_model_path(settings.model.path)
     check_writes(settings.model.path, setting="model.path")
     _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
+    _inputs.check_lora(settings.lora)
     readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
@@ -88,7 +90,8 @@ def _place(settings: SftSettings, model: Any) -> Any:
 
     lora = _inputs.build_lora(settings.lora)
     if lora is not None:
-        model = add_lora(model, lora, revision=settings.model.revision)
+        reload = partial(_inputs.open_causal_lm, settings.model)
+        model = add_lora(model, lora, revision=settings.model.revision, reload=reload)
     return model.to(PartialState().device)
 
 
@@ -197,13 +200,15 @@ def _numbers(
     after: dict[str, Any],
     num_steps: int,
 ) -> dict[str, Any]:
+    from rlhf.models.quantised import num_weights
+
     return {
         **{f"{name}_before": value for name, value in before.items()},
         **after,
         "num_demonstrations": len(train_set),
         "num_response_tokens": sum(len(one.response_ids) for one in train_set),
         "num_steps": num_steps,
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "num_parameters": sum(map(num_weights, model.parameters())),
         "num_trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 from rlhf.errors import ModelError, SettingsError
 from rlhf.models.adapters import LoraSpec, freeze_kept, is_adapter_folder, kept_whole
 from rlhf.models.heads import HEAD_NAMES, head_names, set_score_bias
+from rlhf.models.quantised import shown_as_quantised
 from rlhf.models.reading import call_loader
 
 __all__ = [
@@ -113,7 +114,8 @@ def load_adapter(
     stored = call_loader(lambda: load_peft_weights(path, device="cpu"), path, what, setting)
     if any(name.endswith(tuple(f".{head}.bias" for head in HEAD_NAMES)) for name in stored):
         set_score_bias(model, 0.0)
-    adapted = call_loader(lambda: get_peft_model(model, config), path, what, setting)
+    with shown_as_quantised(model):
+        adapted = call_loader(lambda: get_peft_model(model, config), path, what, setting)
     own = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     if fresh_head:  # what the folder cannot hold stays as the model has it
         new = tuple(f"base_model.model.{name}." for name in (*heads, *keep_whole))

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from rlhf.errors import ModelError
+from rlhf.models.quantised import (
+    is_quantised,
+    merged_onto_whole,
+    quantise,
+    shown_as_quantised,
+    stores_transposed,
+)
 from rlhf.models.quiet import quiet_library
 
 __all__ = [
@@ -31,6 +39,9 @@ class LoraSpec:
     alpha: float
     dropout: float = 0.0
     target_modules: tuple[str, ...] | None = None  # None: every linear layer but the output head
+    quantize: Literal["4bit"] | None = (
+        None  # how the frozen weights below are held, see rlhf.models.quantised
+    )
 
 
 def add_lora(
@@ -40,8 +51,11 @@ def add_lora(
     keep_trainable: tuple[str, ...] = (),
     keep_whole: tuple[str, ...] = (),
     revision: str | None = None,
+    reload: Callable[[], Any] | None = None,
 ) -> Any:
     """Freeze the model and add trainable low-rank adapters (Hu et al. 2021, arXiv:2106.09685).
+
+    Where `spec` says so, the frozen weights are rounded to 4 bits first.
 
     Args:
         model: a `PreTrainedModel`.
@@ -50,13 +64,20 @@ def add_lora(
         keep_whole: names of modules that are part of the adapter and are not trained: what changes in them
             later is saved with it.
         revision: of the model on the hub, noted in what is saved.
+        reload: gives the same model again, for merging adapters that were trained on rounded weights.
 
     Raises:
+        SettingsError: 4 bits are asked for, and bitsandbytes is missing or does not work here.
         ModelError: no module of the model has one of the names in `spec.target_modules`.
 
     """
     from peft import LoraConfig, get_peft_model
 
+    transposed = stores_transposed(model)
+    if spec.quantize is not None and not is_quantised(model):
+        if reload is None:
+            raise ValueError("weights that are rounded need reload, which gives them back")
+        quantise(model, keep=keep_trainable, reload=reload)
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]  # a float works too
@@ -65,10 +86,10 @@ def add_lora(
         modules_to_save=[*keep_trainable, *keep_whole] or None,
         exclude_modules=_inside(model, keep_trainable) or None,
         task_type="SEQ_CLS" if keep_trainable else "CAUSAL_LM",
-        fan_in_fan_out=_stores_weights_transposed(model),
+        fan_in_fan_out=transposed,  # GPT-2's: peft must know to merge it right
     )
     try:
-        with quiet_library():
+        with quiet_library(), shown_as_quantised(model):
             adapted = get_peft_model(model, config, revision=revision)
     except ValueError as error:
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
@@ -95,11 +116,6 @@ def freeze_kept(model: nn.Module, names: set[str]) -> None:
             parameter.requires_grad_(False)
 
 
-def _stores_weights_transposed(model: nn.Module) -> bool:
-    """GPT-2's Conv1D holds its weight as (in, out); peft must know to merge it right."""
-    return any(type(module).__name__ == "Conv1D" for module in model.modules())
-
-
 def has_adapter(model: nn.Module) -> bool:
     """Say whether peft wraps the model."""
     return hasattr(model, "peft_config") and hasattr(model, "merge_and_unload")
@@ -109,8 +125,11 @@ def merged_copy(model: Any) -> Any:
     """Return a plain model with the adapters added to the weights; the given model is left as it is.
 
     A copy, because un-merging in place would not give back the same bits and training goes on after a
-    checkpoint.
+    checkpoint. Adapters on weights of 4 bits are added to the whole ones, which are loaded again, in main
+    memory.
     """
+    if is_quantised(model):
+        return merged_onto_whole(model)
     with quiet_library():
         return copy.deepcopy(model).merge_and_unload()
 

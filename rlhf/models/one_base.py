@@ -36,6 +36,7 @@ from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.folders import check_model_path, says_nothing
 from rlhf.models.heads import head_names, initialise_head, score_head
 from rlhf.models.loading import load_causal_lm
+from rlhf.models.quantised import num_weights, quantise
 from rlhf.models.quiet import quiet_library
 from rlhf.models.values import Critic, backbone
 
@@ -169,11 +170,15 @@ def load_one_base(
     dtype: str = "float32",
     revision: str | None = None,
     trust_remote_code: bool = False,
+    quantize: bool = False,
     setting: str = "policy.path",
 ) -> OneBase:
     """Load the base of the SFT policy at `path`: that model itself, or the base of the adapter there.
 
+    With `quantize` its weights are rounded to 4 bits (`rlhf.models.quantised`), for all that is made of it.
+
     Raises:
+        SettingsError: bitsandbytes is missing or does not work here.
         ModelError: nothing there, or not a causal language model.
 
     """
@@ -183,9 +188,13 @@ def load_one_base(
     base, base_revision = place_of_base(path, revision)
     adapter = path if is_adapter_folder(path) else None
     named_in = setting if adapter is None else f"{path}/adapter_config.json: base_model_name_or_path"
-    model = load_causal_lm(
-        base, dtype=dtype, revision=base_revision, trust_remote_code=trust_remote_code, setting=named_in
-    )
+
+    def load() -> Any:
+        return load_causal_lm(
+            base, dtype=dtype, revision=base_revision, trust_remote_code=trust_remote_code, setting=named_in
+        )
+
+    model = quantise(load(), reload=load) if quantize else load()
     return OneBase(model, base, adapter, revision=base_revision, setting=setting)
 
 
@@ -213,7 +222,7 @@ def share(model: Model) -> Model:
 def num_distinct_parameters(*models: nn.Module) -> int:
     """Count parameters, those that several models use once."""
     found = {id(parameter): parameter for model in models for parameter in model.parameters()}
-    return sum(parameter.numel() for parameter in found.values())
+    return sum(map(num_weights, found.values()))
 
 
 def _place(path: str) -> str:

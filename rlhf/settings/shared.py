@@ -109,6 +109,8 @@ class AdapterSettings(Settings):
     """Names of the modules that get adapters; null is peft's choice for the architecture."""
     merge: bool = True
     """Add the adapters into the weights when saving, so that the folder loads without peft."""
+    quantize: Literal["4bit"] | None = None
+    """Hold the frozen weights below the adapters in 4 bits (QLoRA, needs bitsandbytes); null: as they are."""
 
 
 class LoraSettings(AdapterSettings):

@@ -6,6 +6,13 @@ from tests.maths.wrong_versions import Entry
 
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
+    "rlhf/models/quantised.py": [
+        ("if importlib.util.find_spec(\"bitsandbytes\") is None:", "if False:", "a missing library is a broken one"),
+        ("except Exception as error:", "except ImportError as error:", "a traceback where the library has no kernels"),
+        ("bool(torch.isfinite(layer(torch.ones(1, _BLOCK, device=device))).all())", "True",
+         "a library that gives nan taken for a working one"),
+        ("instead = \"or set lora.quantize=null", "instead = \"or set lora.quantise=null", "a remedy that is no setting"),
+    ],
     "rlhf/models/values.py": [
         ("values.gather(1, last_positions(attention_mask).unsqueeze(1)).squeeze(1)", "values[:, -1]",
          "score read at the last column, padding or not"),
@@ -104,7 +111,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "an adapter that cannot hold the calibrated zero", ("tests/models/test_adapter_folders.py",)),
         ("    freeze_kept(adapted, {*keep_whole})\n", "", "a norm is trained beside the adapters",
          ("tests/models/test_adapter_folders.py",)),
-        ("fan_in_fan_out=_stores_weights_transposed(model)", "fan_in_fan_out=False",
+        ("fan_in_fan_out=transposed", "fan_in_fan_out=False",
          "GPT-2's transposed layers merged wrongly"),
         ("lora_alpha=spec.alpha,", "lora_alpha=spec.rank,", "alpha ignored"),
         ("lora_dropout=spec.dropout", "lora_dropout=0.1", "dropout of the adapters ignored"),

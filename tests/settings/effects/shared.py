@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.settings.effects.effect import Effect, becomes, falls
+from tests.settings.effects.effect import Effect, Shown, becomes, falls
 from tests.settings.effects.look import (
     chat_template,
     checkpoints,
@@ -159,7 +159,7 @@ def model_effects(section: str, saved: set[str]) -> tuple[Effect, ...]:
     )
 
 
-def lora_effects(*, more_trained: int = 0) -> tuple[Effect, ...]:
+def lora_effects(*, more_trained: int = 0) -> tuple[Effect | Shown, ...]:
     """`AdapterSettings`; `more_trained` are the parameters that are trained beside the adapters."""
     given = (LORA,)
     return (
@@ -187,6 +187,11 @@ def lora_effects(*, more_trained: int = 0) -> tuple[Effect, ...]:
             saved_files,
             lambda before, after: "adapter_config.json" in set(after) - set(before),
             given,
+        ),
+        Shown(
+            "lora.quantize",
+            "tests/test_four_bit.py::test_without_bitsandbytes_lora_quantize_is_refused_before_anything_is_loaded",
+            "4bit needs bitsandbytes; where that is installed, the tests beside it train on rounded weights",
         ),
     )
 
