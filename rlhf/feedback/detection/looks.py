@@ -133,9 +133,9 @@ class Look:
                 continue
 
     def has(self, *paths: str) -> bool:
-        """Return whether one and the same row has something at each of these paths."""
+        """Return whether at least half of the rows have something at each of these paths."""
         rows = [{id(row) for row, _ in self.column(path).found} for path in paths]
-        return bool(set.intersection(*rows))
+        return 2 * len(set.intersection(*rows)) >= len(self.rows)
 
     def given(self, *names: str) -> bool:
         """Return whether one of these settings is another than the default."""

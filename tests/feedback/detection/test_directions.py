@@ -48,6 +48,9 @@ def test_labels_of_the_polarity_table_are_refused_without_and_right_with_their_m
     expected = [text for text, group in zip(("x > y", "y > x", "x = y"), labels, strict=True) for _ in group]
     with_meaning = read_rankings([{"path": path, "label_values": values}])
     assert [said(ranking) for ranking in with_meaning] == [[text] for text in expected]
+    key, outcome = next(iter(values.items()))
+    meaning = {"first": "a is better", "second": "b is better", "tie": "tie"}[outcome]
+    assert f"label {key}: {meaning}" in with_meaning.detections[0].line()
     answer = "{" + ", ".join(f"{key!r}: {outcome}" for key, outcome in values.items()) + "}"
     pasted = read_rankings([filled_in(message, label_values=answer)])
     assert [said(ranking) for ranking in pasted] == [[text] for text in expected]
