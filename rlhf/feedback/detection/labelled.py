@@ -7,7 +7,7 @@ from typing import Any
 
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.hints import unsaid
-from rlhf.feedback.detection.looks import Look
+from rlhf.feedback.detection.looks import TIES, Look
 from rlhf.feedback.detection.names import (
     is_label_name,
     names_the_better,
@@ -24,7 +24,6 @@ __all__ = ["labelled"]
 
 _LONGEST_LABEL = 40
 _MOST_LABELS = 20
-_TIES = {"tie", "tied", "equal", "draw"}
 
 
 def labelled(look: Look) -> Found | None:
@@ -149,7 +148,7 @@ def _certain(
     found = {
         spelled(value) if not isinstance(value, list) else None for value in look.column(labels[0]).values
     }
-    ties = {value for value in found if value in _TIES}
-    if not found or not found <= {first, second, *ties} or {first, second} & _TIES:
+    ties = {value for value in found if value in TIES}
+    if not found or not found <= {first, second, *ties} or {first, second} & TIES:
         return None
     return {first: "first", second: "second", **dict.fromkeys(sorted(ties - {None}), "tie")}

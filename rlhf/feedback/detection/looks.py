@@ -16,10 +16,12 @@ from rlhf.feedback.numbers import number_in
 from rlhf.feedback.paths import anything_at
 from rlhf.feedback.rows import Row
 
-__all__ = ["READABLE", "Column", "Look", "number_of", "what_is"]
+__all__ = ["READABLE", "TIES", "Column", "Look", "number_of", "what_is"]
 
 READABLE = ("text", "messages", "message")
 """What can be a response, or a prompt."""
+TIES = frozenset({"tie", "tied", "equal", "draw"})
+"""Words that say that no response is the better one."""
 _MESSAGE_KEYS = ({"role", "content"}, {"from", "value"})
 _DEFAULTS = defaults()
 

@@ -221,6 +221,14 @@ def test_responses_that_repeat_the_prompt_are_refused(tmp_path: Path) -> None:
     assert "chosen begins with the text of prompt in 1 of 1 row" in refused(path, "several_shapes")
 
 
+def test_pairs_that_another_column_calls_ties_are_refused(tmp_path: Path) -> None:
+    row = {"input": "Q", "chosen": "x", "rejected": "y", "status": "tie"}
+    path = write_rows(tmp_path / "x.jsonl", [row | {"status": "unchanged"}, row])
+    message = refused(path, "several_shapes")
+    assert f"status says tie in 1 of 2 rows (the first: {path}:2)" in message
+    assert len(read_rankings([filled_in(message)])) == 2, "what is pasted reads them so"
+
+
 def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("prompt,a,b,label\nQ,x,y,0\nR,x,y,1\n")
     message = refused_csv(tmp_path / "x.csv")
