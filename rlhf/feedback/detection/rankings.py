@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rlhf.feedback.detection.found import Found
@@ -17,6 +18,7 @@ from rlhf.feedback.detection.names import better_and_worse
 from rlhf.feedback.detection.prompts import Part, prompt_in
 from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.scored import scored
+from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 
@@ -174,10 +176,12 @@ def pair(look: Look) -> Found | None:
 
 def _check_no_ties(look: Look, settings: Mapping[str, Any]) -> None:
     """Refuse pairs of which another column says that they are ties (distilabel's `status`)."""
+    given = {name: value for name, value in settings.items() if not look.given(name)}
+    read = columns_read(replace(look.source, **given), "rankings", look.names)
     for name in look.names:
         column = look.column(name)
         ties = [row.where for row, value in column.found if isinstance(value, str) and value.lower() in TIES]
-        if ties and name not in settings.values():
+        if ties and name not in read:
             message = (
                 f"{name} says tie {look.count(len(ties))} (the first: {ties[0]}), and the columns call one "
                 "response better all the same: leave such rows out by an adapter, or read them so"

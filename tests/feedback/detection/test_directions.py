@@ -227,6 +227,8 @@ def test_pairs_that_another_column_calls_ties_are_refused(tmp_path: Path) -> Non
     message = refused(path, "several_shapes")
     assert f"status says tie in 1 of 2 rows (the first: {path}:2)" in message
     assert len(read_rankings([filled_in(message)])) == 2, "what is pasted reads them so"
+    path = write_rows(tmp_path / "y.jsonl", [{"prompt": "tie", "chosen": "Draw", "rejected": "equal"}])
+    assert len(read_rankings([{"path": path}])) == 1, "that is what people say"
 
 
 def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:
