@@ -245,6 +245,14 @@ def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:
     assert len(read_prompts([{"path": str(tmp_path / "x.csv")}])) == 2
 
 
+def test_mapping_of_a_refusal_says_which_columns_are_json(tmp_path: Path) -> None:
+    row = {"prompt": '["Q"]', "a": '["x"]', "b": '["y"]', "label": 1}
+    message = refused(write_rows(tmp_path / "x.jsonl", [row]), "label_direction_missing")
+    assert "json_columns: [prompt, a, b]" in message
+    (ranking,) = read_rankings([filled_in(message, label_values="{1: first}")])
+    assert said(ranking) == ["x > y"]
+
+
 def refused_csv(path: Path) -> str:
     with pytest.raises(ShapeError, match="looks like two responses") as caught:
         read_rankings([{"path": str(path)}])
