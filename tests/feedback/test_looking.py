@@ -31,7 +31,7 @@ def test_bad_row_among_the_first_is_told_when_its_turn_has_come(tmp_path: Path) 
     assert len(read_demonstrations([{"path": str(path), "limit": 50}])) == 50, "it is not reached"
     with pytest.raises(DataError, match=r"x\.jsonl:51:2: "):
         read_demonstrations([{"path": str(path)}])
-    reading = read_demonstrations([{"path": str(path), "on_bad_row": "skip"}])
+    reading = read_demonstrations([{"path": str(path), "on_bad_row": "skip", "max_bad": 0.02}])
     assert (len(reading), reading.counts()) == (99, {"bad_json": 1})
 
 
@@ -66,7 +66,7 @@ def test_loader_and_adapter_are_called_once_a_row(tmp_path: Path) -> None:
         "    return {'prompt': row['question'], 'response': row['answer']}\n"
         "def load(path):\n"
         "    calls(path, 'load')\n"
-        "    return [json.loads(line) for line in open(path)]\n"
+        "    return [json.loads(line) for line in Path(path).read_text().splitlines()]\n"
     )
     path = write_rows(tmp_path / "x.jsonl", [*rows(300), *rows(3)])
     reading = read_demonstrations([{"path": path, "adapter": f"{tmp_path}/mine.py:adapt"}])

@@ -126,7 +126,7 @@ def test_shape_is_found_out(source: dict[str, str], because: str) -> None:
 
 
 def test_labels_of_finegrained_are_refused_with_their_counts() -> None:
-    with pytest.raises(ShapeError, match="4 responses .prediction 1, prediction 2") as caught:
+    with pytest.raises(ShapeError, match=r"4 responses \(prediction 1, prediction 2") as caught:
         read_rankings([{"path": FINEGRAINED["path"]}])
     assert caught.value.code == "label_direction_missing"
     assert "preference: 0 384 times, 1 1,577 times, 2 1,039 times" in str(caught.value)
