@@ -89,6 +89,10 @@ def _ranking_lines(facts: RankingFacts) -> Iterator[str]:
         ties = f"{facts.num_ties:,} of {facts.num_comparisons:,} comparisons ({share:.1%})"
         ties += f", in {facts.num_tied_rankings:,} rankings, {facts.num_all_ties:,} with nothing else"
     yield from _entry("ties", ties)
+    if facts.num_strengths:
+        low, mean, high = facts.strength_range
+        told = f"{low:g} to {high:g}, mean {mean:.3g}, of {facts.num_strengths:,} pairs with an order"
+        yield from _entry("strengths", told)
     if facts.num_intransitive:
         yield from _entry("in no order", f"{facts.num_intransitive:,} rankings, kept as pairs")
     if facts.num_partial:
@@ -125,7 +129,8 @@ def _example_lines(example: Example, kind: str) -> Iterator[str]:
         for role, content in example.prompt:
             yield from _quoted(f"{role}: {content}")
     if kind == "rankings":
-        yield from _entry("BEST", _rank(example.best_rank, example.num_responses))
+        by_how_much = "" if example.strength is None else f"; strength {example.strength:g}"
+        yield from _entry("BEST", _rank(example.best_rank, example.num_responses) + by_how_much)
         yield from _quoted(example.best or "")
         yield from _entry("WORST", _rank(example.worst_rank, example.num_responses))
         yield from _quoted(example.worst or "")
