@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.maths.wrong_versions import WRONG_VERSIONS as MATHS
+from tests.mutants.checking import WRONG_VERSIONS as CHECKING
 from tests.mutants.models import WRONG_VERSIONS as MODELS
 from tests.mutants.ppo import WRONG_VERSIONS as PPO
 from tests.mutants.ppo_core import WRONG_VERSIONS as PPO_CORE
@@ -17,7 +18,7 @@ from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
 from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN)
+TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN, CHECKING)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
