@@ -19,10 +19,10 @@ _SHORT, _LONG, _LONG_PROMPT, _TURN = 60, 300, 100, 0.2
 def choose_examples(records: Sequence[Any], number: int = 1) -> tuple[Example, ...]:
     """Return the clearest records, clearest first; fewer where there are not so many.
 
-    Clear is what is short and, of rankings, what differs: ranks far apart, few words in common. The measure
-    is the same for both responses, so that settings with a wrong direction show the same pair with BEST and
-    WORST changed over. Up to 2,000 to 4,000 records are looked at, evenly spread; equally clear ones come in
-    their order.
+    Clear is what is short and, of rankings, what differs: ranks far apart, a strong preference, few words in
+    common. The measure is the same for both responses, so that settings with a wrong direction show the same
+    pair with BEST and WORST changed over. Up to 2,000 to 4,000 records are looked at, evenly spread; equally
+    clear ones come in their order.
 
     Args:
         records: of any one kind; rankings without an order (nothing but ties) are passed over.
@@ -50,11 +50,13 @@ def _turns(messages: Sequence[Message]) -> tuple[tuple[str, str], ...]:
 
 def _pair(ranking: Ranking) -> Example | None:
     """Return the pair of a ranking whose ranks lie farthest apart."""
-    ordered = [(i, j) for i, j, p in ranking.comparisons() if p != 0.5]
+    compared = ranking.comparisons()
+    strengths = ranking.strengths or (None,) * len(compared)
+    ordered = [(i, j, strength) for (i, j, p), strength in zip(compared, strengths, strict=True) if p != 0.5]
     if not ordered:
         return None
     ranks = ranking.ranks
-    best, worst = max(ordered, key=lambda pair: (ranks[pair[1]] or 0) - (ranks[pair[0]] or 0))
+    best, worst, strength = max(ordered, key=lambda pair: (ranks[pair[1]] or 0) - (ranks[pair[0]] or 0))
     return Example(
         ranking.prompt.where,
         _turns(ranking.prompt.messages),
@@ -64,6 +66,7 @@ def _pair(ranking: Ranking) -> Example | None:
         ranks[worst],
         len(ranking.responses),
         ranking.annotator,
+        strength,
     )
 
 
@@ -77,6 +80,7 @@ def _effort(example: Example) -> float:
         first, second = (set(text.casefold().split()) for text in responses)
         effort += len(first & second) / max(1, len(first | second))
         effort += 1.0 - _gap(example)
+        effort += 0.0 if example.strength is None else 1.0 / (1.0 + example.strength)
     return effort
 
 

@@ -25,6 +25,7 @@ _TOLD = {
     "renamed": "columns with a name of ours got an underscore behind it",
     "ties": "tied pairs have no better one and are left out",
     "unranked": "responses that nothing compares are left out",
+    "strengths": "rankings whose strengths this form has no place for",
     "transcripts": "prompts of several turns are written as one text, Human: ... Assistant: ...",
 }
 

@@ -55,7 +55,7 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
     yield from _entry("shape", f"{report.shape}, because {'; '.join(report.because)}")
     yield from _entry("mapping", report.mapping.rstrip("\n"))
     for meaning in report.meanings:
-        often = "" if meaning.number is None else f" ({meaning.number:,} {meaning.unit})"
+        often = "" if meaning.number is None else f" ({_number(meaning.number, meaning.unit)})"
         yield from _entry("reading", f"{meaning.value} = {meaning.means}{often}")
     if report.rankings is not None:
         yield from _ranking_lines(report.rankings)
@@ -79,6 +79,10 @@ def _entry(word: str, text: str) -> Iterator[str]:
         yield f"  {'':<{_WIDTH}}{line}".rstrip()
 
 
+def _number(number: int, unit: str) -> str:
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
 def _ranking_lines(facts: RankingFacts) -> Iterator[str]:
     sizes = ", ".join(f"{size}: {number:,}" for size, number in facts.sizes.items())
     told = f"{facts.num_rankings:,} of {facts.num_prompts:,} prompts; responses each (K): {sizes}"
@@ -87,8 +91,14 @@ def _ranking_lines(facts: RankingFacts) -> Iterator[str]:
     if facts.num_ties:
         share = facts.num_ties / facts.num_comparisons
         ties = f"{facts.num_ties:,} of {facts.num_comparisons:,} comparisons ({share:.1%})"
-        ties += f", in {facts.num_tied_rankings:,} rankings, {facts.num_all_ties:,} with nothing else"
+        ties += (
+            f", in {_number(facts.num_tied_rankings, 'rankings')}, {facts.num_all_ties:,} with nothing else"
+        )
     yield from _entry("ties", ties)
+    if facts.num_strengths:
+        low, mean, high = facts.strength_range
+        told = f"{low:g} to {high:g}, mean {mean:.3g}, of {facts.num_strengths:,} pairs with an order"
+        yield from _entry("strengths", told)
     if facts.num_intransitive:
         yield from _entry("in no order", f"{facts.num_intransitive:,} rankings, kept as pairs")
     if facts.num_partial:
@@ -125,7 +135,8 @@ def _example_lines(example: Example, kind: str) -> Iterator[str]:
         for role, content in example.prompt:
             yield from _quoted(f"{role}: {content}")
     if kind == "rankings":
-        yield from _entry("BEST", _rank(example.best_rank, example.num_responses))
+        by_how_much = "" if example.strength is None else f"; strength {example.strength:g}"
+        yield from _entry("BEST", _rank(example.best_rank, example.num_responses) + by_how_much)
         yield from _quoted(example.best or "")
         yield from _entry("WORST", _rank(example.worst_rank, example.num_responses))
         yield from _quoted(example.worst or "")

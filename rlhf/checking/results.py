@@ -75,6 +75,7 @@ class Example:
         worst_rank: rank of the worse one.
         num_responses: K.
         annotator: who judged.
+        strength: how much better the better one is; None where that is not known.
     """
 
     where: str
@@ -85,6 +86,7 @@ class Example:
     worst_rank: int | None = None
     num_responses: int = 0
     annotator: str | None = None
+    strength: float | None = None
 
 
 @dataclass(frozen=True)

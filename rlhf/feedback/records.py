@@ -221,7 +221,7 @@ class NothingRead(DataError):
         self.notes = tuple(notes)
         self.num_rows = num_rows
 
-    def __reduce__(self) -> tuple[type[NothingRead], tuple[Any, ...]]:  # type: ignore[override]
+    def __reduce__(self) -> tuple[type[NothingRead], tuple[Any, ...]]:
         return type(self), (self.message, self.where, self.notes, self.num_rows)
 
 

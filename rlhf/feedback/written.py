@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Any, TypeVar
 
 from rlhf.feedback.records import Demonstration, Prompt, Ranking, Text
@@ -53,8 +54,17 @@ def _canonical(record: AnyRecord) -> dict[str, Any]:
         row |= {"responses": list(record.responses), "ranks": list(record.ranks)}
         if all(rank is None for rank in record.ranks):  # the labels fit no order: the pairs are all there is
             row["pairs"] = [list(pair) for pair in record.pairs or ()]
+        if record.strengths is not None:
+            row["strengths"] = _strengths(record)
         row["annotator"] = record.annotator
     return row
+
+
+def _strengths(ranking: Ranking) -> list[float | None]:
+    """Return a strength for each pair of responses, 1v2, 1v3, ..., 2v3, ...; None: none is known."""
+    known = zip(ranking.comparisons(), ranking.strengths or (), strict=False)
+    of_pair = {(min(i, j), max(i, j)): strength for (i, j, _), strength in known}
+    return [of_pair.get(pair) for pair in combinations(range(len(ranking.responses)), 2)]
 
 
 def _prompt(prompt: Prompt) -> str | list[dict[str, str]]:
@@ -69,9 +79,9 @@ def _add_columns(row: dict[str, Any], record: AnyRecord) -> int:
     prompt = record if isinstance(record, Prompt) else record.prompt
     renamed = 0
     for name, value in prompt.columns.items():
-        if name not in row:
+        if name not in row and not (name == "strengths" and isinstance(record, Ranking)):
             row[name] = value
-        elif row[name] not in (value, str(value)):
+        elif row.get(name) not in (value, str(value)):
             row[f"{name}_"] = value
             renamed += 1
     return renamed
@@ -85,7 +95,7 @@ def trl_rows(records: Iterable[AnyRecord], left_out: Counter[str]) -> Rows:
 
     Args:
         records: of any kind.
-        left_out: counts "ties", "unranked" responses, and "extra" for rankings with more than one pair.
+        left_out: counts "ties", "unranked" responses, and rankings whose "strengths" are not written.
     """
     for record in records:
         if isinstance(record, Text):
@@ -134,6 +144,7 @@ def _strict_pairs(ranking: Ranking, left_out: Counter[str]) -> Iterator[tuple[st
         left_out["ties"] += p == 0.5
         if p != 0.5:
             yield ranking.responses[i], ranking.responses[j]
+    left_out["strengths"] += ranking.strengths is not None
     left_out["unranked"] += len(ranking.responses) - len(compared)
 
 

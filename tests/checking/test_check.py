@@ -157,7 +157,7 @@ def test_lines_say_it_all(tmp_path: Path) -> None:
     lines = report_lines(check(subject(tmp_path / "x.jsonl", rows, **mapping)))
     text = "\n".join(lines)
     assert "5 rows read, 4 rankings" in lines[0]
-    for meaning in ("0 = tie (1 rows)", "1 = first (2 rows)", "2 = second (1 rows)", "7 = nothing (1 rows)"):
+    for meaning in ("0 = tie (1 row)", "1 = first (2 rows)", "2 = second (1 row)", "7 = nothing (1 row)"):
         assert f"  reading     label {meaning}" in lines
     assert "label_values: {1: first, 2: second, 0: tie}" in text
     assert "ties        1 of 4 comparisons (25.0%)" in text

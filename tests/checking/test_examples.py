@@ -68,9 +68,9 @@ def test_ranks_that_lie_far_apart_are_clearer() -> None:
     assert choose_examples([near, far])[0].where == "far"
 
 
-WORDS = st.lists(st.sampled_from(["red", "green", "blue", "one", "two", "three"]), min_size=1, max_size=60).map(
-    " ".join
-)
+WORDS = st.lists(
+    st.sampled_from(["red", "green", "blue", "one", "two", "three"]), min_size=1, max_size=60
+).map(" ".join)
 
 
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS), min_size=1, max_size=8))

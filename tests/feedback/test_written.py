@@ -43,7 +43,7 @@ def facts(record: Any) -> dict[str, Any]:
         return {"id": record.id, "group": record.group, "text": record.text}
     prompt = record if isinstance(record, Prompt) else record.prompt
     ours = {"id", "group", "annotator", "pairs", "label", "chosen", "rejected"}
-    ours |= {"prompt", "prompt_", "response", "responses", "ranks"}
+    ours |= {"strengths", "strengths_", "prompt", "prompt_", "response", "responses", "ranks"}
     found = {
         "id": prompt.id,
         "group": prompt.group,
@@ -58,6 +58,7 @@ def facts(record: Any) -> dict[str, Any]:
             "ranks": record.ranks,
             "comparisons": sorted(record.comparisons()),
             "annotator": record.annotator,
+            "strengths": dict(zip(record.comparisons(), record.strengths or (), strict=False)),
         }
     return found
 
@@ -159,6 +160,32 @@ def test_opinions_without_names_get_ids_of_their_own() -> None:
     assert counts["renumbered"] == 2
     named = [Ranking(prompt, ("a", "b"), (1, 2), annotator=name) for name in "xy"]
     assert [row["id"] for row in canonical_rows(named, Counter())] == ["7", "7"]
+
+
+def test_strengths_are_read_back(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Q", "responses": ["a", "b", "c"], "ranks": [2, 1, None], "strengths": [0.5, None, None]},
+        {"prompt": "R", "responses": ["a", "b", "c"], "ranks": [2, 1, 2], "strengths": [3, 0, None]},
+    ]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    records = list(read_rankings([{"path": path, "format": "canonical"}]))
+    assert [row["strengths"] for row in canonical_rows(records, Counter())] == [
+        [0.5, None, None],
+        [3.0, 0.0, None],
+    ]
+    again, _ = written_and_read(tmp_path, records)
+    assert list(map(facts, again)) == list(map(facts, records))
+    counts: Counter[str] = Counter()
+    list(trl_rows(records, counts))
+    assert counts["strengths"] == 2
+
+
+def test_a_column_named_strengths_that_was_not_read_is_not_read_later(tmp_path: Path) -> None:
+    prompt = Prompt("7", (Message("user", "Q"),), "g", "x:1", {"strengths": ["brave"]})
+    counts: Counter[str] = Counter()
+    (row,) = canonical_rows([Ranking(prompt, ("a", "b"), (1, 2))], counts)
+    assert row["strengths_"] == ["brave"]
+    assert "strengths" not in row
 
 
 def ranking(ranks: tuple[int | None, ...], *turns: str) -> Ranking:

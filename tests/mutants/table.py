@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.maths.wrong_versions import WRONG_VERSIONS as MATHS
+from tests.mutants.checking import WRONG_VERSIONS as CHECKING
 from tests.mutants.feedback import WRONG_VERSIONS as FEEDBACK
 from tests.mutants.findings import WRONG_VERSIONS as FINDINGS
 from tests.mutants.models import WRONG_VERSIONS as MODELS
@@ -20,8 +21,20 @@ from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = (
-    MATHS, FEEDBACK, FINDINGS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN,
-)  # fmt: skip
+    MATHS,
+    CHECKING,
+    FEEDBACK,
+    FINDINGS,
+    MODELS,
+    PPO,
+    PPO_CORE,
+    PPO_MODELS,
+    PPO_RUN,
+    RANKING,
+    RENDERING,
+    ROLLOUT,
+    TRAINING,
+)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
