@@ -34,8 +34,8 @@ WORDS = {
     "gpt2": Words("GPT-2", "It continues text and follows no instruction.", "blocks", "text-generation"),
     "t5": Words(
         "T5",
-        "Its encoder reads a text, its decoder writes how it may go on, and it follows no instruction. Each "
-        "document was split at a random token into what is read and what is written (a prefix language model).",
+        "Its encoder reads a text, its decoder writes how it may go on, and it follows no instruction. "
+        "Documents were split at a random token into what is read and what is written.",
         "documents",
         "text2text-generation",
     ),

@@ -3,9 +3,9 @@
 Of the objectives of Raffel et al. (2020, arXiv:1910.10683, section 3.3.1) this is the prefix language model.
 T5 itself was trained on the corruption of spans, which came out ahead there for classification and short
 answers; but a decoder that has only ever written lists of missing spans does not write text: it has to be
-trained on prefixes afterwards, for as much as a tenth of the steps, before it goes on from a prompt (Lester et
-al. 2021, arXiv:2104.08691, section 3.1). SFT and PPO do nothing but go on from a prompt, so that is learnt from
-the start.
+trained on prefixes afterwards, for as much as a tenth of the steps, before it goes on from a prompt (Lester
+et al. 2021, arXiv:2104.08691, section 3.1). SFT and PPO do nothing but go on from a prompt, so that is learnt
+from the start.
 """
 
 from __future__ import annotations

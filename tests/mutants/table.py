@@ -11,13 +11,26 @@ from tests.mutants.ppo import WRONG_VERSIONS as PPO
 from tests.mutants.ppo_core import WRONG_VERSIONS as PPO_CORE
 from tests.mutants.ppo_models import WRONG_VERSIONS as PPO_MODELS
 from tests.mutants.ppo_run import WRONG_VERSIONS as PPO_RUN
+from tests.mutants.pretraining import WRONG_VERSIONS as PRETRAINING
 from tests.mutants.ranking import WRONG_VERSIONS as RANKING
 from tests.mutants.rendering import WRONG_VERSIONS as RENDERING
 from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
 from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN)
+TABLES = (
+    MATHS,
+    ROLLOUT,
+    RENDERING,
+    MODELS,
+    RANKING,
+    TRAINING,
+    PRETRAINING,
+    PPO,
+    PPO_CORE,
+    PPO_MODELS,
+    PPO_RUN,
+)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
@@ -34,6 +47,7 @@ TESTED_BY = {
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
     "rlhf/models/heads.py": ("tests/models/test_values.py",),
+    "rlhf/pretraining/samples.py": ("tests/pretraining/test_training.py",),
     "rlhf/training/order.py": ("tests/training/test_plan.py",),
 }
 
