@@ -70,7 +70,7 @@ all: $(INSTALLED)  ## install, sft, reward, ppo and report, on the embedded worl
 smoke: $(INSTALLED)  ## the same on tiny settings (configs/smoke), in a minute or two, into runs/smoke
 	@$(MAKE) all CONFIG=configs/smoke
 
-base: $(INSTALLED)  ## pre-train a small GPT and its tokenizer from text: from the embedded world's, or from yours
+base: $(INSTALLED)  ## pre-train a small GPT-2 (or T5, BERT) and its tokenizer from text, the embedded world's or yours
 	$(call stage,base)
 
 sft: $(INSTALLED)  ## supervised fine-tuning on demonstrations -> runs/sft

@@ -1,6 +1,7 @@
 """`ChatEncoder`: conversations and texts to token ids by a tokenizer and its template, without any limits.
 
-`encode_documents` and `encode_each` do the same for raw text. The rest of the library goes through `rlhf.rendering`.
+`encode_documents` and `encode_each` do the same for raw text. The rest of the library goes through
+`rlhf.rendering`.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ def inspect_pairs(tokenizer: Any) -> PairFacts:
     name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (_FIRST, _SECOND))
     whole: list[int] = tokenizer(_FIRST, _SECOND)["input_ids"]
-    start, after = _place(whole, first, 0), _place(whole, second, len(first))
+    start = _place(whole, first, 0)
+    after = _place(whole, second, start + len(first))  # both may be all unknown, and so alike
     end = whole[after + len(second) :]
     between = whole[start + len(first) : after]
     if min(start, after) < 0 or not between or len(end) != 1:

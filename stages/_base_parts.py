@@ -1,4 +1,4 @@
-"""What the base stage makes for each architecture: tokenizer, model, examples, loss, and words for the card."""
+"""What the base stage makes of each architecture: tokenizer, model, examples, loss, samples, words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 
 from rlhf.settings.base import BaseSettings
 
-__all__ = ["WORDS", "Reading", "Words", "build_model", "held_out_loss", "make_tokenizer", "read_examples"]
+__all__ = [
+    "WORDS",
+    "Reading",
+    "Words",
+    "build_model",
+    "held_out_loss",
+    "make_tokenizer",
+    "read_examples",
+    "sample",
+]
+
+NUM_SAMPLES = 16
 
 
 class Words(NamedTuple):
@@ -23,15 +34,15 @@ WORDS = {
     "gpt2": Words("GPT-2", "It continues text and follows no instruction.", "blocks", "text-generation"),
     "t5": Words(
         "T5",
-        "Its encoder reads a text, its decoder writes how it may go on, and it follows no instruction. The "
-        "beginning and the rest of each document were drawn apart at a random token (a prefix language model).",
+        "Its encoder reads a text, its decoder writes how it may go on, and it follows no instruction. "
+        "Documents were split at a random token into what is read and what is written.",
         "documents",
         "text2text-generation",
     ),
     "bert": Words(
         "BERT",
-        "It fills gaps in a pair of texts, the beginning and the rest of a document, and is meant as the start "
-        "of a reward model.",
+        "It fills gaps in a pair of texts, the beginning and the rest of a document, and is meant as the "
+        "start of a reward model.",
         "documents",
         "fill-mask",
     ),
@@ -113,3 +124,14 @@ def held_out_loss(settings: BaseSettings, model: Any, examples: Any) -> float:
     if isinstance(examples, Blocks):
         return block_loss(model, examples.blocks[:number], at_once)
     return label_loss(model, examples, at_once, number)
+
+
+def sample(settings: BaseSettings, model: Any, tokenizer: Any, examples: Any) -> list[dict[str, Any]]:
+    """Return what the model makes of some held-out documents; none for gpt2, whose blocks have no prompt."""
+    from rlhf.pretraining.samples import sample_gaps, sample_rests
+
+    if settings.model.architecture == "t5":
+        return sample_rests(model, examples, tokenizer, NUM_SAMPLES, settings.model.context_tokens // 2)
+    if settings.model.architecture == "bert":
+        return sample_gaps(model, examples, tokenizer, NUM_SAMPLES)
+    return []

@@ -22,6 +22,7 @@ from stages._base_parts import (
     held_out_loss,
     make_tokenizer,
     read_examples,
+    sample,
 )
 from stages._command import run_stage
 
@@ -64,6 +65,8 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
         f"held-out perplexity {after['validation_perplexity']:.4g} "
         f"(before: {before['validation_perplexity']:.4g})"
     )
+
+    _sample(settings, run, model, tokenizer, held_out, num_steps)
 
     # 5. A plain Hugging Face folder.
     numbers = {
@@ -126,6 +129,18 @@ def _fit(
 
     plan = settings.base.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
     return pretrain(model, reading.examples, TrainingPlan(**plan), run=run, evaluate=evaluate)
+
+
+def _sample(
+    settings: BaseSettings, run: RunFolder, model: Any, tokenizer: Any, held_out: Reading, num_steps: int
+) -> None:
+    """Write what it makes of held-out documents to samples.jsonl, the first few to the console."""
+    rows = sample(settings, model, tokenizer, held_out.examples)
+    for number, row in enumerate(rows):
+        run.samples.append({"step": num_steps, "id": f"held out {number}", **row})
+    for row in rows[:3]:
+        console.say(f"  > {row['prompt']}")
+        console.say(f"  {row['response']}")
 
 
 def _save(

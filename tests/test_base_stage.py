@@ -4,18 +4,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    BertTokenizer,
+)
 
-from rlhf.errors import DataError, ModelError
-from rlhf.pretraining import SPECIAL_TOKENS, block_loss, build_gpt2, pack, train_tokenizer
+from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.base import BaseSettings
 from stages import base
 from stages._command import run_stage
-from tests.stage_data import files_of, run_main, summary_of, weights_of
-
-TEXTS = [
-    f"The baker number {n} lives in the red house near the river and sells warm bread." for n in range(120)
-]
+from tests.pretraining.texts import TEXTS
+from tests.stage_data import files_of, run_main, run_with_interrupt, summary_of, weights_of, write_base
+from tests.test_families import reward_words
+from tests.test_reward_stage import main as run_reward
 
 GENERATOR = """
 def documents(seed):
@@ -76,6 +80,80 @@ def test_stage_makes_a_model_from_text(tmp_path: Path, words: list[str]) -> None
     assert "trained in" in (folder / "README.md").read_text()
 
 
+def test_stage_makes_a_t5_from_text(tmp_path: Path, words: list[str]) -> None:
+    assert run_main(main, [*words, "model.architecture=t5", "base.epochs=4"]) == 0
+    folder = tmp_path / "base"
+    numbers = summary_of(folder)
+    assert numbers["num_documents"] > 120
+    assert numbers["num_steps"] == 4 * (numbers["num_documents"] // 8 + (numbers["num_documents"] % 8 > 0))
+    assert numbers["validation_perplexity"] < numbers["vocabulary_size"] / 2
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32)
+    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.model_max_length) == (
+        "<|pad|>",
+        "<|end|>",
+        32,
+    )
+    asked = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], add_generation_prompt=True, tokenize=False
+    )
+    assert asked == "<|user|>Hi<|assistant|>"
+    assert tokenizer.decode(tokenizer(TEXTS[0])["input_ids"]) == TEXTS[0]
+    assert model.generation_config.eos_token_id == tokenizer.eos_token_id
+    assert model.generation_config.decoder_start_token_id == tokenizer.pad_token_id
+    assert model.lm_head.weight.data_ptr() == model.shared.weight.data_ptr()
+    card = (folder / "README.md").read_text()
+    assert "AutoModelForSeq2SeqLM.from_pretrained" in card
+    assert "A T5 trained from scratch" in card
+    rows = read_jsonl(folder / "samples.jsonl")
+    assert {"prompt", "response", "document_response"} < set(rows[0])
+
+
+def test_a_bert_from_text_becomes_a_reward_model_of_another_tokenizer(
+    tmp_path: Path, words: list[str]
+) -> None:
+    changed = (
+        "model.architecture=bert",
+        "model.context_tokens=128",
+        "base.masked_fraction=0.3",
+        "base.epochs=4",
+    )
+    assert run_main(main, [*(word for word in words if "context" not in word), *changed]) == 0
+    folder = tmp_path / "base"
+    assert summary_of(folder)["validation_perplexity"] < summary_of(folder)["vocabulary_size"] / 2
+    assert isinstance(AutoTokenizer.from_pretrained(folder), BertTokenizer)
+    assert AutoModelForMaskedLM.from_pretrained(folder).config.model_type == "bert"
+    assert "AutoModelForMaskedLM.from_pretrained" in (folder / "README.md").read_text()
+    assert "[MASK]" in "".join(row["prompt"] for row in read_jsonl(folder / "samples.jsonl"))
+    root = tmp_path / "runs"
+    write_base(root / "sft")
+    told = (f"model.path={folder}", f"centring.policy.path={root}/sft")
+    assert run_main(run_reward, [*reward_words(root), *told]) == 0
+    assert abs(summary_of(root / "reward")["sft_score_mean"]) < 1e-3
+
+
+@pytest.mark.parametrize("architecture", ["t5", "bert"])
+def test_inv73_an_interrupted_run_goes_on_bitwise(
+    tmp_path: Path, words: list[str], architecture: str
+) -> None:
+    changed = [*words, f"model.architecture={architecture}", "checkpoint.every_updates=6"]
+    assert run_main(main, [*changed, f"run.output={tmp_path}/a"]) == 0
+    run_with_interrupt(main, [*changed, f"run.output={tmp_path}/b"])
+    first, second = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "t5"])
+def test_a_share_of_hidden_tokens_is_for_encoders(
+    tmp_path: Path, words: list[str], architecture: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = (f"model.architecture={architecture}", "base.masked_fraction=0.3")
+    assert run_main(main, [*words, *told]) == 2
+    said = capsys.readouterr().err
+    assert "base.masked_fraction is only read where model.architecture is bert" in said
+    assert f"it is {architecture}" in said
+
+
 def test_inv16_same_seed_gives_the_same_weights(tmp_path: Path, words: list[str]) -> None:
     for name in ("a", "b"):
         assert run_main(main, [*words, f"run.output={tmp_path / name}"]) == 0
@@ -86,51 +164,3 @@ def test_inv16_same_seed_gives_the_same_weights(tmp_path: Path, words: list[str]
 def test_bf16_autocast_trains(tmp_path: Path, words: list[str]) -> None:
     kept = [word for word in words if not word.startswith("base.mixed_precision")]
     assert run_main(main, [*kept, "base.mixed_precision=bf16"]) == 0
-
-
-def test_tokenizer_writes_every_text_back() -> None:
-    tokenizer = train_tokenizer(TEXTS, 300, 32)
-    for text in ("plain", "  two  spaces\n", "ünïcode 漢字 🙂", "a <|user|> marker"):
-        assert tokenizer.decode(tokenizer(text, split_special_tokens=True)["input_ids"]) == text
-    assert tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == [0, 1, 2, 3, 4]
-    assert tokenizer.unk_token_id is None
-
-
-def test_inv23_prompt_does_not_end_with_the_end_token() -> None:
-    tokenizer = train_tokenizer(TEXTS, 300, 32)
-    messages = [
-        {"role": "user", "content": "a"},
-        {"role": "assistant", "content": "b"},
-        {"role": "user", "content": "c"},
-    ]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert text == "<|user|>a<|assistant|>b<|end|><|user|>c<|assistant|>"
-
-
-def test_pack_loses_only_the_last_block_and_reads_markers_as_text() -> None:
-    tokenizer = train_tokenizer(TEXTS, 300, 32)
-    texts = ["<|end|>", *TEXTS]
-    packed = pack(texts, tokenizer, 32)
-    lengths = [len(tokenizer(text, split_special_tokens=True)["input_ids"]) for text in texts]
-    assert packed.num_tokens == sum(length + 1 for length in lengths)  # an end token after each
-    assert packed.blocks.numel() + packed.num_dropped_tokens == packed.num_tokens
-    assert packed.num_dropped_tokens < 32
-    first = packed.blocks[0].tolist()
-    assert first.index(tokenizer.eos_token_id) == lengths[0] > 1
-    assert tokenizer.decode(first).startswith("<|end|><|end|>The baker number 0")
-    with pytest.raises(DataError, match="less than one block"):
-        pack(["a"], tokenizer, 32)
-
-
-def test_sizes_that_cannot_be() -> None:
-    with pytest.raises(ModelError, match=r"model\.vocabulary_size"):
-        train_tokenizer(TEXTS, 100, 32)
-    with pytest.raises(ModelError, match=r"no multiple of model\.heads"):
-        build_gpt2(train_tokenizer(TEXTS, 300, 32), layers=1, width=10, heads=3, context_tokens=32)
-
-
-def test_untrained_loss_is_about_that_of_guessing() -> None:
-    tokenizer = train_tokenizer(TEXTS, 300, 32)
-    model = build_gpt2(tokenizer, layers=1, width=16, heads=2, context_tokens=32)
-    loss = block_loss(model, pack(TEXTS, tokenizer, 32).blocks, 16)
-    assert loss == pytest.approx(torch.tensor(float(len(tokenizer))).log().item(), abs=0.1)

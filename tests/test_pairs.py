@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from transformers import BertTokenizer
 
 from rlhf.errors import ModelError
+from rlhf.pairs import inspect_pairs, supply_pair_template
 from rlhf.rendering import Renderer
 from tests.encoders import ANSWERS, ASK, ENCODERS, TALK
 from tests.helpers import tiny_tokenizer
@@ -36,6 +38,18 @@ def test_inv25_a_long_prompt_loses_its_oldest_part_and_keeps_what_opens_and_part
     assert len(ids) <= 20
     assert (ids[0], ids[-len(tail) :]) == (renderer.tokenizer.cls_token_id, tail)
     assert renderer.counts == {"cut_within_turn": 1}
+
+
+def test_a_tokenizer_that_knows_no_letter_of_two_texts_parts_them_all_the_same() -> None:
+    """Both are then the same one token, and one must not be taken for the other."""
+    names = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "?", "bread")
+    tokenizer = BertTokenizer(vocab={name: number for number, name in enumerate(names)})
+    supply_pair_template(tokenizer)
+    facts = inspect_pairs(tokenizer)
+    assert (facts.opening, facts.between, facts.end_token_id) == ((2,), (3,), 3)
+    alone = BertTokenizer(vocab={name: number for number, name in enumerate(names[:5])})
+    supply_pair_template(alone)
+    assert inspect_pairs(alone) == facts
 
 
 def test_tokenizers_that_make_no_pair_are_refused() -> None:

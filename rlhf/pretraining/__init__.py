@@ -1,1 +1,1 @@
-"""Base models from text, from scratch: GPT-2 that goes on, T5 that answers a beginning, BERT that fills gaps."""
+"""Base models from text, from scratch: GPT-2 goes on, T5 writes the rest of a beginning, BERT fills gaps."""

@@ -1,8 +1,8 @@
 """Filling gaps: an encoder reads a document in two parts, as it will read a prompt and its response.
 
-Masked language modelling (Devlin et al. 2019, arXiv:1810.04805, section 3.1) by the library's own collator: of
-the hidden tokens 80 % are [MASK], 10 % any token, 10 % themselves. Both parts are of one document; whether one
-follows the other is not asked, which helps nothing (Liu et al. 2019, arXiv:1907.11692, section 4.2).
+Masked language modelling (Devlin et al. 2019, arXiv:1810.04805, section 3.1) by the library's own collator:
+of the hidden tokens 80 % are [MASK], 10 % any token, 10 % themselves. Both parts are of one document; whether
+one follows the other is not asked, which helps nothing (Liu et al. 2019, arXiv:1907.11692, section 4.2).
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ def build_t5(tokenizer: Any, *, layers: int, width: int, heads: int, context_tok
     from transformers import T5Config, T5ForConditionalGeneration
 
     _check_width(width, heads)
+    start: dict[str, Any] = {"decoder_start_token_id": tokenizer.pad_token_id}
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=width,
@@ -66,7 +67,7 @@ def build_t5(tokenizer: Any, *, layers: int, width: int, heads: int, context_tok
         dropout_rate=0.0,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
+        **start,
     )
     return choose_attention(T5ForConditionalGeneration(config))
 

@@ -1,10 +1,11 @@
 """Text to text: an encoder reads a document's beginning, a decoder writes the rest.
 
-Of the objectives of Raffel et al. (2020, arXiv:1910.10683, section 3.3.1) this is the prefix language model. T5
-itself was trained on the corruption of spans, which came out ahead there for classification and short answers;
-but a decoder that has only ever written lists of missing spans does not write text: it has to be trained on
-prefixes afterwards, for as much as a tenth of the steps, before it goes on from a prompt (Lester et al. 2021,
-arXiv:2104.08691, section 3.1). SFT and PPO do nothing but go on from a prompt, so that is learnt from the start.
+Of the objectives of Raffel et al. (2020, arXiv:1910.10683, section 3.3.1) this is the prefix language model.
+T5 itself was trained on the corruption of spans, which came out ahead there for classification and short
+answers; but a decoder that has only ever written lists of missing spans does not write text: it has to be
+trained on prefixes afterwards, for as much as a tenth of the steps, before it goes on from a prompt (Lester
+et al. 2021, arXiv:2104.08691, section 3.1). SFT and PPO do nothing but go on from a prompt, so that is learnt
+from the start.
 """
 
 from __future__ import annotations
@@ -63,13 +64,16 @@ class TextToText(torch.utils.data.Dataset[dict[str, list[int]]]):
         return similar, place if similar % 2 else -place
 
 
-def collate_text_to_text(examples: Sequence[dict[str, list[int]]], pad_token_id: int) -> dict[str, torch.Tensor]:
+def collate_text_to_text(
+    examples: Sequence[dict[str, list[int]]], pad_token_id: int
+) -> dict[str, torch.Tensor]:
     """Pad prompts for the encoder and responses for the decoder, both on the right.
 
     The decoder reads each response one place later, behind the padding token (Raffel et al. 2020, section
     3.1), and is to say it: ``labels``, with `IGNORED` behind the end.
 
-    >>> batch = collate_text_to_text([{"prompt": [7, 8], "response": [9, 1]}, {"prompt": [5], "response": [1]}], 0)
+    >>> examples = [{"prompt": [7, 8], "response": [9, 1]}, {"prompt": [5], "response": [1]}]
+    >>> batch = collate_text_to_text(examples, 0)
     >>> batch["input_ids"].tolist(), batch["decoder_input_ids"].tolist(), batch["labels"].tolist()
     ([[7, 8], [5, 0]], [[0, 9], [0, 0]], [[9, 1], [1, -100]])
     """

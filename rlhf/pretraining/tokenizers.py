@@ -77,7 +77,8 @@ def train_wordpiece(texts: Sequence[str], vocabulary_size: int, context_tokens: 
     """Train a WordPiece tokenizer that tells small and capital letters apart and reads two texts.
 
     ``tokenizer(a, b)`` is ``[CLS] a [SEP] b [SEP]`` with token types 0 and 1 (Devlin et al. 2019,
-    arXiv:1810.04805, section 3). Letters that the texts do not hold become [UNK].
+    arXiv:1810.04805, section 3). A word with a letter that is neither in the texts nor in ASCII
+    becomes [UNK].
 
     Args:
         texts: what to learn pieces from.
@@ -94,28 +95,24 @@ def train_wordpiece(texts: Sequence[str], vocabulary_size: int, context_tokens: 
 
     reader = BertTokenizer(do_lower_case=False).backend_tokenizer
     letters = _letters(texts, reader)
-    # All single letters get their ids here: the library's trainer would number those inside words in the order
-    # of a hash table, which is another one in every process, and break ties by these numbers.
+    # All single letters get their ids here: the library's trainer would number those inside words in the
+    # order of a hash table, which is another one in every process, and break ties by these numbers.
     first = [*WORDPIECE_SPECIAL_TOKENS, *letters, *(CONTINUES + letter for letter in letters)]
     if vocabulary_size < len(first):
         raise ModelError(
-            f"{vocabulary_size} is too small; special tokens and {len(letters):,} letters, each at the start of "
-            f"a word and inside, need {len(first):,}",
+            f"{vocabulary_size} is too small; special tokens and {len(letters):,} letters, each at the start "
+            f"of a word and inside, need {len(first):,}",
             "model.vocabulary_size",
         )
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = reader.normalizer, reader.pre_tokenizer
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary_size, special_tokens=first, show_progress=False
-    )
+    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary_size, special_tokens=first, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
-    return BertTokenizer(
-        vocab=tokenizer.get_vocab(), do_lower_case=False, model_max_length=context_tokens
-    )
+    return BertTokenizer(vocab=tokenizer.get_vocab(), do_lower_case=False, model_max_length=context_tokens)
 
 
 def _letters(texts: Sequence[str], reader: Any) -> list[str]:
-    """Return every letter that is left of the texts when they are read, in order."""
-    found = set().union(*map(set, texts))
+    """Return the letters of ASCII and those that are left of the texts when they are read, in order."""
+    found = set(map(chr, range(0x21, 0x7F))).union(*map(set, texts))
     plain = reader.normalizer.normalize_str("".join(sorted(found)))
     return sorted(letter for letter in set(plain) if not letter.isspace())

@@ -84,7 +84,7 @@ def pretrain(
 
 
 def _mean_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
-    """Divide by the labels of the whole optimizer step; the library's own models divide by a micro-batch's."""
+    """Divide by the labels of the whole optimizer step; the models themselves divide by a micro-batch's."""
     return _total_loss(outputs.logits, labels) / num_items_in_batch.clamp(min=1)
 
 

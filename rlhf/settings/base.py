@@ -38,7 +38,7 @@ class ArchitectureSettings(Settings):
     """The kind and the size of the model that is made."""
 
     architecture: Literal["gpt2", "t5", "bert"] = "gpt2"
-    """gpt2 goes on with a text, t5 reads a text and writes what follows, bert fills gaps: for a reward model."""
+    """gpt2 goes on with a text, t5 reads one and writes what follows, bert fills gaps, for a reward model."""
     layers: int = Field(6, ge=1)
     """Transformer blocks; of t5's encoder and of its decoder each."""
     width: int = Field(192, ge=1)
@@ -52,7 +52,7 @@ class ArchitectureSettings(Settings):
 
 
 class PretrainingSettings(TrainerSettings):
-    """How the model is trained; sizes count blocks of `model.context_tokens` tokens, for t5 and bert documents."""
+    """How the model is trained; sizes count blocks of `model.context_tokens` (t5, bert: documents)."""
 
     learning_rate: float = Field(2e-3, gt=0)
     """Highest step size of AdamW, reached after the warm-up."""

@@ -14,6 +14,7 @@ from tests.mutants.ppo import WRONG_VERSIONS as PPO
 from tests.mutants.ppo_core import WRONG_VERSIONS as PPO_CORE
 from tests.mutants.ppo_models import WRONG_VERSIONS as PPO_MODELS
 from tests.mutants.ppo_run import WRONG_VERSIONS as PPO_RUN
+from tests.mutants.pretraining import WRONG_VERSIONS as PRETRAINING
 from tests.mutants.ranking import WRONG_VERSIONS as RANKING
 from tests.mutants.rendering import WRONG_VERSIONS as RENDERING
 from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
@@ -30,6 +31,7 @@ TABLES = (
     PPO_CORE,
     PPO_MODELS,
     PPO_RUN,
+    PRETRAINING,
     RANKING,
     RENDERING,
     ROLLOUT,
@@ -55,6 +57,7 @@ TESTED_BY = {
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
     "rlhf/models/heads.py": ("tests/models/test_values.py",),
+    "rlhf/pretraining/samples.py": ("tests/pretraining/test_training.py",),
     "rlhf/training/order.py": ("tests/training/test_plan.py",),
 }
 

@@ -10,7 +10,7 @@ import torch
 from rlhf.errors import DataError, SettingsError
 from rlhf.ppo.batching import own_rows
 from rlhf.ppo.ptx import PtxText, TextRow, cut_texts, ptx_loss, stack_rows, text_loss
-from rlhf.pretraining import block_loss, pack
+from rlhf.pretraining.blocks import block_loss, pack
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 from tests.launching import launch
 from tests.ppo.texts import forward_of, uneven_rows

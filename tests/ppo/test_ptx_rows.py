@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from rlhf.feedback.records import Demonstration, Message, Prompt
 from rlhf.ppo.batching import PromptOrder
 from rlhf.ppo.ptx import PtxText, TextRow, cut_texts, demonstration_rows, stack_rows
-from rlhf.pretraining import pack
+from rlhf.pretraining.blocks import pack
 from rlhf.rendering import Renderer, encode_documents, render_demonstrations
 from tests.ppo.texts import uneven_rows
 from tests.tokenizers import FAMILIES, llama_like

@@ -19,6 +19,11 @@ def documents(seed):
 def riddles(seed):
     for number in range(seed, seed + 40):
         yield f"What has {number} keys and opens no door?"
+
+
+def letters(seed):
+    for number in range(seed, seed + 40):
+        yield f"{chr(0xE0 + number % 20)} knows words {number} many lanterns harbours gardens whispered"
 """
 SCORES = """
 def count(prompts, responses, tokens=None):

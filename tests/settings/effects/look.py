@@ -181,6 +181,11 @@ def training_tokens(seen: Seen) -> int:
     return sum(one.rows * one.tokens for one in seen.notes.passes if one.trains)
 
 
+def num_gaps(seen: Seen) -> int:
+    """How many tokens of the samples were hidden."""
+    return sum(row["prompt"].count("[MASK]") for row in seen.samples)
+
+
 def longest_pass(seen: Seen) -> int:
     return max(one.tokens for one in seen.notes.passes)
 
