@@ -42,7 +42,9 @@ def check(settings: ReportSettings) -> None:
     if settings.stages.reward is not None:
         check_model_path(settings.stages.reward, setting="stages.reward")
     if policies:
-        _inputs.say_reading("data.test", read_prompts(_inputs.build_sources(settings.data.test)))
+        reading = read_prompts(_inputs.build_sources(settings.data.test))
+        _inputs.say_reading("data.test", reading)
+        _inputs.check_counts_once("data.test", reading.records)
 
 
 def train(settings: ReportSettings, run: RunFolder) -> None:

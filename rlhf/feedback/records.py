@@ -7,7 +7,7 @@ A `Reading` is what a reader hands back: the records, and a `Note` for everythin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Generic, Protocol, TypeVar
@@ -72,6 +72,7 @@ class Prompt:
         group: the unit that may not straddle train and validation (default: a hash of the normalised text).
         where: ``file:line`` of its row, for messages.
         columns: every field of the row that was not made into the record (task, family ...), for judges.
+        repeats: how many times an epoch of training sees it, see `rlhf.feedback.mixture`.
     """
 
     id: str
@@ -79,6 +80,7 @@ class Prompt:
     group: str
     where: str
     columns: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    repeats: int = 1
 
     def __post_init__(self) -> None:
         if not self.messages:
@@ -164,12 +166,13 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A document to pre-train on; `group` as in `Prompt`."""
+    """A document to pre-train on; `group` and `repeats` as in `Prompt`."""
 
     id: str
     text: str
     group: str
     where: str
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +204,12 @@ class Reading(Generic[T]):
     """The records of some sources and the notes taken while reading them.
 
     Args:
-        records: in the order of the sources, files and lines.
+        records: in the order of the sources, files and lines; many stand on disk, see `rlhf.feedback.shelf`.
         notes: everything odd; nothing is left out of `records` without a note.
         num_rows: rows met in the files, the skipped ones included.
     """
 
-    records: list[T]
+    records: Sequence[T]
     notes: list[Note] = field(default_factory=list)
     num_rows: int = 0
 

@@ -12,14 +12,16 @@ import hashlib
 import os
 import pickle
 import tempfile
+import weakref
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
-from typing import Any, BinaryIO, TypeVar, overload
+from itertools import accumulate, chain, islice
+from typing import Any, TypeVar, overload
 
 from rlhf.errors import DataError, RunError
 
-__all__ = ["KEPT_IN_MEMORY", "Ledger", "Shelf", "pick", "shelve"]
+__all__ = ["KEPT_IN_MEMORY", "Ledger", "Shelf", "join", "pick", "shelve"]
 
 KEPT_IN_MEMORY = 1000
 """Up to so many items stay a list."""
@@ -51,6 +53,11 @@ def pick(items: Sequence[T], places: Iterable[int]) -> Sequence[T]:
     if isinstance(items, list):
         return [items[place] for place in places]
     return _Picked(items, array("Q", places))
+
+
+def join(parts: Iterable[Sequence[T]]) -> Sequence[T]:
+    """Return the items of several sequences, one sequence after the other, without copying them."""
+    return _Joined(list(parts))
 
 
 class _Lazy(Sequence[T]):
@@ -96,7 +103,8 @@ class Shelf(_Lazy[T]):
     def __init__(self) -> None:
         self._starts = array("Q", [0])
         self._buffer = bytearray()  # what is not in the file yet
-        self._file: BinaryIO | None = None
+        self._file: int | None = None  # its descriptor
+        self._written = 0  # bytes in the file
 
     def append(self, item: T) -> None:
         """Put an item behind the others; errors as in `shelve`."""
@@ -111,15 +119,15 @@ class Shelf(_Lazy[T]):
         if len(self._buffer) > _BUFFER_BYTES:
             self._flush()
 
-    _written = 0  # bytes in the file
-
     def _flush(self) -> None:
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(buffering=0, prefix="rlhf-")  # noqa: SIM115
+                with tempfile.TemporaryFile(prefix="rlhf-") as file:
+                    self._file = os.dup(file.fileno())
+                weakref.finalize(self, os.close, self._file)
             rest = memoryview(self._buffer)
             while rest:
-                rest = rest[self._file.write(rest) :]
+                rest = rest[os.write(self._file, rest) :]
         except OSError as error:
             raise RunError(
                 f"records cannot be put into {tempfile.gettempdir()}: {error.strerror or error}; "
@@ -138,8 +146,7 @@ class Shelf(_Lazy[T]):
             item: T = pickle.loads(self._buffer[start - self._written : end - self._written])
             return item
         assert self._file is not None
-        found = os.pread(self._file.fileno(), end - start, start)
-        item = pickle.loads(found)
+        item = pickle.loads(os.pread(self._file, end - start, start))
         return item
 
 
@@ -157,10 +164,25 @@ class _Picked(_Lazy[T]):
         return self._items[self._places[place]]
 
 
+class _Joined(_Lazy[T]):
+    """Sequences one after the other."""
+
+    def __init__(self, parts: Sequence[Sequence[T]]) -> None:
+        self._parts = parts
+        self._starts = list(accumulate(map(len, parts), initial=0))
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def _item(self, place: int) -> T:
+        part = bisect_right(self._starts, place) - 1
+        return self._parts[part][place - self._starts[part]]
+
+
 class Ledger:
     """Numbers things in the order in which they are met, and gives what is met again its number.
 
-    Things are told apart by 128 bits of a hash of their text: equal ones by chance are out of the question.
+    Things are told apart by 128 bits of a hash of their texts (or bytes): equal ones by chance are out of the question.
     """
 
     def __init__(self) -> None:
@@ -170,12 +192,12 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._halves) // 2
 
-    def __contains__(self, text: str) -> bool:
-        return self._table[self._slot(*_hash(text))] >= 0
+    def __contains__(self, thing: str | bytes) -> bool:
+        return self._table[self._slot(*_hash(thing))] >= 0
 
-    def number(self, text: str) -> int:
+    def number(self, thing: str | bytes) -> int:
         """Return the number of a thing; that of a new one is what `len` was before."""
-        halves = _hash(text)
+        halves = _hash(thing)
         slot = self._slot(*halves)
         if self._table[slot] < 0:
             self._table[slot] = len(self)
@@ -202,6 +224,7 @@ class Ledger:
             self._table[slot] = number
 
 
-def _hash(text: str) -> tuple[int, int]:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _hash(thing: str | bytes) -> tuple[int, int]:
+    data = thing.encode("utf-8", "surrogatepass") if isinstance(thing, str) else thing
+    digest = hashlib.blake2b(data, digest_size=16).digest()
     return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")

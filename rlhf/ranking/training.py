@@ -71,7 +71,7 @@ def train_reward_model(
         lengths=[row_length(r) if shared else max(len(ids) for ids in r.ids) for r in rankings],
         model=reader,
         args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
-        train_dataset=list(rankings),
+        train_dataset=rankings,
         data_collator=RankingCollator(pad_token_id, ties, share_prompts=shared),
     )
     return trainer.fit()
