@@ -1,6 +1,6 @@
 """How long reading, checking and tokenising preference pairs takes, and in how much memory, beside TRL.
 
-python -m tests.benchmarks.reading [--pairs 25000 100000] [--runs 3] [--text-tokens 100]
+python -m tests.benchmarks.reading [--pairs 25000 100000] [--runs 3] [--text-tokens 75]
 
 Both sides get one JSON Lines file of pairs made from a seed (prompt, chosen, rejected; a prompt with a response
 is about 200 tokens), the tokenizer of the embedded base model and the same cores, each run in a process of its
@@ -36,9 +36,10 @@ SIDES = ("ours", "trl", "trl_all_cores")
 
 
 class Run(NamedTuple):
-    """Of one process: seconds, and the growth of memory in MiB."""
+    """Of one process and its children: seconds on the clock and of all cores, and the growth of memory in MiB."""
 
     seconds: float
+    cpu_seconds: float
     resident: float
     private: float
 
@@ -109,7 +110,7 @@ def trl(path: str, num_processes: int | None) -> Iterator[None]:
     )
     trainer = object.__new__(RewardTrainer)
     yield
-    dataset = load_dataset("json", data_files=path, split="train", num_proc=num_processes and 1)
+    dataset = load_dataset("json", data_files=path, split="train")
     dataset = trainer._prepare_dataset(dataset, tokenizer, arguments, "train")
     yield
     print(f"{len(dataset):,} pairs", file=sys.stderr)
@@ -121,9 +122,9 @@ def work(side: str, path: str) -> None:
     steps = ours(path) if side == "ours" else trl(path, None if side == "trl" else cores)
     next(steps)
     print("begin", flush=True)
-    started = time.perf_counter()
+    started, used = time.perf_counter(), sum(os.times()[:4])
     next(steps)
-    print(time.perf_counter() - started, flush=True)
+    print(time.perf_counter() - started, sum(os.times()[:4]) - used, flush=True)
     next(steps, None)
 
 
@@ -167,7 +168,8 @@ def measure(side: str, file: Path) -> Run:
                 peak = max(peak[0], now[0]), max(peak[1], now[1])
                 said = child.stdout.readline()
                 assert said or child.poll() is None, f"{side} ended with status {child.returncode}"
-            return Run(float(said), peak[0] - before[0], peak[1] - before[1])
+            seconds, cpu_seconds = map(float, said.split())
+            return Run(seconds, cpu_seconds, peak[0] - before[0], peak[1] - before[1])
 
 
 def main() -> None:
@@ -175,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--pairs", type=int, nargs="+", default=[25_000, 100_000])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--text-tokens", type=int, default=100)
+    parser.add_argument("--text-tokens", type=int, default=75)
     parser.add_argument("--sides", nargs="+", default=list(SIDES))
     parser.add_argument("--work", nargs=2)
     options = parser.parse_args()
@@ -196,16 +198,21 @@ def main() -> None:
 
 
 def _show(found: dict[str, list[Run]]) -> None:
-    print(f"{'':14}{'seconds (min-max)':>24}{'ours / it':>12}{'resident':>10}{'private':>10}")
+    print(f"{'':14}{'seconds (min-max)':>24}{'ours / it':>12}{'cpu':>8}{'ours / it':>12}{'resident':>10}{'private':>10}")
     for side, runs in found.items():
         seconds = [run.seconds for run in runs]
         shown = f"{median(seconds):.1f} ({min(seconds):.1f}-{max(seconds):.1f})"
-        ratio = ""
-        if side != "ours" and "ours" in found:
-            pairs = zip(found["ours"], runs, strict=True)
-            ratio = f"{median(one.seconds / other.seconds for one, other in pairs):.2f}"
-        resident, private = (median(getattr(run, name) for run in runs) for name in ("resident", "private"))
-        print(f"{side:14}{shown:>24}{ratio:>12}{resident:>10.0f}{private:>10.0f}", flush=True)
+        cpu, resident, private = (median(run[place] for run in runs) for place in range(1, 4))
+        ratios = [
+            f"{median(one[place] / other[place] for one, other in zip(found['ours'], runs, strict=True)):.2f}"
+            if side != "ours" and "ours" in found
+            else ""
+            for place in range(2)
+        ]
+        print(
+            f"{side:14}{shown:>24}{ratios[0]:>12}{cpu:>8.1f}{ratios[1]:>12}{resident:>10.0f}{private:>10.0f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
