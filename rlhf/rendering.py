@@ -21,7 +21,7 @@ import torch
 
 from rlhf.encoding import encode_documents
 from rlhf.errors import DataError
-from rlhf.feedback.records import Demonstration, Message, Prompt, Ranking
+from rlhf.feedback.records import Demonstration, Message, Packed, Prompt, Ranking
 from rlhf.feedback.shelf import Ledger, shelve
 from rlhf.renderer import Rendered, Renderer, TooLong
 from rlhf.templates import supply_chat_template
@@ -47,7 +47,7 @@ One = TypeVar("One")
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedPrompt:
+class RenderedPrompt(Packed):
     """A prompt and its ids, ending exactly where a response starts."""
 
     prompt: Prompt
@@ -55,7 +55,7 @@ class RenderedPrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedRanking:
+class RenderedRanking(Packed):
     """A ranking as ids.
 
     Args:

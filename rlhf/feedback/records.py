@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Generic, Protocol, TypeVar
+from operator import attrgetter
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from rlhf.errors import DataError
 
@@ -20,6 +21,7 @@ __all__ = [
     "Demonstration",
     "Message",
     "Note",
+    "Packed",
     "Prompt",
     "Ranking",
     "Reading",
@@ -43,8 +45,23 @@ class BadRow(DataError):
         return type(self), (self.message, self.where, self.code)
 
 
+class Packed:
+    """A dataclass with slots that is pickled as the call that makes it, at half the cost of its state."""
+
+    __slots__ = ()
+    _values: ClassVar[Any]
+
+    def __init_subclass__(cls) -> None:
+        slots: tuple[str, ...] = cls.__dict__.get("__slots__", ())
+        if slots:  # the class without them comes first
+            cls._values = attrgetter(*slots)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._values(self)
+
+
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(Packed):
     """One turn of a conversation.
 
     Args:
@@ -63,7 +80,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Packed):
     """What a response answers.
 
     Args:
@@ -98,7 +115,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Demonstration:
+class Demonstration(Packed):
     """A prompt with a response to imitate."""
 
     prompt: Prompt
@@ -106,7 +123,7 @@ class Demonstration:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
+class Ranking(Packed):
     """K responses to one prompt with what one annotator thought of them.
 
     Args:
@@ -165,7 +182,7 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Text(Packed):
     """A document to pre-train on; `group` and `repeats` as in `Prompt`."""
 
     id: str

@@ -16,12 +16,13 @@ import weakref
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, chain, islice
 from typing import Any, TypeVar, overload
 
 from rlhf.errors import DataError, RunError
 
-__all__ = ["KEPT_IN_MEMORY", "Ledger", "Shelf", "join", "pick", "shelve"]
+__all__ = ["KEPT_IN_MEMORY", "Ledger", "Shelf", "join", "pick", "shelve", "writing_to_disk"]
 
 KEPT_IN_MEMORY = 1000
 """Up to so many items stay a list."""
@@ -46,6 +47,19 @@ def shelve(items: Iterable[T]) -> Sequence[T]:
     for item in chain(few, iterator):
         shelf.append(item)
     return shelf
+
+
+@contextmanager
+def writing_to_disk() -> Iterator[None]:
+    """Turn a disk that is full, or takes no file, into a RunError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"data that does not fit into memory cannot be put into {tempfile.gettempdir()}: "
+            f"{error.strerror or error}; free space there, or name another folder by the environment variable "
+            "TMPDIR"
+        ) from error
 
 
 def pick(items: Sequence[T], places: Iterable[int]) -> Sequence[T]:
@@ -120,7 +134,7 @@ class Shelf(_Lazy[T]):
             self._flush()
 
     def _flush(self) -> None:
-        try:
+        with writing_to_disk():
             if self._file is None:
                 with tempfile.TemporaryFile(prefix="rlhf-") as file:
                     self._file = os.dup(file.fileno())
@@ -128,12 +142,6 @@ class Shelf(_Lazy[T]):
             rest = memoryview(self._buffer)
             while rest:
                 rest = rest[os.write(self._file, rest) :]
-        except OSError as error:
-            raise RunError(
-                f"records cannot be put into {tempfile.gettempdir()}: {error.strerror or error}; "
-                f"{self._starts[-1] / 2**20:,.0f} MiB were to be there so far; free space, or let the "
-                "environment variable TMPDIR name another folder"
-            ) from error
         self._written = self._starts[-1]
         self._buffer = bytearray()
 

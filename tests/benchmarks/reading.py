@@ -77,6 +77,7 @@ def ours(path: str) -> Iterator[None]:
     import rlhf.ranking.training
     from rlhf.feedback.mapping import Source
     from rlhf.models.loading import load_tokenizer
+    from rlhf.ranking.sharing import longest
     from rlhf.rendering import Renderer
     from rlhf.settings.reward import RewardSettings
     from stages import _inputs, reward
@@ -91,7 +92,7 @@ def ours(path: str) -> Iterator[None]:
     _inputs.check_held_out({"train": reading})
     del reading
     train_set, _ = reward._train_set(settings, reward._read(settings.data.train), renderer)
-    lengths = [max(map(len, ranking.ids)) for ranking in train_set]
+    lengths = [longest(ranking) for ranking in train_set]
     yield
     print(f"{len(train_set):,} pairs, {sum(lengths) / len(lengths):.0f} tokens in the longer one", file=sys.stderr)
 
