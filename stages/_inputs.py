@@ -44,8 +44,13 @@ def build_sources(settings: Sequence[SourceSettings]) -> list[Source]:
 def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> None:
     """Note which files the run reads, adapters among them; a resumed run refuses other ones."""
     from rlhf.feedback.adapters import files_of
+    from rlhf.feedback.hub import hub_fingerprint
 
-    run.fingerprint_data(file for group in groups for source in group for file in files_of(source.build()))
+    sources = [source.build() for group in groups for source in group]
+    named: dict[str, str] = {}
+    for source in sources:
+        named |= hub_fingerprint(source) if source.hub is not None else {}
+    run.fingerprint_data((file for source in sources for file in files_of(source)), named)
 
 
 def say_reading(name: str, reading: Reading[Any]) -> None:
