@@ -6,9 +6,11 @@ make of them. Its errors come from five libraries: each becomes one message here
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rlhf.errors import DataError
@@ -50,21 +52,37 @@ def _decoded(feature: Any, value: Any) -> Any:
 
 
 def hub_fingerprint(source: Source) -> dict[str, str]:
-    """Return for a set's name what tells its content: commit on the hub, and the fingerprint `datasets` gives.
+    """Return for a set's name what tells its content: its commit on the hub, and the fingerprint of `datasets`.
+
+    Of a local folder, the hash of its files.
 
     Errors as in `hub_rows`.
     """
     builder, split = _open(source)
     with _failures(source):
         fingerprint = builder.as_dataset(split=split)._fingerprint
-    data_files = builder.config.data_files or {}
-    commits = {
-        found.group(1)
-        for files in data_files.values()
-        for found in map(_COMMIT.search, map(str, files))
-        if found
-    }
-    return {_name(source, split): ", ".join([*sorted(commits), fingerprint])}
+    commits = {found.group(1) for found in map(_COMMIT.search, _data_files(builder)) if found}
+    content = hashlib.sha256()
+    for file in _local_files(builder):
+        content.update(file.read_bytes())
+    local = [content.hexdigest()] if _local_files(builder) else []
+    return {_name(source, split): ", ".join([*sorted(commits), *local, fingerprint])}
+
+
+def _data_files(builder: Any) -> list[str]:
+    return [str(file) for files in (builder.config.data_files or {}).values() for file in files]
+
+
+def _local_files(builder: Any) -> list[Path]:
+    return [file for file in map(Path, _data_files(builder)) if file.is_file()]
+
+
+def _is_stale(builder: Any) -> bool:
+    """Say whether a local file is newer than what `datasets` made of it before, which it would give again."""
+    made = Path(builder.cache_dir) / "dataset_info.json"
+    return made.is_file() and any(
+        file.stat().st_mtime_ns > made.stat().st_mtime_ns for file in _local_files(builder)
+    )
 
 
 def _name(source: Source, split: str) -> str:
@@ -84,7 +102,7 @@ def _open(source: Source) -> tuple[Any, str]:
             revision=source.hub.get("revision"),
             data_dir=source.hub.get("data_dir"),
         )
-        builder.download_and_prepare()
+        builder.download_and_prepare(download_mode="force_redownload" if _is_stale(builder) else None)
     splits = list(builder.info.splits or ())
     wanted = source.hub.get("split")
     if wanted is None and len(splits) == 1:
