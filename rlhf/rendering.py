@@ -6,8 +6,8 @@ on, and what they are shown in PPO are therefore the same ids. Masks come from l
 for a pad id.
 
 Nothing is cut or dropped without being counted in `Renderer.counts`: prompts that are too long are cut
-(oldest part first), responses never are; what does not fit is dropped. Records are read, and rendered ones are
-put, where they do not fill the memory: `rlhf.feedback.shelf`.
+(oldest part first), responses never are; what does not fit is dropped. Large sets do not fill the memory: see
+`rlhf.feedback.shelf`.
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ def render_prompts(
     return _left(rendered(), prompts, "prompts", renderer)
 
 
-def render_demonstrations(
-    demonstrations: Sequence[Demonstration], renderer: Renderer
-) -> Sequence[Rendered]:
+def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Renderer) -> Sequence[Rendered]:
     """Render demonstrations; those whose response or whole is too long are dropped and counted.
 
     Raises:

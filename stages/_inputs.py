@@ -77,8 +77,8 @@ def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:
 def check_held_out(readings: Mapping[str, Reading[Any]]) -> None:
     """Say how many held-out records have prompts that are trained on; refuse a split of nothing else.
 
-    `readings` by their names in `data`, train among them. Evaluations leave such records out. A held-out record
-    that would count twice is refused.
+    `readings` by their names in `data`, train among them. Evaluations leave such records out. A held-out
+    record that would count twice is refused.
     """
     from rlhf.feedback.splits import leave_out_known
 
@@ -105,7 +105,8 @@ def check_counts_once(name: str, records: Iterable[Any]) -> None:
 
     if any(repeats_of(record) > 1 for record in records):
         raise DataError(
-            "weight above 1 would measure on some records twice; it is for data that is trained on", where=name
+            "weight above 1 would measure on some records twice; it is for data that is trained on",
+            where=name,
         )
 
 

@@ -117,7 +117,9 @@ def _plain_rows(batch: Any, name: str, before: int) -> Iterable[dict[str, Any] |
 def _bad(error: Exception, where: str) -> BadRow:
     if isinstance(error, UnicodeDecodeError):
         byte = error.object[error.start]
-        message = f"byte 0x{byte:02x} at position {error.start + 1} of a text is not UTF-8; write the file again"
+        message = (
+            f"byte 0x{byte:02x} at position {error.start + 1} of a text is not UTF-8; write the file again"
+        )
         return BadRow(message, where, "bad_utf8")
     return BadRow(f"holds a value that Python has no type for: {error}", where, "bad_value")
 

@@ -1,7 +1,7 @@
 """Rows of sets on the Hugging Face hub, through `datasets`: sources with the setting `hub`.
 
-`datasets` downloads a set once and reads it from its cache after that; values are what the set's own Arrow types
-make of them. Its errors come from five libraries: each becomes one message here.
+`datasets` downloads a set once and reads it from its cache after that; values are what the set's own Arrow
+types make of them. Its errors come from five libraries: each becomes one message here.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _decoded(feature: Any, value: Any) -> Any:
 
 
 def hub_fingerprint(source: Source) -> dict[str, str]:
-    """Return for a set's name what tells its content: its commit on the hub, and the fingerprint of `datasets`.
+    """Return for a set's name what tells its content: its commit on the hub, the fingerprint of `datasets`.
 
     Of a local folder, the hash of its files.
 
@@ -135,7 +135,10 @@ def _remedy(error: Exception, words: str) -> str:
             "refs/convert/parquet (hub.revision), or download its files and name those"
         )
     if "gated" in words or "GatedRepoError" in causes:
-        return "the set is gated: ask for access on its page on the hub, then log in (hf auth login) or set HF_TOKEN"
+        return (
+            "the set is gated: ask for access on its page on the hub, then log in (hf auth login) or set "
+            "HF_TOKEN"
+        )
     if "ConnectionError" in causes or "OfflineModeIsEnabled" in causes or "ConnectError" in causes:
         return (
             "the hub cannot be reached, and the set is not in the cache; unset HF_HUB_OFFLINE and "
@@ -148,7 +151,10 @@ def _remedy(error: Exception, words: str) -> str:
     if "Revision" in words and "exist" in words:
         return "hub.revision is no branch, tag or commit of the set"
     if causes & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
-        return "the hub has no such set, or it is private: look at the name, log in (hf auth login) or set HF_TOKEN"
+        return (
+            "the hub has no such set, or it is private: look at the name, log in (hf auth login) or set "
+            "HF_TOKEN"
+        )
     if causes & {"DataFilesNotFoundError", "EmptyDatasetError"}:
         return "the set holds no data files that datasets reads; look at hub.data_dir"
     if causes & {"DatasetGenerationError", "CastError", "DatasetsError"}:

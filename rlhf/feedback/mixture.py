@@ -1,8 +1,9 @@
 """How much of each source an epoch of training reads: the setting `weight`.
 
-An epoch reads every record of a source floor(weight) times, and those of a share of its groups, as large as the
-rest of the weight, once more. Which groups these are depends on their names and `split_seed` only: adding records
-moves no other one, the annotators of a prompt stay together, and every epoch and every resumed run has the same.
+An epoch reads every record of a source floor(weight) times, and those of a share of its groups, as large as
+the rest of the weight, once more. Which groups these are depends on their names and `split_seed` only: adding
+records moves no other one, the annotators of a prompt stay together, and every epoch and every resumed run
+has the same.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class Row:
     Args:
         values: by the names of the columns.
         file: its file.
-        line: its first line, or its row in a file without lines, counted from 1; 0 where it is a loader's, which says no line.
+        line: its first line (its row in a file without lines), counted from 1; 0 where it is a loader's,
+            which says no line.
         part: its number, counted from 1, among those that a loader, or an adapter for one line, made.
     """
 

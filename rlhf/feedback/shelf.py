@@ -1,9 +1,9 @@
 """Sequences that need not fit into memory, and what is kept of each of their items while they are read.
 
-`shelve` makes a list of few items and puts many into a file without a name, which is gone when the sequence is
-(whatever ends the process). `pick` chooses items of a sequence without copying them. A `Ledger` knows what it
-has met by hashes, never by the texts. In memory stay 8 bytes for each item of a shelf or a choice, and about 28
-for each entry of a ledger.
+`shelve` makes a list of few items and puts many into a file without a name, which is gone when the sequence
+is (whatever ends the process). `pick` chooses items of a sequence without copying them. A `Ledger` knows what
+it has met by hashes, never by the texts. In memory stay 8 bytes for each item of a shelf or a choice, and
+about 28 for each entry of a ledger.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def writing_to_disk() -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"data that does not fit into memory cannot be put into {tempfile.gettempdir()}: "
-            f"{error.strerror or error}; free space there, or name another folder by the environment variable "
-            "TMPDIR"
+            f"{error.strerror or error}; free space there, or name another folder by the environment "
+            "variable TMPDIR"
         ) from error
 
 
@@ -126,8 +126,8 @@ class Shelf(_Lazy[T]):
             self._buffer += pickle.dumps(item, pickle.HIGHEST_PROTOCOL)
         except (pickle.PicklingError, TypeError, AttributeError) as error:
             raise DataError(
-                f"a record holds what cannot be put on disk ({error}); let adapters and loaders return rows of "
-                "texts, numbers, lists and mappings"
+                f"a record holds what cannot be put on disk ({error}); let adapters and loaders return rows "
+                "of texts, numbers, lists and mappings"
             ) from error
         self._starts.append(self._written + len(self._buffer))
         if len(self._buffer) > _BUFFER_BYTES:
@@ -151,10 +151,11 @@ class Shelf(_Lazy[T]):
     def _item(self, place: int) -> T:
         start, end = self._starts[place], self._starts[place + 1]
         if start >= self._written:
-            item: T = pickle.loads(self._buffer[start - self._written : end - self._written])
-            return item
-        assert self._file is not None
-        item = pickle.loads(os.pread(self._file, end - start, start))
+            found = bytes(self._buffer[start - self._written : end - self._written])
+        else:
+            assert self._file is not None
+            found = os.pread(self._file, end - start, start)
+        item: T = pickle.loads(found)
         return item
 
 
@@ -190,7 +191,7 @@ class _Joined(_Lazy[T]):
 class Ledger:
     """Numbers things in the order in which they are met, and gives what is met again its number.
 
-    Things are told apart by 128 bits of a hash of their texts (or bytes): equal ones by chance are out of the question.
+    Things are told apart by 128 bits of a hash of their texts (or bytes), which chance does not make equal.
     """
 
     def __init__(self) -> None:

@@ -111,9 +111,7 @@ def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
             (place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()
         ]
         labeler = ranking.annotator if ranking.annotator is not None else f"row {number}"
-        by_question[asked[number]][labeler] = [
-            pair for pair in pairs if pair[0] != pair[1]
-        ]
+        by_question[asked[number]][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
     labels = [list(of_labelers.values()) for of_labelers in by_question.values() if len(of_labelers) >= 2]
     try:
         return _named("labeler_agreement", annotator_agreement(labels))

@@ -16,9 +16,7 @@ from rlhf.rendering import RenderedRanking
 __all__ = ["merge_opinions"]
 
 
-def merge_opinions(
-    rankings: Sequence[RenderedRanking], ties: Ties = "soft"
-) -> Sequence[RenderedRanking]:
+def merge_opinions(rankings: Sequence[RenderedRanking], ties: Ties = "soft") -> Sequence[RenderedRanking]:
     """Put rankings of the same responses to the same prompt into one, each pair with its share of votes.
 
     The target of a pair is the mean of what its labelers say: 1 or 0, and one half for a tie, which with
@@ -57,7 +55,7 @@ def merge_opinions(
 
 
 def _key(ranking: RenderedRanking) -> bytes | None:
-    """Return what rankings of the same responses share; None where two are equal: which was meant is not known."""
+    """Return what rankings of the same responses share; None where two are equal (which was meant?)."""
     responses = sorted(ranking.response_ids)
     if any(one == other for one, other in pairwise(responses)):
         return None

@@ -159,9 +159,7 @@ class RunFolder:
         """Wall-clock seconds of this run, with those of the sessions before it was resumed."""
         return float(self._facts.get("seconds", 0.0)) + self._watch.seconds
 
-    def fingerprint_data(
-        self, paths: Iterable[str | Path], named: Mapping[str, str] | None = None
-    ) -> None:
+    def fingerprint_data(self, paths: Iterable[str | Path], named: Mapping[str, str] | None = None) -> None:
         """Note size and SHA-256 of the data files in the provenance.
 
         `named` are fingerprints of data that is in no file of ours (sets on the hub), by name.

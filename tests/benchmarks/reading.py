@@ -85,7 +85,9 @@ def ours(path: str) -> Iterator[None]:
     tokenizer = load_tokenizer(str(TOKENIZER))
     renderer = Renderer(tokenizer, max_prompt_tokens=512, max_response_tokens=512, context_tokens=1024)
     section = {"train": [{"path": path, "format": "pair"}], "validation": [], "test": []}
-    settings = RewardSettings.model_validate({"data": section, "model": {"path": "-"}, "run": {"output": "-"}})
+    settings = RewardSettings.model_validate(
+        {"data": section, "model": {"path": "-"}, "run": {"output": "-"}}
+    )
     yield
     reading = rlhf.feedback.reading.read_rankings([Source(path=path, format="pair")])
     _inputs.check_enough(reading, settings.reward.batch_size, "reward.batch_size")
@@ -94,7 +96,10 @@ def ours(path: str) -> Iterator[None]:
     train_set, _ = reward._train_set(settings, reward._read(settings.data.train), renderer)
     lengths = [longest(ranking) for ranking in train_set]
     yield
-    print(f"{len(train_set):,} pairs, {sum(lengths) / len(lengths):.0f} tokens in the longer one", file=sys.stderr)
+    print(
+        f"{len(train_set):,} pairs, {sum(lengths) / len(lengths):.0f} tokens in the longer one",
+        file=sys.stderr,
+    )
 
 
 def trl(path: str, num_processes: int | None) -> Iterator[None]:
@@ -155,7 +160,12 @@ def measure(side: str, file: Path) -> Run:
         environment = {**os.environ, "HF_HOME": cache, "HF_HUB_OFFLINE": "1", "TMPDIR": cache}
         command = [sys.executable, "-m", "tests.benchmarks.reading", "--work", side, str(file)]
         with subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         ) as child:
             assert child.stdout is not None
             begun = child.stdout.readline()
@@ -185,7 +195,9 @@ def main() -> None:
     if options.work:
         work(*options.work)
         return
-    print(f"{len(os.sched_getaffinity(0))} cores; medians of {options.runs} runs; memory in MiB above the imports")
+    print(
+        f"{len(os.sched_getaffinity(0))} cores; medians of {options.runs} runs; memory in MiB above the imports"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for num_pairs in options.pairs:
             file = Path(folder) / f"{num_pairs}.jsonl"
@@ -199,7 +211,9 @@ def main() -> None:
 
 
 def _show(found: dict[str, list[Run]]) -> None:
-    print(f"{'':14}{'seconds (min-max)':>24}{'ours / it':>12}{'cpu':>8}{'ours / it':>12}{'resident':>10}{'private':>10}")
+    print(
+        f"{'':14}{'seconds (min-max)':>24}{'ours / it':>12}{'cpu':>8}{'ours / it':>12}{'resident':>10}{'private':>10}"
+    )
     for side, runs in found.items():
         seconds = [run.seconds for run in runs]
         shown = f"{median(seconds):.1f} ({min(seconds):.1f}-{max(seconds):.1f})"

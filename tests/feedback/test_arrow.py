@@ -21,7 +21,13 @@ from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import read_rows
 
 ROWS = [
-    {"prompt": "2023-01-01", "chosen": "NA", "rejected": "007", "tags": ["a", None], "meta": {"n": 1, "x": None}},
+    {
+        "prompt": "2023-01-01",
+        "chosen": "NA",
+        "rejected": "007",
+        "tags": ["a", None],
+        "meta": {"n": 1, "x": None},
+    },
     {"prompt": "Why? é 🙂", "chosen": "1e5", "rejected": "", "tags": [], "meta": {"n": 2, "x": 0.5}},
 ]
 TABLE = pa.Table.from_pylist(ROWS)

@@ -27,7 +27,9 @@ configs:
 
 
 def pairs(name: str, count: int) -> str:
-    rows = [{"prompt": f"{name} {n}", "chosen": "yes", "rejected": "no", "when": "2023"} for n in range(count)]
+    rows = [
+        {"prompt": f"{name} {n}", "chosen": "yes", "rejected": "no", "when": "2023"} for n in range(count)
+    ]
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
@@ -88,7 +90,9 @@ def test_a_column_that_mixes_types_keeps_them(folder: Path) -> None:
 
 
 def test_a_bad_row_has_its_place(folder: Path) -> None:
-    (folder / "more.jsonl").write_text(pairs("more", 2) + '{"prompt": null, "chosen": "a", "rejected": "b"}\n')
+    (folder / "more.jsonl").write_text(
+        pairs("more", 2) + '{"prompt": null, "chosen": "a", "rejected": "b"}\n'
+    )
     with pytest.raises(DataError, match=r"\[second/train\]:3: 'prompt' must be text, but is null"):
         read_prompts([Source(path=str(folder), hub={"config": "second"})])
 
@@ -138,15 +142,19 @@ def http_error(kind: str, status: int) -> Exception:
 
 
 def errors() -> dict[str, tuple[Exception, str]]:
-    from datasets.load import httpx  # by whatever name this version of it goes
     from datasets import exceptions
+    from datasets.load import httpx  # by whatever name this version of it goes
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     gated = exceptions.DatasetNotFoundError(
         "Dataset 'org/name' is a gated dataset on the Hub. You must be authenticated to access it."
     )
-    absent = exceptions.DatasetNotFoundError("Dataset 'org/name' doesn't exist on the Hub or cannot be accessed.")
-    revision = exceptions.DatasetNotFoundError("Revision 'x' doesn't exist for dataset 'org/name' on the Hub.")
+    absent = exceptions.DatasetNotFoundError(
+        "Dataset 'org/name' doesn't exist on the Hub or cannot be accessed."
+    )
+    revision = exceptions.DatasetNotFoundError(
+        "Revision 'x' doesn't exist for dataset 'org/name' on the Hub."
+    )
     script = RuntimeError("Dataset scripts are no longer supported, but found name.py")
     return {
         "script": (script, "refs/convert/parquet"),

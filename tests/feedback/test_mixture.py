@@ -22,7 +22,12 @@ from tests.stage_data import write_jsonl
 
 def row(number: int, annotator: str = "a") -> dict[str, Any]:
     texts = {name: f"{name} {number}" for name in ("prompt", "response", "text")}
-    return {"id": f"r{number}{annotator}", "responses": ["yes", "no"], "ranks": [1, 2], "annotator": annotator} | texts
+    return {
+        "id": f"r{number}{annotator}",
+        "responses": ["yes", "no"],
+        "ranks": [1, 2],
+        "annotator": annotator,
+    } | texts
 
 
 @pytest.fixture

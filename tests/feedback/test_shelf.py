@@ -20,7 +20,9 @@ from rlhf.feedback.records import Demonstration, Message, Prompt, Ranking, Text
 from rlhf.feedback.shelf import Ledger, Shelf, join, pick, shelve
 
 MANY = [f"item {number}" for number in range(3000)]
-PROMPT = Prompt("a", (Message("system", "s"), Message("user", "é\n🙂")), "g", "f:1", {"x": [1, None]}, repeats=2)
+PROMPT = Prompt(
+    "a", (Message("system", "s"), Message("user", "é\n🙂")), "g", "f:1", {"x": [1, None]}, repeats=2
+)
 
 
 @pytest.fixture
@@ -37,14 +39,16 @@ def test_few_items_stay_a_list_and_many_do_not() -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("make", [shelve, lambda x: pick(shelve(x), range(len(x))), lambda x: join([x[:9], [], x[9:]])])
+@pytest.mark.parametrize(
+    "make", [shelve, lambda x: pick(shelve(x), range(len(x))), lambda x: join([x[:9], [], x[9:]])]
+)
 def test_it_behaves_like_a_list(make: object) -> None:
     found: Sequence[str] = make(MANY)  # type: ignore[operator]
     assert not isinstance(found, list)
     assert len(found) == len(MANY)
     assert list(found) == MANY
     assert found == MANY
-    assert MANY == found
+    assert MANY.__eq__(found) is NotImplemented  # so that the list asks the sequence
     assert found != MANY[:-1]
     assert found != [*MANY[:-1], "another"]
     assert [found[0], found[-1], found[1234], found[-3000]] == [MANY[0], MANY[-1], MANY[1234], MANY[0]]
