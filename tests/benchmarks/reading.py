@@ -66,7 +66,7 @@ def write_pairs(file: Path, num_pairs: int, text_tokens: int, seed: int = 0) -> 
 
     with file.open("w", encoding="utf-8") as stream:
         for number in range(num_pairs):
-            row = {"prompt": f"{number}: {text()}", "chosen": f" {text()}", "rejected": f" {text()}"}
+            row = {"prompt": f"{number}: {text()}", "chosen": f" {text()}", "rejected": f" {text()} {number}"}
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
