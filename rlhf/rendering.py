@@ -125,12 +125,14 @@ def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Ren
             for one, prompt_ids, response_ids in zip(some, prompts, responses, strict=True):
                 if isinstance(prompt_ids, DataError):
                     continue
-                if isinstance(response_ids, DataError) or not renderer.fits(
-                    Rendered(prompt_ids, response_ids)
-                ):
+                if isinstance(response_ids, DataError):
                     renderer.counts["dropped_responses"] += 1
+                    continue
+                whole = Rendered(prompt_ids, response_ids, one.prompt)
+                if renderer.fits(whole):
+                    yield whole
                 else:
-                    yield Rendered(prompt_ids, response_ids, one.prompt)
+                    renderer.counts["dropped_responses"] += 1
 
     return _left(rendered(), demonstrations, "demonstrations", renderer)
 

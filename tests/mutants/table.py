@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.maths.wrong_versions import WRONG_VERSIONS as MATHS
+from tests.mutants.feedback import WRONG_VERSIONS as FEEDBACK
 from tests.mutants.models import WRONG_VERSIONS as MODELS
 from tests.mutants.ppo import WRONG_VERSIONS as PPO
 from tests.mutants.ppo_core import WRONG_VERSIONS as PPO_CORE
@@ -17,7 +18,7 @@ from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
 from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN)
+TABLES = (MATHS, FEEDBACK, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
@@ -30,6 +31,8 @@ TESTED_BY = {
     "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
+    "rlhf/feedback/splits.py": ("tests/feedback/test_mixture.py",),
+    "rlhf/feedback/reading.py": ("tests/feedback/test_mixture.py", "tests/feedback/test_reading.py"),
     "rlhf/templates.py": ("tests/test_rendering.py",),
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
