@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from rlhf.encoding import ChatEncoder
 from rlhf.errors import DataError, SettingsError
-from rlhf.feedback.records import Message, Prompt
+from rlhf.feedback.records import Message, Packed, Prompt
 from rlhf.pairs import pair_template
 from rlhf.templates import TemplateFacts, inspect_template, supply_chat_template
 
@@ -26,7 +26,7 @@ _CHUNK = 1000  # conversations written and encoded in one call
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class Rendered(Packed):
     """A prompt with a response as token ids; the response's last id is the end token.
 
     `prompt` is the record it was made of, where there is one.

@@ -6,21 +6,23 @@ on, and what they are shown in PPO are therefore the same ids. Masks come from l
 for a pad id.
 
 Nothing is cut or dropped without being counted in `Renderer.counts`: prompts that are too long are cut
-(oldest part first), responses never are; what does not fit is dropped.
+(oldest part first), responses never are; what does not fit is dropped. Large sets do not fill the memory: see
+`rlhf.feedback.shelf`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import get_args
+from itertools import chain, islice
+from typing import Any, TypeVar, get_args
 
 import torch
 
 from rlhf.encoding import encode_documents
 from rlhf.errors import DataError
-from rlhf.feedback.records import Demonstration, Prompt, Ranking
+from rlhf.feedback.records import Demonstration, Message, Packed, Prompt, Ranking
+from rlhf.feedback.shelf import Ledger, shelve
 from rlhf.renderer import Rendered, Renderer, TooLong
 from rlhf.templates import supply_chat_template
 
@@ -38,9 +40,14 @@ __all__ = [
     "supply_chat_template",
 ]
 
+_AT_ONCE = 1000  # records rendered in one go
+
+Record = TypeVar("Record")
+One = TypeVar("One")
+
 
 @dataclass(frozen=True, slots=True)
-class RenderedPrompt:
+class RenderedPrompt(Packed):
     """A prompt and its ids, ending exactly where a response starts."""
 
     prompt: Prompt
@@ -48,7 +55,7 @@ class RenderedPrompt:
 
 
 @dataclass(frozen=True, slots=True)
-class RenderedRanking:
+class RenderedRanking(Packed):
     """A ranking as ids.
 
     Args:
@@ -81,7 +88,7 @@ class RenderedRanking:
 
 def render_prompts(
     prompts: Sequence[Prompt], renderer: Renderer, *, too_long: TooLong = "cut"
-) -> list[RenderedPrompt]:
+) -> Sequence[RenderedPrompt]:
     """Render prompts; those the template refuses or that no cut makes short enough are dropped and counted.
 
     Args:
@@ -94,58 +101,68 @@ def render_prompts(
     """
     if too_long not in get_args(TooLong):
         raise ValueError(f"too_long is cut or drop, not {too_long!r}")
-    rendered = []
-    for prompt, ids in zip(prompts, _prompt_ids(prompts, renderer, too_long), strict=True):
-        if isinstance(ids, DataError):
-            renderer.counts["dropped_prompts"] += 1
-        else:
-            rendered.append(RenderedPrompt(prompt, ids))
-    _check_left(len(rendered), len(prompts), "prompts", renderer)
-    return rendered
+    encoder = _PromptEncoder(renderer, too_long)
+
+    def rendered() -> Iterator[RenderedPrompt]:
+        for some in _portions(prompts):
+            for prompt, ids in zip(some, encoder.ids_of(some), strict=True):
+                if not isinstance(ids, DataError):
+                    yield RenderedPrompt(prompt, ids)
+
+    return _left(rendered(), prompts, "prompts", renderer)
 
 
-def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Renderer) -> list[Rendered]:
+def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Renderer) -> Sequence[Rendered]:
     """Render demonstrations; those whose response or whole is too long are dropped and counted.
 
     Raises:
         DataError: nothing is left.
     """
-    prompts = _prompt_ids([one.prompt for one in demonstrations], renderer, "cut")
-    responses = renderer.render_response_batch([one.response for one in demonstrations])
-    rendered = []
-    for one, prompt_ids, response_ids in zip(demonstrations, prompts, responses, strict=True):
-        if isinstance(prompt_ids, DataError):
-            renderer.counts["dropped_prompts"] += 1
-        elif isinstance(response_ids, DataError) or not renderer.fits(Rendered(prompt_ids, response_ids)):
-            renderer.counts["dropped_responses"] += 1
-        else:
-            rendered.append(Rendered(prompt_ids, response_ids, one.prompt))
-    _check_left(len(rendered), len(demonstrations), "demonstrations", renderer)
-    return rendered
+    encoder = _PromptEncoder(renderer)
+
+    def rendered() -> Iterator[Rendered]:
+        for some in _portions(demonstrations):
+            prompts = encoder.ids_of([one.prompt for one in some])
+            responses = renderer.render_response_batch([one.response for one in some])
+            for one, prompt_ids, response_ids in zip(some, prompts, responses, strict=True):
+                if isinstance(prompt_ids, DataError):
+                    continue
+                if isinstance(response_ids, DataError):
+                    renderer.counts["dropped_responses"] += 1
+                    continue
+                whole = Rendered(prompt_ids, response_ids, one.prompt)
+                if renderer.fits(whole):
+                    yield whole
+                else:
+                    renderer.counts["dropped_responses"] += 1
+
+    return _left(rendered(), demonstrations, "demonstrations", renderer)
 
 
-def render_rankings(rankings: Sequence[Ranking], renderer: Renderer) -> list[RenderedRanking]:
+def render_rankings(rankings: Sequence[Ranking], renderer: Renderer) -> Sequence[RenderedRanking]:
     """Render rankings; a response that is too long is dropped, and the ranking if nothing compared is left.
 
     Raises:
         DataError: nothing is left.
     """
-    prompts = _prompt_ids([one.prompt for one in rankings], renderer, "cut")
-    flat = renderer.render_response_batch(list(chain.from_iterable(one.responses for one in rankings)))
-    responses = iter(flat)
-    rendered = []
-    for ranking, prompt_ids in zip(rankings, prompts, strict=True):
-        found = [next(responses) for _ in ranking.responses]
-        if isinstance(prompt_ids, DataError):
-            renderer.counts["dropped_prompts"] += 1
-            continue
-        one = _rendered_ranking(ranking, prompt_ids, found, renderer)
-        if one.comparisons:
-            rendered.append(one)
-        else:
-            renderer.counts["dropped_rankings"] += 1
-    _check_left(len(rendered), len(rankings), "rankings", renderer)
-    return rendered
+    encoder = _PromptEncoder(renderer)
+
+    def rendered() -> Iterator[RenderedRanking]:
+        for some in _portions(rankings):
+            prompts = encoder.ids_of([one.prompt for one in some])
+            texts = list(chain.from_iterable(one.responses for one in some))
+            responses = iter(renderer.render_response_batch(texts))
+            for ranking, prompt_ids in zip(some, prompts, strict=True):
+                found = [next(responses) for _ in ranking.responses]
+                if isinstance(prompt_ids, DataError):
+                    continue
+                one = _rendered_ranking(ranking, prompt_ids, found, renderer)
+                if one.comparisons:
+                    yield one
+                else:
+                    renderer.counts["dropped_rankings"] += 1
+
+    return _left(rendered(), rankings, "rankings", renderer)
 
 
 def _rendered_ranking(
@@ -174,19 +191,52 @@ def _rendered_ranking(
     )
 
 
-def _prompt_ids(
-    prompts: Sequence[Prompt], renderer: Renderer, too_long: TooLong
-) -> list[list[int] | DataError]:
-    """Render each distinct conversation once: several annotators may have ranked the same prompt."""
-    distinct = list(dict.fromkeys(prompt.messages for prompt in prompts))
-    ids = dict(zip(distinct, renderer.render_prompt_batch(distinct, too_long=too_long), strict=True))
-    return [ids[prompt.messages] for prompt in prompts]
+class _PromptEncoder:
+    """Renders prompts; what is cut or adapted of a conversation is counted once, however often it comes.
+
+    Several annotators may have ranked the same prompt. A record whose prompt is refused is counted each time.
+    """
+
+    def __init__(self, renderer: Renderer, too_long: TooLong = "cut") -> None:
+        self.renderer = renderer
+        self.too_long: TooLong = too_long
+        self.met = Ledger()
+
+    def ids_of(self, prompts: Sequence[Prompt]) -> list[list[int] | DataError]:
+        distinct = list(dict.fromkeys(prompt.messages for prompt in prompts))
+        num_met = len(self.met)
+        fresh = [messages for messages in distinct if self.met.number(repr(messages)) >= num_met]
+        ids = self._encode(fresh)
+        counts = self.renderer.counts.copy()
+        ids |= self._encode([messages for messages in distinct if messages not in ids])
+        self.renderer.counts.clear()
+        self.renderer.counts.update(counts)
+        found = [ids[prompt.messages] for prompt in prompts]
+        num_refused = sum(isinstance(one, DataError) for one in found)
+        if num_refused:
+            self.renderer.counts["dropped_prompts"] += num_refused
+        return found
+
+    def _encode(
+        self, conversations: list[tuple[Message, ...]]
+    ) -> dict[tuple[Message, ...], list[int] | DataError]:
+        encoded = self.renderer.render_prompt_batch(conversations, too_long=self.too_long)
+        return dict(zip(conversations, encoded, strict=True))
 
 
-def _check_left(left: int, given: int, kind: str, renderer: Renderer) -> None:
-    if given and not left:
+def _portions(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Yield a few records after the other, so that only their texts and ids are in memory."""
+    iterator = iter(records)
+    while some := list(islice(iterator, _AT_ONCE)):
+        yield some
+
+
+def _left(found: Iterable[One], given: Sequence[Any], kind: str, renderer: Renderer) -> Sequence[One]:
+    rendered = shelve(found)
+    if given and not rendered:
         reasons = "; ".join(renderer.report()) or "no reason was counted"
-        raise DataError(f"none of {given} {kind} is left after rendering: {reasons}")
+        raise DataError(f"none of {len(given)} {kind} is left after rendering: {reasons}")
+    return rendered
 
 
 def pad_left(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor]:

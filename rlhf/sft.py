@@ -7,15 +7,20 @@ ids and labels and neither tokenises nor cuts anything.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from uuid import uuid4
 
+import pyarrow as pa
 import torch
 from datasets import Dataset
+from datasets.table import InMemoryTable
 from transformers import Trainer
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from rlhf.feedback.shelf import writing_to_disk
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.models.inputs import forward_inputs
 from rlhf.rendering import Rendered, pad_right
@@ -26,6 +31,7 @@ from rlhf.training.plan import TrainingPlan, trainer_arguments
 __all__ = ["ResponseLoss", "build_dataset", "response_loss", "train_sft"]
 
 IGNORED = -100  # the label that the library's losses leave out
+_ROWS_AT_ONCE = 1000
 
 
 class ResponseLoss(NamedTuple):
@@ -64,15 +70,28 @@ class _SftTrainer(PlannedTrainer, SFTTrainer):
 def build_dataset(rendered: Sequence[Rendered]) -> Dataset:
     """Turn rendered demonstrations into ids and labels; labels of the prompt are ignored by the loss.
 
+    Both stand in a file without a name that is read as it is needed, not in memory.
+
     >>> build_dataset([Rendered(prompt_ids=[5, 6], response_ids=[7, 1])])[0]
     {'input_ids': [5, 6, 7, 1], 'labels': [-100, -100, 7, 1]}
     """
-    return Dataset.from_dict(
-        {
-            "input_ids": [list(one.ids) for one in rendered],
-            "labels": [[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for one in rendered],
-        }
-    )
+    ids = pa.list_(pa.int32())
+    schema = pa.schema([("input_ids", ids), ("labels", ids)])
+    with tempfile.NamedTemporaryFile(prefix="rlhf-") as file:
+        with writing_to_disk(), pa.OSFile(file.name, "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+            for start in range(0, len(rendered), _ROWS_AT_ONCE):
+                stream.write_batch(pa.record_batch(_columns(rendered[start : start + _ROWS_AT_ONCE]), schema))
+        # The mapping outlives the file's name: the system takes its pages into memory and back as it needs.
+        table = pa.ipc.open_stream(pa.memory_map(file.name)).read_all()
+    # A name of its own, or `datasets` would read the whole table to make one.
+    return Dataset(InMemoryTable(table), fingerprint=uuid4().hex)
+
+
+def _columns(rendered: Sequence[Rendered]) -> list[list[list[int]]]:
+    return [
+        [one.ids for one in rendered],
+        [[IGNORED] * len(one.prompt_ids) + one.response_ids for one in rendered],
+    ]
 
 
 def train_sft(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlhf.errors import DataError, ModelError, SettingsError
 from rlhf.runs import console
@@ -21,9 +21,11 @@ __all__ = [
     "build_lora",
     "build_renderer",
     "build_sources",
+    "check_counts_once",
     "check_enough",
     "check_held_out",
     "check_lora",
+    "epoch_of",
     "fingerprint_sources",
     "open_causal_lm",
     "open_tokenizer",
@@ -31,6 +33,8 @@ __all__ = [
     "say_counts",
     "say_reading",
 ]
+
+T = TypeVar("T")
 
 
 def build_sources(settings: Sequence[SourceSettings]) -> list[Source]:
@@ -41,8 +45,13 @@ def build_sources(settings: Sequence[SourceSettings]) -> list[Source]:
 def fingerprint_sources(run: RunFolder, *groups: Sequence[SourceSettings]) -> None:
     """Note which files the run reads, adapters among them; a resumed run refuses other ones."""
     from rlhf.feedback.adapters import files_of
+    from rlhf.feedback.hub import hub_fingerprint
 
-    run.fingerprint_data(file for group in groups for source in group for file in files_of(source.build()))
+    sources = [source.build() for group in groups for source in group]
+    named: dict[str, str] = {}
+    for source in sources:
+        named |= hub_fingerprint(source) if source.hub is not None else {}
+    run.fingerprint_data((file for source in sources for file in files_of(source)), named)
 
 
 def say_reading(name: str, sources: Sequence[Source], reading: Reading[Any]) -> None:
@@ -55,8 +64,10 @@ def say_reading(name: str, sources: Sequence[Source], reading: Reading[Any]) -> 
 
 def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:
     """Refuse fewer records than one batch takes while nothing is loaded or moved yet."""
+    from rlhf.feedback.mixture import repeats_of
+
     num_records = len(reading.records)
-    if num_records < batch_size:
+    if num_records < batch_size and sum(map(repeats_of, reading.records)) < batch_size:
         raise SettingsError(
             f"data.train has {num_records:,} records, fewer than one batch of {batch_size:,}; "
             f"lower {setting} or add data",
@@ -67,14 +78,18 @@ def check_enough(reading: Reading[Any], batch_size: int, setting: str) -> None:
 def check_held_out(readings: Mapping[str, Reading[Any]]) -> None:
     """Say how many held-out records have prompts that are trained on; refuse a split of nothing else.
 
-    `readings` by their names in `data`, train among them. Evaluations leave such records out.
+    `readings` by their names in `data`, train among them. Evaluations leave such records out. A held-out
+    record that would count twice is refused.
     """
     from rlhf.feedback.splits import leave_out_known
 
     for name, reading in readings.items():
+        if name == "train":
+            continue
+        check_counts_once(f"data.{name}", reading.records)
         num_records = len(reading.records)
         num_kept = len(leave_out_known(reading.records, readings["train"].records))
-        if name == "train" or num_kept == num_records:
+        if num_kept == num_records:
             continue
         found = f"{num_records - num_kept:,} of {num_records:,} records have prompts of data.train"
         if num_kept == 0:
@@ -83,6 +98,24 @@ def check_held_out(readings: Mapping[str, Reading[Any]]) -> None:
                 where=f"data.{name}",
             )
         console.say(f"data.{name}: {found}: left out, as numbers on them would be too good")
+
+
+def check_counts_once(name: str, records: Iterable[Any]) -> None:
+    """Refuse records to measure on that the weight of their source repeats."""
+    from rlhf.feedback.mixture import repeats_of
+
+    if any(repeats_of(record) > 1 for record in records):
+        raise DataError(
+            "weight above 1 would measure on some records twice; it is for data that is trained on",
+            where=name,
+        )
+
+
+def epoch_of(items: Sequence[T], sources: Sequence[SourceSettings]) -> Sequence[T]:
+    """Return what an epoch of training reads of what was made of these sources' records, by their weights."""
+    from rlhf.feedback import mixture
+
+    return mixture.epoch_of(items) if any(source.weight > 1 for source in build_sources(sources)) else items
 
 
 def say_counts(name: str, renderer: Renderer) -> None:

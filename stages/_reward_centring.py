@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from rlhf.runs import console
@@ -11,13 +11,14 @@ from stages import _inputs
 from stages._reward_numbers import sequences_at_once
 
 if TYPE_CHECKING:
+    from rlhf.feedback.records import Prompt
     from rlhf.rendering import Renderer
 
 __all__ = ["centre", "told_zero"]
 
 
 def centre(
-    settings: RewardSettings, model: Any, prompts: Sequence[Any], renderer: Renderer
+    settings: RewardSettings, model: Any, prompts: Iterable[Prompt], renderer: Renderer
 ) -> dict[str, Any]:
     """Shift the scores as the settings say; returns what was measured.
 
@@ -33,12 +34,11 @@ def centre(
     if settings.centring is None:
         return {}
     policy, asking, reading = _open_policy(settings, renderer)
-    distinct = list({prompt.messages: prompt for prompt in prompts}.values())
     found = centre_on_policy(
         model,
         policy.to(next(model.parameters()).device),
         asking,
-        distinct[: settings.centring.num_prompts],
+        _distinct(prompts, settings.centring.num_prompts),
         max_response_tokens=settings.centring.max_response_tokens,
         temperature=settings.centring.temperature,
         seed=settings.run.seed,
@@ -56,6 +56,15 @@ def centre(
             "responses, and what it says of others means little; where many are cut, raise it"
         )
     return {"centring_shift": found.shift, "sft_score_mean": found.mean, "sft_score_std": found.std}
+
+
+def _distinct(prompts: Iterable[Prompt], most: int) -> list[Prompt]:
+    found: dict[Any, Prompt] = {}
+    for prompt in prompts:
+        found.setdefault(prompt.messages, prompt)
+        if len(found) == most:
+            break
+    return list(found.values())
 
 
 def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Renderer, Renderer | None]:

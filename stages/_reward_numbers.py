@@ -26,9 +26,10 @@ def assess(
     run: RunFolder,
     model: Any,
     rankings: Sequence[RenderedRanking],
-    records: dict[str, list[Ranking]],
+    records: dict[str, Sequence[Ranking]],
 ) -> dict[str, Any]:
     """Measure the model on the final rankings beside its baselines; their samples go to samples.jsonl."""
+    from rlhf.feedback.shelf import join
     from rlhf.ranking.assessment import (
         assess_baselines,
         assess_scores,
@@ -42,7 +43,7 @@ def assess(
     return {
         **assess_scores(scores, rankings, judged),
         **assess_baselines(rankings),
-        **labeler_agreement([ranking for of_split in records.values() for ranking in of_split]),
+        **labeler_agreement(join(records.values())),
     }
 
 

@@ -30,14 +30,20 @@ __all__ = [
 
 
 class Document(NamedTuple):
-    """A text, and the group in which equal texts are."""
+    """A text, the group in which equal texts are, and how many times an epoch reads it."""
 
     text: str
     group: str
+    repeats: int = 1
 
 
-def check_texts(name: str, sources: Sequence[SourceSettings], generator: str | None) -> None:
-    """Read the text files and say what is in them under `name`; load the generator."""
+def check_texts(
+    name: str, sources: Sequence[SourceSettings], generator: str | None, *, held_out: bool = False
+) -> None:
+    """Read the text files and say what is in them under `name`; load the generator.
+
+    Held-out texts count once.
+    """
     from rlhf.feedback.reading import read_texts
     from rlhf.functions import load_function
 
@@ -45,7 +51,10 @@ def check_texts(name: str, sources: Sequence[SourceSettings], generator: str | N
         load_function(generator, f"{name}.generator", num_arguments=1)
     if sources:
         built = _inputs.build_sources(sources)
-        _inputs.say_reading(name, built, read_texts(built))
+        reading = read_texts(built)
+        _inputs.say_reading(name, built, reading)
+        if held_out:
+            _inputs.check_counts_once(name, reading.records)
 
 
 def read_documents(
@@ -59,7 +68,7 @@ def read_documents(
     found: list[Document] = []
     if sources:
         records = read_texts(_inputs.build_sources(sources)).records
-        found += [Document(record.text, record.group) for record in records]
+        found += [Document(record.text, record.group, record.repeats) for record in records]
     if generator is not None:
         texts = generated_texts(generator, generator_seed, num_documents)
         found += [Document(text, group_of_text(text)) for text in texts]
@@ -157,7 +166,8 @@ def _say_overlap(learnt: list[Document], held_out: list[Document]) -> None:
 def _text_rows(name: str, documents: list[Document], max_tokens: int, renderer: Renderer) -> list[TextRow]:
     from rlhf.ppo.ptx import cut_texts
 
-    rows = cut_texts([document.text for document in documents], renderer.tokenizer, max_tokens)
+    texts = [document.text for document in documents for _ in range(document.repeats)]
+    rows = cut_texts(texts, renderer.tokenizer, max_tokens)
     num_tokens = sum(row.num_predicted for row in rows)
     console.say(f"{name}: {len(documents):,} documents, {num_tokens:,} tokens to predict, {len(rows):,} rows")
     return rows
@@ -175,7 +185,7 @@ def _demonstration_rows(settings: PtxSettings, policy: Renderer) -> list[TextRow
         policy.tokenizer, context_tokens=settings.max_tokens, extra_stop_token_ids=policy.stop_token_ids
     )
     records = read_demonstrations(_inputs.build_sources(settings.demonstrations)).records
-    rendered = render_demonstrations(records, renderer)
+    rendered = _inputs.epoch_of(render_demonstrations(records, renderer), settings.demonstrations)
     console.say(f"ptx.demonstrations: {len(rendered):,} rows")
     _inputs.say_counts("ptx.demonstrations", renderer)
     return demonstration_rows(rendered)

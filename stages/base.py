@@ -89,9 +89,10 @@ def _divide(settings: BaseSettings) -> tuple[list[str], list[str]]:
     held_out = data.validation_fraction
     fractions = {"validation": held_out, "train": 1.0 - held_out}
     sides: dict[str, list[str]] = {"train": [], "validation": []}
-    for text, group in found:
+    for text, group, repeats in found:
         # Named apart from the sources' own division: of their training part, theirs would hold out nothing.
-        sides[split_of(f"held out/{group}", fractions)].append(text)
+        side = split_of(f"held out/{group}", fractions)
+        sides[side] += [text] * (repeats if side == "train" else 1)
     for name, texts in sides.items():
         if not texts:
             raise DataError(f"{len(found)} documents leave none for {name}", where="data.validation_fraction")

@@ -62,7 +62,8 @@ def check(settings: PpoSettings) -> None:
     if settings.ptx is not None:
         check_ptx(settings.ptx)
     if settings.evaluation.text is not None:
-        check_texts("evaluation.text", settings.evaluation.text.text, settings.evaluation.text.generator)
+        text = settings.evaluation.text
+        check_texts("evaluation.text", text.text, text.generator, held_out=True)
 
 
 def _check_critic(settings: PpoSettings) -> None:
@@ -119,7 +120,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation, *text_sources(settings))
     train_records, held_out_records = _read(settings)
-    prompts = render_prompts(train_records, parts.renderer)
+    prompts = _inputs.epoch_of(render_prompts(train_records, parts.renderer), settings.data.train)
     held_out = render_prompts(held_out_records, parts.renderer)
     _inputs.say_counts("rendering", parts.renderer)
     text, held_out_text = build_texts(
@@ -152,7 +153,7 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     end(accelerator)
 
 
-def _read(settings: PpoSettings) -> tuple[list[Prompt], list[Prompt]]:
+def _read(settings: PpoSettings) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
     from rlhf.feedback.reading import read_prompts
     from rlhf.feedback.splits import leave_out_known
 

@@ -43,7 +43,9 @@ def check(settings: ReportSettings) -> None:
         check_model_path(settings.stages.reward, setting="stages.reward")
     if policies:
         sources = _inputs.build_sources(settings.data.test)
-        _inputs.say_reading("data.test", sources, read_prompts(sources))
+        reading = read_prompts(sources)
+        _inputs.say_reading("data.test", sources, reading)
+        _inputs.check_counts_once("data.test", reading.records)
 
 
 def train(settings: ReportSettings, run: RunFolder) -> None:

@@ -97,7 +97,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     if has_adapter(model) and not _keeps_adapter(settings):
         model = merged_copy(model).to(PartialState().device)
     model.eval()
-    numbers = centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
+    numbers = centre(settings, model, (ranking.prompt for ranking in train_set), renderer)
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
     numbers |= assess(settings, run, model, test_set, records)
@@ -214,13 +214,13 @@ def _fit(
     )
 
 
-def _read(sources: Sequence[SourceSettings]) -> list[Ranking]:
+def _read(sources: Sequence[SourceSettings]) -> Sequence[Ranking]:
     from rlhf.feedback.reading import read_rankings
 
     return read_rankings(_inputs.build_sources(sources)).records if sources else []
 
 
-def _render(records: Sequence[Ranking], renderer: Renderer, split: str) -> list[RenderedRanking]:
+def _render(records: Sequence[Ranking], renderer: Renderer, split: str) -> Sequence[RenderedRanking]:
     from rlhf.rendering import render_rankings
 
     if not records:
@@ -230,7 +230,7 @@ def _render(records: Sequence[Ranking], renderer: Renderer, split: str) -> list[
 
 def _train_set(
     settings: RewardSettings, records: Sequence[Ranking], renderer: Renderer
-) -> tuple[list[RenderedRanking], dict[str, int]]:
+) -> tuple[Sequence[RenderedRanking], dict[str, int]]:
     """Render, leave out what teaches nothing, and put the opinions on the same responses together."""
     from rlhf.ranking.batch import drop_unusable
     from rlhf.ranking.opinions import merge_opinions
@@ -253,7 +253,7 @@ def _train_set(
         console.say(f"  {num_split:,} of these sets have evenly split votes only, which are ties; left out")
     if not train_set:
         raise DataError("no ranking has an order to learn from", where="data.train")
-    return train_set, {
+    return _inputs.epoch_of(train_set, settings.data.train), {
         "num_rankings": len(rankings),
         "num_rankings_left_out": num_left_out,
         "num_ranked_sets": len(train_set),

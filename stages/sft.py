@@ -100,7 +100,7 @@ def _fit(
     run: RunFolder,
     model: Any,
     tokenizer: Any,
-    train_set: list[Rendered],
+    train_set: Sequence[Rendered],
     evaluate: Callable[[], dict[str, Any]],
 ) -> int:
     from rlhf.sft import train_sft
@@ -128,7 +128,7 @@ def _save(
 
 def _render(
     settings: SftSettings, renderer: Renderer
-) -> tuple[list[Rendered], list[Rendered], list[Demonstration]]:
+) -> tuple[Sequence[Rendered], Sequence[Rendered], Sequence[Demonstration]]:
     from rlhf.feedback.reading import read_demonstrations
     from rlhf.feedback.splits import leave_out_known
     from rlhf.rendering import render_demonstrations
@@ -136,7 +136,7 @@ def _render(
     train_records = read_demonstrations(_inputs.build_sources(settings.data.train)).records
     held_out = read_demonstrations(_inputs.build_sources(settings.data.validation)).records
     validation_records = leave_out_known(held_out, train_records)
-    train_set = render_demonstrations(train_records, renderer)
+    train_set = _inputs.epoch_of(render_demonstrations(train_records, renderer), settings.data.train)
     validation_set = render_demonstrations(validation_records, renderer)
     _inputs.say_counts("rendering", renderer)
     return train_set, validation_set[: settings.evaluation.num_demonstrations], validation_records

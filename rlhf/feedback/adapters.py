@@ -11,6 +11,7 @@ from typing import Any
 
 from rlhf.errors import DataError, RunError, SettingsError
 from rlhf.feedback.files import find_files
+from rlhf.feedback.hub import hub_rows
 from rlhf.feedback.jsontext import JSONText, decode_line
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.paths import check_text, kind_of, value_at
@@ -27,9 +28,10 @@ _LONGEST_DUMP = 200
 
 
 def files_of(source: Source) -> list[str]:
-    """Return the files that a source is read from, those of its functions included, for provenance."""
+    """Return the local files that a source is read from, those of its functions included, for provenance."""
     names = [name for name in (source.adapter, source.loader) if name is not None]
-    return [str(file) for file in _data_files(source)] + [file_of(name) for name in names]
+    data = [] if source.hub is not None else [str(file) for file in _data_files(source)]
+    return data + [file_of(name) for name in names]
 
 
 def _data_files(source: Source) -> Iterable[Any]:
@@ -38,11 +40,14 @@ def _data_files(source: Source) -> Iterable[Any]:
 
 
 def rows_of(source: Source, on_bad: OnBad) -> Iterator[Row]:
-    """Yield the rows of a source: of its files, or of its loader.
+    """Yield the rows of a source: of its files, of the hub, or of its loader.
 
     Raises:
         DataError: as `read_rows`; a loader that cannot be loaded, fails, or yields something else than rows.
     """
+    if source.hub is not None:
+        yield from _hub_rows(source, on_bad)
+        return
     if source.loader is None:
         yield from read_rows(source.path, on_bad=on_bad, separator=source.separator)
         return
@@ -54,6 +59,14 @@ def rows_of(source: Source, on_bad: OnBad) -> Iterator[Row]:
         else:
             message = f"{source.loader} yields rows (mappings), but this one is {kind_of(values)}"
             on_bad(BadRow(message, f"{source.path}#{number}", "not_an_object"))
+
+
+def _hub_rows(source: Source, on_bad: OnBad) -> Iterator[Row]:
+    for name, number, values in hub_rows(source):
+        if isinstance(values, BadRow):
+            on_bad(values)
+        else:
+            yield Row(values, name, number)
 
 
 def _called(function: Function, source: Source) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from math import nan
 from statistics import fmean
 
 from rlhf.feedback.records import Ranking
+from rlhf.feedback.shelf import Ledger
 
 __all__ = ["RankingFacts", "count_rankings"]
 
@@ -69,10 +70,15 @@ class RankingFacts:
 
 def count_rankings(rankings: Iterable[Ranking]) -> RankingFacts:
     """Return the counts; `longer_wins` is nan where no pair is untied and of unequal length."""
-    rankings = list(rankings)
     counts: Counter[str] = Counter()
     strengths: list[float] = []
+    sizes: Counter[int] = Counter()
+    annotators: set[str | None] = {None}
+    prompts = Ledger()
     for ranking in rankings:
+        prompts.number(repr(ranking.prompt.messages))
+        annotators.add(ranking.annotator)
+        sizes[len(ranking.responses)] += 1
         unranked = ranking.ranks.count(None)
         comparisons = ranking.comparisons()
         ties = sum(p == 0.5 for _, _, p in comparisons)
@@ -93,10 +99,10 @@ def count_rankings(rankings: Iterable[Ranking]) -> RankingFacts:
                 counts["longer"] += gap > 0
                 counts["uneven"] += gap != 0
     return RankingFacts(
-        num_rankings=len(rankings),
-        num_prompts=len({ranking.prompt.messages for ranking in rankings}),
-        num_annotators=len({ranking.annotator for ranking in rankings} - {None}),
-        sizes=dict(sorted(Counter(len(ranking.responses) for ranking in rankings).items())),
+        num_rankings=sizes.total(),
+        num_prompts=len(prompts),
+        num_annotators=len(annotators) - 1,
+        sizes=dict(sorted(sizes.items())),
         num_comparisons=counts["first"] + counts["second"] + counts["ties"],
         num_first=counts["first"],
         num_second=counts["second"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -12,11 +13,15 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from rlhf.errors import DataError
+from rlhf.feedback.arrow import ARROW_EXTENSIONS, saved_files
 from rlhf.feedback.records import BadRow
 
 __all__ = ["EXTENSIONS", "decode", "extension_of", "find_files", "fingerprint_files", "read_lines"]
 
-EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
+TEXT_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
+EXTENSIONS = (*TEXT_EXTENSIONS, *ARROW_EXTENSIONS)
+_SHOWN = f"{', '.join(TEXT_EXTENSIONS)}, each also .gz, and {', '.join(ARROW_EXTENSIONS)}"
+_SAVED_NOTES = ("dataset_info.json", "state.json")  # beside the .arrow files of `save_to_disk`
 
 
 def find_files(path: str, *, any_extension: bool = False) -> list[Path]:
@@ -45,33 +50,35 @@ def _found_files(path: str, any_extension: bool) -> list[Path]:
     except RuntimeError as error:  # ~somebody
         raise DataError("this user has no home folder", path, "file_not_found") from error
     if place.is_dir():
-        files = sorted(
+        saved = None if any_extension else saved_files(place)
+        files = saved or sorted(
             file
             for file in place.rglob("*")
-            if file.is_file() and (any_extension or extension_of(file) in EXTENSIONS)
+            if file.is_file() and (any_extension or (extension_of(file) in EXTENSIONS and not _is_note(file)))
         )
         if not files:
-            raise DataError(
-                f"folder holds no data file (looked for {', '.join(EXTENSIONS)}, each also .gz)",
-                path,
-                "file_not_found",
-            )
+            raise DataError(f"folder holds no data file (looked for {_SHOWN})", path, "file_not_found")
         return files
     if not place.exists() and any(sign in path for sign in "*?["):
         files = sorted(file for file in map(Path, glob.glob(str(place), recursive=True)) if file.is_file())
         if not files:
             raise DataError("no file matches this pattern", path, "file_not_found")
     elif not place.exists():
-        raise DataError(f"no such file or folder{_nearest_name(place)}", path, "file_not_found")
+        raise DataError(
+            f"no such file or folder{_nearest_name(place)}{_maybe_hub(path)}", path, "file_not_found"
+        )
     else:
         files = [place]
     for file in files:
         if not any_extension and extension_of(file) not in EXTENSIONS:
-            shown = ", ".join(EXTENSIONS)
             raise DataError(
-                f"extension {extension_of(file) or '(none)'!r} is not read; allowed: {shown}, each also .gz",
+                f"extension {extension_of(file) or '(none)'!r} is not read; allowed: {_SHOWN}",
                 str(file),
                 "unknown_extension",
+            )
+        if not any_extension and file.suffix == ".gz" and extension_of(file) in ARROW_EXTENSIONS:
+            raise DataError(
+                f"{extension_of(file)} is not read through .gz; unpack it", str(file), "unknown_extension"
             )
     return files
 
@@ -82,6 +89,15 @@ def extension_of(file: Path) -> str:
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
     return suffixes[-1].lower() if suffixes else ""
+
+
+def _is_note(file: Path) -> bool:
+    return file.name in _SAVED_NOTES and all((file.parent / name).is_file() for name in _SAVED_NOTES)
+
+
+def _maybe_hub(path: str) -> str:
+    is_id = re.fullmatch(r"[\w.-]+/[\w.-]+", path) and extension_of(Path(path)) not in EXTENSIONS
+    return "; if a hub id is meant, set hub: {split: train}" if is_id else ""
 
 
 def _nearest_name(place: Path) -> str:

@@ -31,8 +31,11 @@ class Source:
     response; those before it must be the prompt, or are it (`prompt: null`).
 
     Args:
-        path: a file, a folder (all data files under it, in order of name) or a glob; read by extension:
-            .jsonl .ndjson .json .csv .tsv .txt, each also with .gz.
+        path: a file, a folder (all data files under it, in order of name; or one that `save_to_disk` of
+            datasets wrote) or a glob; read by extension: .jsonl .ndjson .json .csv .tsv .txt, each also with
+            .gz, .parquet .arrow .feather. With `hub`: an id on the Hugging Face hub, "org/name".
+        hub: for a path that is a hub id, what to load of it: {split: train}, with config, revision (a commit
+            pins it) and data_dir where needed; {} where the set has one split. null: `path` is a local path.
         preset: name of a shipped mapping (`rlhf/feedback/PRESETS.md` lists them): settings of this kind for a
             known set or shape. What is given beside it wins.
         adapter: a Python function as file.py:name for what no mapping says: f(row) is given each row (a
@@ -100,8 +103,11 @@ class Source:
         split: keep only this part of the source's groups; null: all of them.
         validation_fraction: share of the groups that makes up split: validation.
         test_fraction: share of the groups that makes up split: test.
-        split_seed: another number draws another division into splits.
+        split_seed: another number draws another division into splits, and other groups for `weight`.
         limit: keep at most this many records; null: all.
+        weight: how much of what `split` and `limit` leave an epoch reads: 0.5 half of the groups, 2 every
+            record twice, 1.5 once, and those of half of the groups twice. Another `split_seed` draws other
+            groups. Held-out sources can have at most 1.
         on_bad_row: stop at the first bad row, or skip bad rows, counted and shown.
         max_bad: with `skip`, the largest share of rows that may be bad before the reading stops all the same.
 
@@ -110,6 +116,7 @@ class Source:
     """
 
     path: str
+    hub: Mapping[str, str | None] | None = None
     preset: str | None = None
     adapter: str | None = None
     loader: str | None = None
@@ -145,6 +152,7 @@ class Source:
     test_fraction: float = 0.0
     split_seed: int = 0
     limit: int | None = None
+    weight: float = 1.0
     on_bad_row: OnBadRow = "stop"
     max_bad: float = 0.01
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, get_args
 
 from rlhf.errors import DataError
@@ -27,6 +28,7 @@ _CHOICES = {
     "best": (None, *get_args(Best)),
     "strength_from": (None, *get_args(StrengthFrom)),
 }
+HUB_KEYS = ("config", "split", "revision", "data_dir")
 # Settings that say something about one format only, with their defaults.
 _ONLY_READ_IN: dict[str, dict[str, object]] = {
     "pairwise": {"labels": "label", "label_values": {}, "label_layout": "pairs"},
@@ -50,6 +52,7 @@ def check_source(source: Source) -> None:
     """
     try:
         _check_choices(source)
+        _check_hub(source)
         _check_functions(source)
         _check_prompt(source)
         _check_all_are_read(source)
@@ -78,6 +81,19 @@ def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     if value not in allowed:
         shown = ", ".join("null" if choice is None else str(choice) for choice in allowed)
         raise DataError(f"{name} is {value!r}; it can be {shown}")
+
+
+def _check_hub(source: Source) -> None:
+    if source.hub is None:
+        return
+    for key in source.hub:
+        if key not in HUB_KEYS:
+            near = get_close_matches(str(key), HUB_KEYS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise DataError(f"hub.{key} is not a setting{hint} (hub has: {', '.join(HUB_KEYS)})")
+    for name in ("loader", "separator"):
+        if getattr(source, name) is not None:
+            raise DataError(f"{name} reads local files, and with hub the path is a hub id; drop one of them")
 
 
 def _check_functions(source: Source) -> None:
@@ -180,6 +196,11 @@ def _check_strength(source: Source) -> None:
 def _check_counts(source: Source) -> None:
     if source.limit is not None and source.limit < 1:
         raise DataError(f"limit {source.limit} keeps nothing; use null for all records")
+    if not (math.isfinite(source.weight) and source.weight > 0):
+        raise DataError(
+            f"weight is {source.weight!r}; it is how many times an epoch reads the source, above 0; take a "
+            "source that is not to be read off the list"
+        )
     for name in ("validation_fraction", "test_fraction", "max_bad"):
         if not 0.0 <= getattr(source, name) <= 1.0:
             raise DataError(f"{name} is {getattr(source, name)!r}; a share lies between 0 and 1")

@@ -25,6 +25,17 @@ _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 Step = str | int | slice
 
+# What the typed columns of Parquet and Arrow hold, by the name of the Python type.
+_ARROW_KINDS = {
+    "datetime": "a timestamp",
+    "Timestamp": "a timestamp",
+    "date": "a date",
+    "time": "a time of day",
+    "timedelta": "a duration",
+    "Timedelta": "a duration",
+    "Decimal": "a decimal number",
+}
+
 
 @lru_cache(maxsize=1024)
 def _steps(path: str) -> tuple[Step, ...]:
@@ -112,8 +123,9 @@ def kind_of(value: Any) -> str:
         float: "a number",
         list: "a list",
         dict: "an object",
+        bytes: "bytes",
     }
-    return names.get(type(value), type(value).__name__)
+    return names.get(type(value)) or _ARROW_KINDS.get(type(value).__name__, type(value).__name__)
 
 
 def check_text(value: Any, name: str, where: str) -> str:

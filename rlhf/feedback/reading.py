@@ -6,6 +6,7 @@ keep the source's split and limit, and refuse an id that comes twice. A row give
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -14,9 +15,10 @@ from rlhf.errors import DataError
 from rlhf.feedback import tables, transcripts, trees
 from rlhf.feedback.adapters import Adapted
 from rlhf.feedback.columns import group_of_messages, group_of_text, id_of, named_group
-from rlhf.feedback.detection import Detection, Kind
+from rlhf.feedback.detection import Kind
 from rlhf.feedback.looking import FirstRows
 from rlhf.feedback.mapping import Source, build_sources
+from rlhf.feedback.mixture import Weigher, weight_notes
 from rlhf.feedback.paths import text_at
 from rlhf.feedback.records import (
     BadRow,
@@ -30,13 +32,13 @@ from rlhf.feedback.records import (
     Text,
 )
 from rlhf.feedback.rows import Row
+from rlhf.feedback.shelf import Ledger, Shelf, pick, shelve
 from rlhf.feedback.splits import group_of, split_of
 
 __all__ = ["read_demonstrations", "read_prompts", "read_rankings", "read_texts"]
 
 T = TypeVar("T", Prompt, Demonstration, Ranking, Text)
 Sources = Sequence[Source | Mapping[str, Any]]
-Seen = dict[tuple[str, str | None], tuple[int, str]]  # (id, annotator) to (number of the source, file:line)
 Parse = Callable[[Row, Source, TakeNote], Iterable[T]]
 
 _TABLES = ("canonical", "pair", "pairwise", "scored")
@@ -67,14 +69,17 @@ def read_prompts(sources: Sources) -> Reading[Prompt]:
         DataError: with file:line; a bad file, a bad row (unless `on_bad_row: skip`), nothing left.
     """
     reading = _read(sources, _PROMPTS, "prompts")
-    found: dict[Any, Prompt] = {}
-    for prompt in reading.records:
-        found.setdefault(prompt.messages, prompt)
+    seen = Ledger()
+    found = array("Q")  # places of the first ones
+    for place, prompt in enumerate(reading.records):
+        if seen.number(repr(prompt.messages)) == len(found):
+            found.append(place)
     repeats = len(reading.records) - len(found)
     if repeats:
         first = build_sources(sources)[0].path
         reading.notes.append(Note("repeated_prompt", first, f"{repeats:,} repeats of a prompt are left out"))
-    return Reading(list(found.values()), reading.notes, reading.num_rows, reading.detections)
+        return Reading(pick(reading.records, found), reading.notes, reading.num_rows, reading.detections)
+    return reading
 
 
 def read_demonstrations(sources: Sources) -> Reading[Demonstration]:
@@ -121,58 +126,62 @@ def _thread_texts(row: Row, source: Source, take_note: TakeNote) -> Iterator[Tex
 
 
 def _read(sources: Sources, parsers: Mapping[str, Parse[T]], kind: Kind) -> Reading[T]:
-    records: list[T] = []
-    notes: list[Note] = []
-    detections: list[Detection] = []
-    num_rows = 0
-    seen: Seen = {}
-    for number, source in enumerate(build_sources(sources)):
-        first = FirstRows(source, kind)
-        source = first.source
-        if source.format not in parsers:
-            raise DataError(
-                f"format {source.format} holds no {kind}; it can be {', '.join(parsers)}",
-                source.path,
-                "wrong_format",
-            )
-        one = _SourceReader(number, source, parsers[source.format], first)
-        records.extend(one.read(seen))
-        notes.extend(one.notes)
-        detections += [] if first.detection is None else [first.detection]
-        num_rows += one.num_rows
-    return Reading(records, notes, num_rows, detections)
+    readers: list[_SourceReader[T]] = []
+
+    def records() -> Iterator[T]:
+        seen = _Seen()
+        for number, source in enumerate(build_sources(sources)):
+            first = FirstRows(source, kind)
+            if first.source.format not in parsers:
+                raise DataError(
+                    f"format {first.source.format} holds no {kind}; it can be {', '.join(parsers)}",
+                    source.path,
+                    "wrong_format",
+                )
+            readers.append(_SourceReader(number, first, parsers[first.source.format]))
+            yield from readers[-1].read(seen)
+
+    found = shelve(records())
+    notes = [note for one in readers for note in one.notes] + weight_notes(one.weigh for one in readers)
+    detections = [one.first.detection for one in readers if one.first.detection is not None]
+    return Reading(found, notes, sum(one.num_rows for one in readers), detections)
 
 
 class _SourceReader(Generic[T]):
     """The reading of one source, with what it has counted so far."""
 
-    def __init__(self, number: int, source: Source, parse: Parse[T], first: FirstRows) -> None:
+    def __init__(self, number: int, first: FirstRows, parse: Parse[T]) -> None:
         self.first = first
         self.number = number
-        self.source = source
+        self.source = source = first.source
         self.parse: Parse[T] = parse
         self.notes: list[Note] = []
         self.num_rows = 0
         self.bad_notes: list[Note] = []
+        self.weigh = Weigher(source)
 
-    def read(self, seen: Seen) -> list[T]:
-        """Return the records; `seen` maps the ids met so far to where."""
+    def read(self, seen: _Seen) -> Iterator[T]:
+        """Yield the records; `seen` knows the ids met so far."""
         source = self.source
-        records: list[T] = []
-        num_made = 0
+        num_made = num_kept = 0
         adapter = self.first.adapter
         for row in self.first.rows(on_bad=self._unreadable):
             self.num_rows += 1
             made = self._records_of(row, adapter, seen)
             num_made += len(made)
-            records.extend(made if source.split is None else filter(self._in_split, made))
-            if source.limit is not None and len(records) >= source.limit:
-                del records[source.limit :]
+            kept = made if source.split is None else list(filter(self._in_split, made))
+            kept = kept if source.limit is None else kept[: source.limit - num_kept]
+            num_kept += len(kept)
+            yield from self.weigh(kept)
+            if num_kept == source.limit:
                 break
         self._check_share()
-        if not records:
+        if not num_kept:
             raise NothingRead(self._why_nothing(num_made), source.path, self.notes, self.num_rows)
-        return records
+        if source.weight < 1 and not self.weigh.num_kept:
+            raise DataError(
+                f"weight {source.weight:g} keeps none of {num_kept:,} records", source.path, "nothing_left"
+            )
 
     def _unreadable(self, error: BadRow) -> None:
         self.num_rows += 1
@@ -191,7 +200,7 @@ class _SourceReader(Generic[T]):
     def take_note(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
         self.notes.append(Note(code, where, message, skipped))
 
-    def _records_of(self, row: Row, adapter: Adapted, seen: Seen) -> list[T]:
+    def _records_of(self, row: Row, adapter: Adapted, seen: _Seen) -> list[T]:
         kept = len(self.notes)
         try:
             adapted = adapter(row)
@@ -243,9 +252,25 @@ def _place_of(record: Prompt | Demonstration | Ranking, row: Row) -> str:
     return row.where if isinstance(record, Prompt) else record.prompt.where
 
 
-def _check_new(record: Prompt | Demonstration | Ranking, seen: Seen, row: tuple[int, str]) -> None:
+class _Seen:
+    """The ids met so far, with where: 36 bytes a record in memory."""
+
+    def __init__(self) -> None:
+        self._ids = Ledger()
+        self._places: Shelf[tuple[int, str]] = Shelf()
+
+    def first(self, name: str, annotator: str | None, place: tuple[int, str]) -> tuple[int, str]:
+        """Return where the id (of this annotator's ranking) was met first: at `place`, if never before."""
+        number = self._ids.number(repr((name, annotator)))
+        if number < len(self._places):
+            return self._places[number]
+        self._places.append(place)
+        return place
+
+
+def _check_new(record: Prompt | Demonstration | Ranking, seen: _Seen, row: tuple[int, str]) -> None:
     """Refuse an id that another row has; but several annotators may rank one, and a row may give several."""
     name = record.id if isinstance(record, Prompt) else record.prompt.id
-    before = seen.setdefault((name, record.annotator if isinstance(record, Ranking) else None), row)
+    before = seen.first(name, record.annotator if isinstance(record, Ranking) else None, row)
     if before != row:
         raise BadRow(f"id {name!r} stands at {before[1]} already; ids must differ", row[1], "equal_id")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rlhf.errors import DataError
+from rlhf.feedback.arrow import ARROW_EXTENSIONS, read_values
 from rlhf.feedback.files import decode, extension_of, find_files, read_lines
 from rlhf.feedback.jsontext import JSONText, decode_line, decode_values
 from rlhf.feedback.records import BadRow
@@ -28,7 +29,8 @@ class Row:
     Args:
         values: by the names of the columns.
         file: its file.
-        line: its first line, counted from 1; 0 where it is a loader's, which says no line.
+        line: its first line (its row in a file without lines), counted from 1; 0 where it is a loader's,
+            which says no line.
         part: its number, counted from 1, among those that a loader, or an adapter for one line, made.
     """
 
@@ -71,6 +73,8 @@ def read_rows(path: str, *, on_bad: OnBad = _raise, separator: str | None = None
             rows = _read_jsonl(file, on_bad)
         elif extension == ".json":
             rows = _read_json(file, on_bad)
+        elif extension in ARROW_EXTENSIONS:
+            rows = _read_arrow(file, on_bad)
         elif extension == ".txt":
             rows = _read_text(file, separator)
         else:
@@ -147,6 +151,14 @@ def _check_is_rows(values: list[Any], file: Path) -> None:
     if listed or (columns and numbered):
         remedy = "save the rows, one row a line (pandas: to_json(path, orient='records', lines=True))"
         raise DataError(f"holds one object of columns, not a list of rows; {remedy}", str(file), "not_rows")
+
+
+def _read_arrow(file: Path, on_bad: OnBad) -> Iterator[Row]:
+    for number, values in enumerate(read_values(file), 1):
+        if isinstance(values, BadRow):
+            on_bad(values)
+        else:
+            yield Row(values, str(file), number)
 
 
 def _read_table(file: Path, delimiter: str, on_bad: OnBad) -> Iterator[Row]:

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Prompt, Ranking, Text
+from rlhf.feedback.shelf import Ledger, pick
 
-__all__ = ["check_no_leak", "leave_out_known", "split_by_group", "split_of"]
+__all__ = ["check_no_leak", "group_of", "leave_out_known", "place_of", "split_by_group", "split_of"]
 
 Record = TypeVar("Record", Prompt, Demonstration, Ranking, Text)
 
@@ -34,8 +35,7 @@ def split_of(group: str, fractions: Mapping[str, float], seed: int = 0) -> str:
         raise DataError(
             f"split fractions must be at least 0 and sum to 1, not {dict(fractions)}", code="bad_source"
         )
-    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64  # uniform in [0, 1)
+    place = place_of(group, str(seed))
     last = ""
     for name, fraction in fractions.items():
         if place < fraction:
@@ -43,6 +43,12 @@ def split_of(group: str, fractions: Mapping[str, float], seed: int = 0) -> str:
         place -= fraction
         last = name if fraction > 0 else last
     return last  # rounding left a hair above the sum
+
+
+def place_of(group: str, draw: str) -> float:
+    """Return a number in [0, 1), uniform over groups, that the names of the group and the draw decide."""
+    digest = hashlib.sha256(f"{draw}:{group}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def split_by_group(
@@ -74,14 +80,18 @@ def group_of(record: Prompt | Demonstration | Ranking | Text) -> str:
 
 def leave_out_known(
     held_out: Sequence[Record], known: Iterable[Prompt | Demonstration | Ranking | Text]
-) -> list[Record]:
+) -> Sequence[Record]:
     """Return the held-out records of groups that have no record among `known` ones, which were trained on.
 
     Public sets hold prompts of the training part in their test part again (hh-rlhf does); numbers on those
     would be too good.
     """
-    groups = {group_of(record) for record in known}
-    return [record for record in held_out if group_of(record) not in groups]
+    if not held_out:
+        return held_out
+    groups = Ledger()
+    for record in known:
+        groups.number(group_of(record))
+    return pick(held_out, [i for i, record in enumerate(held_out) if group_of(record) not in groups])
 
 
 def _where(record: Prompt | Demonstration | Ranking | Text) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import combinations
 from statistics import fmean, pstdev
@@ -19,6 +20,7 @@ from rlhf.evaluation.pairs import (
     pair_accuracy,
 )
 from rlhf.feedback.records import Ranking
+from rlhf.feedback.shelf import Ledger
 from rlhf.functions import judge_responses
 from rlhf.rendering import RenderedRanking
 from rlhf.scoring import score_sequences
@@ -96,22 +98,29 @@ def assess_baselines(rankings: Sequence[RenderedRanking]) -> dict[str, float]:
 
 def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
     """Measure how often two labelers order the same two responses alike; empty where none met twice."""
-    by_question: dict[Any, dict[str | None, list[Comparison]]] = defaultdict(dict)
+    questions = Ledger()
+    asked = array("Q", (questions.number(_question(ranking)) for ranking in rankings))
+    often = Counter(asked)
+    by_question: dict[int, dict[str | None, list[Comparison]]] = defaultdict(dict)
     for number, ranking in enumerate(rankings):
+        if often[asked[number]] < 2:
+            continue
         texts = sorted(set(ranking.responses))
         place = {text: k for k, text in enumerate(texts)}
         pairs = [
             (place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()
         ]
         labeler = ranking.annotator if ranking.annotator is not None else f"row {number}"
-        by_question[(ranking.prompt.messages, tuple(texts))][labeler] = [
-            pair for pair in pairs if pair[0] != pair[1]
-        ]
+        by_question[asked[number]][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
     labels = [list(of_labelers.values()) for of_labelers in by_question.values() if len(of_labelers) >= 2]
     try:
         return _named("labeler_agreement", annotator_agreement(labels))
     except ValueError:  # no pair that two labelers ordered
         return {}
+
+
+def _question(ranking: Ranking) -> str:
+    return repr((ranking.prompt.messages, sorted(set(ranking.responses))))
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
+from rlhf.feedback.shelf import pick
 from rlhf.ranking.sharing import shared_rows
 from rlhf.ranking.strengths import Strength
 from rlhf.rendering import RenderedRanking, pad_right
@@ -32,7 +34,7 @@ def usable_strengths(ranking: RenderedRanking, ties: Ties) -> list[float | None]
 
 def drop_unusable(
     rankings: Sequence[RenderedRanking], loss: Loss, ties: Ties
-) -> tuple[list[RenderedRanking], int]:
+) -> tuple[Sequence[RenderedRanking], int]:
     """Leave out rankings from which the loss can learn nothing.
 
     For pairs: those with no pair (all ties, dropped). For Plackett-Luce: those with fewer than two ranks,
@@ -42,8 +44,9 @@ def drop_unusable(
         What is left, and how many were left out.
 
     """
-    kept = [ranking for ranking in rankings if _has_something(ranking, loss, ties)]
-    return kept, len(rankings) - len(kept)
+    kept = array("Q", (i for i, ranking in enumerate(rankings) if _has_something(ranking, loss, ties)))
+    num_left_out = len(rankings) - len(kept)
+    return (pick(rankings, kept) if num_left_out else rankings), num_left_out
 
 
 def _has_something(ranking: RenderedRanking, loss: Loss, ties: Ties) -> bool:

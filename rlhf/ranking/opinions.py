@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from statistics import fmean
 
+from rlhf.feedback.shelf import Ledger, shelve
 from rlhf.ranking.batch import Ties, usable_comparisons, usable_strengths
 from rlhf.ranking.strengths import Strength
 from rlhf.rendering import RenderedRanking
@@ -18,7 +21,7 @@ Vote = tuple[float, float]  # the chance that the first of a pair is better; mar
 
 def merge_opinions(
     rankings: Sequence[RenderedRanking], ties: Ties = "soft", strength: Strength | None = None
-) -> list[RenderedRanking]:
+) -> Sequence[RenderedRanking]:
     """Put rankings of the same responses to the same prompt into one, each pair with its share of votes.
 
     The target of a pair is the mean of what its labelers say: 1 or 0, and one half for a tie, which with
@@ -36,12 +39,36 @@ def merge_opinions(
         as they are. A merged one has comparisons only: its `ranks` are None, as votes need not fit an order.
 
     """
-    groups: dict[object, list[RenderedRanking]] = defaultdict(list)
-    for number, ranking in enumerate(rankings):
-        responses = sorted(map(tuple, ranking.response_ids))
-        alone = len(set(responses)) < len(responses)  # which of two equal ones was meant is not known
-        groups[number if alone else (tuple(ranking.prompt_ids), tuple(responses))].append(ranking)
-    return [group[0] if len(group) == 1 else _merged(group, ties, strength) for group in groups.values()]
+    groups = Ledger()
+    # Of each group its first and last place, and of each place the next one of its group (its own: none).
+    first, last, following = array("Q"), array("Q"), array("Q")
+    for place, ranking in enumerate(rankings):
+        number = groups.number(_key(ranking) or str(place))
+        following.append(place)
+        if number == len(first):
+            first.append(place)
+            last.append(place)
+        else:
+            following[last[number]] = last[number] = place
+    if len(first) == len(rankings):
+        return rankings
+
+    def places(place: int) -> Iterator[int]:
+        yield place
+        while following[place] != place:
+            place = following[place]
+            yield place
+
+    together = ([rankings[place] for place in places(start)] for start in first)
+    return shelve(group[0] if len(group) == 1 else _merged(group, ties, strength) for group in together)
+
+
+def _key(ranking: RenderedRanking) -> bytes | None:
+    """Return what rankings of the same responses share; None where two are equal (which was meant?)."""
+    responses = sorted(ranking.response_ids)
+    if any(one == other for one, other in pairwise(responses)):
+        return None
+    return b"".join(array("q", [len(ids), *ids]).tobytes() for ids in (ranking.prompt_ids, *responses))
 
 
 def _merged(group: Sequence[RenderedRanking], ties: Ties, strength: Strength | None) -> RenderedRanking:

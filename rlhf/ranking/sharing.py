@@ -16,7 +16,15 @@ from rlhf.models.inputs import takes_position_ids
 from rlhf.models.values import backbone, sequence_scores
 from rlhf.rendering import RenderedRanking, pad_right
 
-__all__ = ["row_length", "saved_work", "shared_rows", "shared_scores", "sharing_mask", "why_not_shared"]
+__all__ = [
+    "longest",
+    "row_length",
+    "saved_work",
+    "shared_rows",
+    "shared_scores",
+    "sharing_mask",
+    "why_not_shared",
+]
 
 PROMPT, PADDING = 0, -1  # segments that are no response; responses are 1 to K
 # Differences of the scores that are rounding alone, as shares of the largest score (but at least of 1).
@@ -86,6 +94,11 @@ def row_length(ranking: RenderedRanking) -> int:
     return len(ranking.prompt_ids) + sum(map(len, ranking.response_ids))
 
 
+def longest(ranking: RenderedRanking) -> int:
+    """Count the tokens of the ranking's longest sequence."""
+    return len(ranking.prompt_ids) + max(map(len, ranking.response_ids))
+
+
 def saved_work(rankings: Sequence[RenderedRanking], width: int) -> float:
     """Estimate how many times less work shared prompts are; below 1 where responses are long and many.
 
@@ -114,7 +127,7 @@ def why_not_shared(critic: Any, rankings: Sequence[RenderedRanking], pad_token_i
     if not takes_position_ids(backbone(critic.model)):
         return "it takes no positions"
     # Of the longest row, and of the longest sequence: a window that is too short shows in either.
-    tried = [max(rankings, key=row_length), max(rankings, key=lambda r: max(map(len, r.ids)))]
+    tried = [max(rankings, key=row_length), max(rankings, key=longest)]
     parameter = next(critic.parameters())
     ids, mask = pad_right([ids for ranking in tried for ids in ranking.ids], pad_token_id)
     rows = {name: part.to(parameter.device) for name, part in shared_rows(tried, pad_token_id).items()}

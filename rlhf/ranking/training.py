@@ -12,7 +12,7 @@ from rlhf.models.encoders import is_encoder
 from rlhf.models.inputs import plain_model
 from rlhf.models.values import Critic, PooledScorer
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
-from rlhf.ranking.sharing import row_length, saved_work, why_not_shared
+from rlhf.ranking.sharing import longest, row_length, saved_work, why_not_shared
 from rlhf.ranking.strengths import Strength
 from rlhf.ranking.trainer import RankingTrainer
 from rlhf.rendering import RenderedRanking
@@ -75,10 +75,10 @@ def train_reward_model(
         section="reward",
         run=run,
         evaluate=evaluate,
-        lengths=[row_length(r) if shared else max(len(ids) for ids in r.ids) for r in rankings],
+        lengths=[row_length(r) if shared else longest(r) for r in rankings],
         model=reader,
         args=TrainingArguments(**trainer_arguments(plan, run, len(rankings), "reward")),
-        train_dataset=list(rankings),
+        train_dataset=rankings,
         data_collator=RankingCollator(pad_token_id, ties, share_prompts=shared, strength=strength),
     )
     return trainer.fit()

@@ -159,17 +159,20 @@ class RunFolder:
         """Wall-clock seconds of this run, with those of the sessions before it was resumed."""
         return float(self._facts.get("seconds", 0.0)) + self._watch.seconds
 
-    def fingerprint_data(self, paths: Iterable[str | Path]) -> None:
+    def fingerprint_data(self, paths: Iterable[str | Path], named: Mapping[str, str] | None = None) -> None:
         """Note size and SHA-256 of the data files in the provenance.
 
+        `named` are fingerprints of data that is in no file of ours (sets on the hub), by name.
+
         Raises:
-            RunError: a file is not what it was when the run began (before it was resumed, say).
+            RunError: data is not what it was when the run began (before it was resumed, say).
         """
         if not self.is_main:
             return
         found = data_fingerprints(paths)
+        found |= {name: {"fingerprint": text} for name, text in (named or {}).items()}
         for name, facts in self._facts["data"].items():
-            if name in found and found[name]["sha256"] != facts["sha256"]:
+            if name in found and found[name] != facts:
                 raise RunError(
                     f"{name} has changed since the run in {self.path} began; run.resume=false starts anew"
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.maths.wrong_versions import Entry
 
 LIMITS = ("tests/test_rendering_limits.py",)
+LARGE = ("tests/test_rendering_large.py",)
 
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
@@ -21,19 +22,21 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "ranks of responses that were dropped", LIMITS),
         ("if not isinstance(ids, DataError) and renderer.fits(Rendered(prompt_ids, ids))",
          "if not isinstance(ids, DataError)", "a compared response beyond the context", LIMITS),
-        (" or not renderer.fits(Rendered(prompt_ids, response_ids)):", ":",
+        ("if renderer.fits(whole):", "if whole:",
          "a demonstration beyond the context", LIMITS),
-        ("        found = [next(responses) for _ in ranking.responses]\n"
-         "        if isinstance(prompt_ids, DataError):\n"
-         "            renderer.counts[\"dropped_prompts\"] += 1\n"
-         "            continue\n",
-         "        if isinstance(prompt_ids, DataError):\n"
-         "            renderer.counts[\"dropped_prompts\"] += 1\n"
-         "            continue\n"
-         "        found = [next(responses) for _ in ranking.responses]\n",
+        ("                found = [next(responses) for _ in ranking.responses]\n"
+         "                if isinstance(prompt_ids, DataError):\n"
+         "                    continue\n",
+         "                if isinstance(prompt_ids, DataError):\n"
+         "                    continue\n"
+         "                found = [next(responses) for _ in ranking.responses]\n",
          "responses of a dropped prompt go to the next one", LIMITS),
-        ("rendered.append(RenderedPrompt(prompt, ids))", "rendered.append(RenderedPrompt(prompts[len(rendered)], ids))",
-         "after a dropped prompt, columns of another one", LIMITS),
+        ("yield RenderedPrompt(prompt, ids)", "yield RenderedPrompt(some[0], ids)",
+         "a prompt with the columns of another one", LIMITS),
+        ("        counts = self.renderer.counts.copy()\n", "        counts = self.renderer.counts\n",
+         "a conversation that comes again in a later portion loses all counts", LARGE),
+        ("num_refused = sum(isinstance(one, DataError) for one in found)", "num_refused = 0",
+         "refused prompts dropped without a word", LIMITS),
     ],
     "rlhf/renderer.py": [
         ("[False] * len(self.prompt_ids) + [True] * len(self.response_ids)",
@@ -83,9 +86,12 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "context checked for the prompt alone", LIMITS),
     ],
     "rlhf/encoding.py": [
-        ("add_special_tokens=False", "add_special_tokens=True", "double BOS"),
-        ("split_special_tokens=literal", "split_special_tokens=False",
-         "special tokens written in a text become special tokens"),
+        ("encode_batch_fast(some, add_special_tokens=False)", "encode_batch_fast(some, add_special_tokens=True)",
+         "double BOS"),
+        ("backend.encode_special_tokens = literal", "backend.encode_special_tokens = False",
+         "special tokens written in a text become special tokens", LARGE),
+        ("        backend.no_truncation()\n", "        pass\n", "cut as an earlier call was", LARGE),
+        ("if _is_plain(tokenizer):", "if True:", "a tokenizer's own ways are passed over", LARGE),
         ("if self._has_special_text(messages):\n            return self._put_around(self._encode_literally(messages))", "if False:\n            pass",
          "a user's message can end its own turn"),
         ("clean_up_tokenization_spaces=False", "clean_up_tokenization_spaces=True",

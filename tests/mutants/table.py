@@ -18,6 +18,7 @@ from tests.mutants.pretraining import WRONG_VERSIONS as PRETRAINING
 from tests.mutants.ranking import WRONG_VERSIONS as RANKING
 from tests.mutants.rendering import WRONG_VERSIONS as RENDERING
 from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
+from tests.mutants.shelves import WRONG_VERSIONS as SHELVES
 from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,6 +36,7 @@ TABLES = (
     RANKING,
     RENDERING,
     ROLLOUT,
+    SHELVES,
     TRAINING,
 )
 # Who tests a file that no test file mirrors.
@@ -49,6 +51,8 @@ TESTED_BY = {
     "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
+    "rlhf/feedback/splits.py": ("tests/feedback/test_mixture.py",),
+    "rlhf/feedback/reading.py": ("tests/feedback/test_mixture.py", "tests/feedback/test_reading.py"),
     "rlhf/templates.py": ("tests/test_rendering.py",),
     "rlhf/feedback/findings/orders.py": (
         "tests/feedback/findings/test_orders.py",

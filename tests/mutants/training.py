@@ -10,13 +10,13 @@ RESUMED = "tests/ranking/test_training.py::test_inv73_resumed_run_ends_with_the_
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/sft.py": [
-        ("[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for", "list(one.ids) for",
+        ("[IGNORED] * len(one.prompt_ids) + one.response_ids for", "one.ids for",
          "labels include the prompt"),
-        ("[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for",
-         "[IGNORED] * len(one.prompt_ids) + list(one.response_ids[:-1]) + [IGNORED] for",
+        ("[IGNORED] * len(one.prompt_ids) + one.response_ids for",
+         "[IGNORED] * len(one.prompt_ids) + one.response_ids[:-1] + [IGNORED] for",
          "end token not trained: answers never end"),
-        ("[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for",
-         "[IGNORED] * (len(one.prompt_ids) + 1) + list(one.response_ids[1:]) for",
+        ("[IGNORED] * len(one.prompt_ids) + one.response_ids for",
+         "[IGNORED] * (len(one.prompt_ids) + 1) + one.response_ids[1:] for",
          "labels shifted twice: the first token not trained"),
         ("return_outputs, num_items_in_batch\n        )\n\n\ndef build", "return_outputs, None\n        )\n\n\ndef build",
          "mean of micro-batch means (transformers before 4.46)"),

@@ -23,6 +23,7 @@ from tests.stage_data import write_jsonl
 
 __all__ = [
     "CASES",
+    "HUB_TOLD",
     "KINDS",
     "MORE_TOLD",
     "SECTIONS",
@@ -111,6 +112,7 @@ TOLD: dict[str, Any] = {
     "test_fraction": 0.25,
     "split_seed": 3,
     "limit": 7,
+    "weight": 0.5,
     "on_bad_row": "skip",
     "max_bad": 0.5,
 }
@@ -122,7 +124,8 @@ MORE_TOLD: dict[str, Any] = {
     "tie_within": 0.5,
     "missing": ("N/A", -1),
 }
-"""Both: another value for every field but `path`, to see that all of them reach the reader."""
+HUB_TOLD: dict[str, Any] = {"hub": {"split": "train"}}
+"""All: another value for every field but `path`, to see that all of them reach the reader."""
 
 
 class Case(NamedTuple):
@@ -143,6 +146,7 @@ PAIR = {"format": "pair"}
 SCORED = {"format": "scored", "best": "highest"}
 CASES = (
     Case("path", "other.jsonl", KINDS),
+    Case("hub", {"split": "train"}, KINDS, "set"),
     Case("preset", "hh-rlhf", KINDS, "both.jsonl"),
     Case("adapter", "{folder}/rows.py:adapt", KINDS),
     Case("loader", "{folder}/rows.py:load", KINDS),
@@ -191,6 +195,7 @@ CASES = (
     Case("test_fraction", 0.75, KINDS, given={"split": "test", "test_fraction": 0.25}),
     Case("split_seed", 1, KINDS, given={"split": "validation", "validation_fraction": 0.5}),
     Case("limit", 2, KINDS),
+    Case("weight", 0.5, KINDS),
     Case("on_bad_row", "skip", KINDS, "bad.jsonl", {"max_bad": 0.5}),
     Case("max_bad", 0.5, KINDS, "bad.jsonl", {"on_bad_row": "skip"}),
 )
@@ -236,7 +241,7 @@ def _proper(record: Any) -> Any:
 
 def check_values_differ() -> None:
     """Raise where `TOLD` and `MORE_TOLD` leave a field of a source at its default."""
-    default, *told = Source(path="a"), Source(path="a", **TOLD), Source(path="a", **MORE_TOLD)
+    default, *told = (Source(path="a", **more) for more in ({}, TOLD, MORE_TOLD, HUB_TOLD))
     same = [
         name
         for name in SourceSettings.model_fields
@@ -250,6 +255,9 @@ def write_files(folder: Path) -> None:
     rows = [_row(number) for number in range(12)]
     write_jsonl(folder / "table.jsonl", rows)
     write_jsonl(folder / "other.jsonl", [_row(number) for number in range(20, 24)])
+    (folder / "set").mkdir(exist_ok=True)  # as the hub has them: without a split it is all files
+    write_jsonl(folder / "set" / "train.jsonl", [_row(number) for number in range(30, 34)])
+    write_jsonl(folder / "set" / "test.jsonl", [_row(number) for number in range(40, 44)])
     (folder / "bad.jsonl").write_text("\n".join([json.dumps(rows[0]), json.dumps(rows[1]), "{broken"]))
     (folder / "rows.py").write_text(
         "import json\nfrom pathlib import Path\n"

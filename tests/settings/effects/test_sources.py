@@ -16,6 +16,7 @@ from tests.settings.effects.lab import Lab
 from tests.settings.effects.listing import source_keys
 from tests.settings.effects.sources import (
     CASES,
+    HUB_TOLD,
     KINDS,
     MORE_TOLD,
     READERS,
@@ -28,7 +29,10 @@ from tests.settings.effects.sources import (
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.field} of {case.file}")
-def test_setting_of_a_source_changes_what_is_read_of_these_kinds_only(tmp_path: Path, case: Case) -> None:
+def test_setting_of_a_source_changes_what_is_read_of_these_kinds_only(
+    tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     sources.write_files(tmp_path)
     changed = {
         kind for kind in KINDS if read(kind, tmp_path, case, False) != read(kind, tmp_path, case, True)
@@ -54,21 +58,25 @@ def test_stage_hands_all_settings_of_a_source_to_what_reads(
 ) -> None:
     lab, (kind, given) = labs[stage], SECTIONS[stage, section]
     usual = _source_of(lab, section, given)
-    told = [Source(path=usual.path, **TOLD), Source(path=usual.path, **MORE_TOLD)]
+    told = [Source(path=usual.path, **more) for more in (TOLD, MORE_TOLD, HUB_TOLD)]
     handed: list[Source] = []
     original = getattr(reading, READERS[kind])
 
     def spy(asked: list[Source]) -> Any:
         """Note the sources under test, and read their file once, by its usual settings."""
         handed.extend(source for source in asked if source in told)
-        return original([usual if source in told else source for source in asked if source != told[1]])
+        return original([usual if source in told else source for source in asked if source not in told[1:]])
 
     monkeypatch.setattr(reading, READERS[kind], spy)
-    values = [{"path": usual.path, **TOLD, "label_values": {"1": "first"}}, {"path": usual.path, **MORE_TOLD}]
+    monkeypatch.setattr("rlhf.feedback.hub.hub_fingerprint", lambda source: {"a set": str(source.hub)})
+    values = [{"path": usual.path, **more} for more in (TOLD, MORE_TOLD, HUB_TOLD)]
+    values[0]["label_values"] = {"1": "first"}
     pair = f"{section}={json.dumps(values)}"
     seen = lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}')))
     (provenance,) = seen.desk.rglob("provenance.json")
-    assert sources.__file__ in json.loads(provenance.read_text())["data"], "the functions' file is noted"
+    noted = json.loads(provenance.read_text())["data"]
+    assert sources.__file__ in noted, "the functions' file is noted"
+    assert noted["a set"] == {"fingerprint": "{'split': 'train'}"}
     lab.drop(seen)
     # Once for the check of the settings, once for the work.
     assert all(handed.count(source) >= 2 for source in told)
