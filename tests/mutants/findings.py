@@ -62,7 +62,6 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("        if len(said) > 1:\n            continue\n", "        if len(said) > 1:\n            said = {min(said)}\n", "contradictions make cycles"),
         ("tied = () if cycle else _shortest_cycle(better, either)", "tied = () if cycle else _shortest_cycle(either, either)", "ties alone are a cycle"),
         ("if way and (not best or len(way) + 1 < len(best)):", "if way and not best:", "the first cycle is taken for the shortest"),
-        ("            if not counts[node]:\n", "            if counts[node] < 2:\n", "the way to a cycle is cut"),
         ("for one, other, holds in ((i, j, p >= 0.5), (j, i, p <= 0.5)):", "for one, other, holds in ((j, i, p >= 0.5), (i, j, p <= 0.5)):",
          "the circle is told backwards"),
     ],
