@@ -67,7 +67,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     ],
     "rlhf/feedback/findings/judgements.py": [
         ("own = (entry.place, entry.opinion) if entry.opinion and record.annotator is None else None", "own = None",
-         "the nameless of one row contradict themselves"),
+         "the nameless of one row contradict themselves", REPEATS),
         ("name = (digest(entry.split, str(entry.key)), record.annotator, own)", "name = (digest(entry.split, str(entry.key)), None, own)",
          "annotators who differ contradict themselves"),
         ("name = (digest(entry.split, str(entry.key)), record.annotator, own)", "name = (entry.key, record.annotator, own)", "splits taken together"),
