@@ -23,8 +23,9 @@ def test_row_is_the_same_whatever_the_order_of_its_responses() -> None:
     assert counts({"train": [rank("q", "x = y", 1), rank("q", "x = y", 2, responses="y x")]}) == {
         "duplicate_row": 1
     }
-    other = counts({"train": [rank("q", "x > y", 1), rank("q", "x = y", 2)]})
-    assert other == {"duplicate_prompt": 1, "contradiction": 1}
+    for label in ("x = y", "y > x"):
+        other = counts({"train": [rank("q", "x > y", 1), rank("q", label, 2)]})
+        assert other == {"duplicate_prompt": 1, "contradiction": 1}
     assert counts({"train": [rank("q", "x > y", 1), rank("q", "x > z", 2)]}) == {"duplicate_prompt": 1}
 
 
