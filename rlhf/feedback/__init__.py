@@ -1,5 +1,6 @@
 """Feedback of people as records: readers, mapping, checks, splits. Needs the standard library only."""
 
+from rlhf.feedback.detection import Detection, ShapeError, detect_source, mapping_yaml
 from rlhf.feedback.facts import RankingFacts, count_rankings
 from rlhf.feedback.files import fingerprint_files
 from rlhf.feedback.findings import find_oddities, level_of
@@ -12,6 +13,7 @@ from rlhf.feedback.splits import check_no_leak, leave_out_known, split_by_group
 __all__ = [
     "BadRow",
     "Demonstration",
+    "Detection",
     "Message",
     "Note",
     "Prompt",
@@ -19,15 +21,18 @@ __all__ = [
     "RankingFacts",
     "Reading",
     "Row",
+    "ShapeError",
     "Source",
     "Text",
     "build_sources",
     "check_no_leak",
     "count_rankings",
+    "detect_source",
     "find_oddities",
     "fingerprint_files",
     "leave_out_known",
     "level_of",
+    "mapping_yaml",
     "read_demonstrations",
     "read_prompts",
     "read_rankings",

@@ -231,7 +231,21 @@ JSON_VALUES = st.recursive(
     max_leaves=8,
 )
 COLUMNS = st.sampled_from(
-    ["prompt", "responses", "ranks", "response", "chosen", "rejected", "label", "id", "replies", "scores"]
+    [
+        *(
+            "prompt",
+            "responses",
+            "ranks",
+            "response",
+            "chosen",
+            "rejected",
+            "label",
+            "id",
+            "replies",
+            "scores",
+        ),
+        *("messages", "a", "b", "score_a", "score_b", "question", "winner", "text", "history"),
+    ]
 )
 
 
@@ -240,6 +254,10 @@ COLUMNS = st.sampled_from(
     settings=st.sampled_from(
         [
             *({"format": form} for form in ("canonical", "pair", "transcript", "tree", "text")),
+            {},
+            {"label_values": {1: "first", ">1": "second"}},
+            {"best": "highest"},
+            {"prompt": None},
             {"format": "pairwise", "label_values": {1: "first", ">1": "second"}},
             {
                 "format": "pairwise",
@@ -271,6 +289,23 @@ def test_any_row_is_records_or_a_data_error(
     except DataError as error:
         failure = str(error)
     assert failure is None or "fuzz-row.jsonl" in failure
+
+
+@given(
+    rows=st.lists(st.dictionaries(COLUMNS, JSON_VALUES, max_size=6), min_size=1, max_size=8),
+    read=st.sampled_from([read_rankings, read_demonstrations, read_prompts, read_texts]),
+    on_bad_row=st.sampled_from(["stop", "skip"]),
+)
+def test_any_rows_are_of_a_shape_or_a_data_error(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], read: Any, on_bad_row: str
+) -> None:
+    path = write_rows(tmp_path_factory.getbasetemp() / "fuzz-rows.jsonl", rows)
+    failure = None
+    try:
+        read([{"path": path, "on_bad_row": on_bad_row, "max_bad": 1.0}])
+    except DataError as error:
+        failure = str(error)
+    assert failure is None or "fuzz-rows.jsonl" in failure
 
 
 def test_feedback_needs_the_standard_library_only() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.feedback import (
+    Source,
     check_no_leak,
     count_rankings,
     read_demonstrations,
@@ -15,6 +16,7 @@ from rlhf.feedback import (
     read_rankings,
     read_texts,
 )
+from rlhf.feedback.detection import ShapeError, detect_source
 from tests.feedback.shapes import FINEGRAINED_SETTINGS
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -106,6 +108,30 @@ def test_open_assistant_demonstrations_and_texts() -> None:
         ]
     )
     assert len(texts) == 626 + 2312 + 500
+
+
+@pytest.mark.parametrize(
+    ("source", "because"),
+    [
+        (HH, r'columns chosen and rejected are text with "\n\nHuman:" in 200 of 200 rows'),
+        (TREES, "messages with text, role and replies in 100 of 100 rows"),
+    ],
+)
+def test_shape_is_found_out(source: dict[str, str], because: str) -> None:
+    found = detect_source(Source(path=source["path"]), "rankings")
+    assert found.source == Source(**source)
+    assert found.because[0] == because
+    reading = read_rankings([{"path": source["path"], "on_bad_row": "skip"}])
+    assert reading.records == read_rankings([source | {"on_bad_row": "skip"}]).records
+
+
+def test_labels_of_finegrained_are_refused_with_their_counts() -> None:
+    with pytest.raises(ShapeError, match=r"4 responses \(prediction 1, prediction 2") as caught:
+        read_rankings([{"path": FINEGRAINED["path"]}])
+    assert caught.value.code == "label_direction_missing"
+    assert "preference: 0 384 times, 1 1,577 times, 2 1,039 times" in str(caught.value)
+    given = {key: FINEGRAINED[key] for key in ("path", "prompt", "label_values")}
+    assert read_rankings([given]).records == read_rankings([FINEGRAINED]).records
 
 
 def test_file_of_bare_strings_is_refused_with_its_line() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from rlhf.errors import DataError, ModelError
+from rlhf.feedback.reading import read_rankings
 from rlhf.feedback.records import Message, Prompt, Reading
 from rlhf.settings.shared import ModelSettings
-from stages._inputs import build_renderer, check_held_out, open_tokenizer
+from stages._inputs import build_renderer, check_held_out, open_tokenizer, say_reading
 from tests.helpers import tiny_gpt2, tiny_tokenizer
-from tests.stage_data import write_base
+from tests.stage_data import write_base, write_jsonl
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,30 @@ def test_template_that_cannot_be_read(tmp_path: Path, content: bytes | None, mes
     settings = ModelSettings(path=write_base(tmp_path / "base"), chat_template=str(file))
     with pytest.raises(ModelError, match=message):
         open_tokenizer(settings, "policy.path")
+
+
+def test_what_was_found_out_about_a_source_is_said_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": "Q", "a": "x", "b": "y", "winner": "b", "judge": "ann"}]
+    write_jsonl(tmp_path / "mine.jsonl", rows)
+    say_reading("data.train", read_rankings([{"path": str(tmp_path / "mine.jsonl")}]))
+    assert capsys.readouterr().out.splitlines() == [
+        f"data.train: {tmp_path}/mine.jsonl read as two responses and a label, because columns a and b are text "
+        "in 1 of 1 row; winner a: a is better, b: b is better; question is text in 1 of 1 row; not read: judge",
+        "data.train: 1 rows read, 1 records",
+    ]
+    say_reading("data.train", read_rankings([{"path": str(tmp_path / "mine.jsonl"), **GIVEN}]))
+    assert capsys.readouterr().out == "data.train: 1 rows read, 1 records\n", "a given format is not said"
+
+
+GIVEN = {
+    "format": "pairwise",
+    "prompt": "question",
+    "responses": ["a", "b"],
+    "labels": "winner",
+    "label_values": {"b": "second"},
+}
 
 
 def reading_of(*groups: str) -> Reading[Prompt]:

@@ -15,11 +15,11 @@ from typing import Any
 from rlhf.errors import DataError
 from rlhf.feedback.adapters import decoded, load_adapter, rows_of
 from rlhf.feedback.detection import rankings, singles
-from rlhf.feedback.detection.found import Detection, Found, Kind, ShapeError
+from rlhf.feedback.detection.found import Detection, Found, Kind
 from rlhf.feedback.detection.known import known_set
 from rlhf.feedback.detection.looks import Look, what_is
+from rlhf.feedback.detection.mixed import check_not_mixed
 from rlhf.feedback.detection.prompts import check_context
-from rlhf.feedback.detection.trying import reads
 from rlhf.feedback.detection.unknown import shape_unknown
 from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.mapping import Source
@@ -95,7 +95,7 @@ def detect_rows(
     if found is None:
         raise shape_unknown(look)
     detected = _with(look, found)
-    _check_not_mixed(look, detected, found)
+    check_not_mixed(look, detected, found.shape, _find_source)
     because = (*found.because, *_not_read(look, detected))
     return Detection(
         detected, found.shape, because, _settings(look, found), found.preset or _preset_like(found)
@@ -144,6 +144,11 @@ def _find(look: Look) -> Found | None:
     return _by_shape(look)
 
 
+def _find_source(look: Look) -> tuple[str, Source] | None:
+    found = _find(look)
+    return None if found is None else (found.shape, _with(look, found))
+
+
 def _by_shape(look: Look) -> Found | None:
     for shape in _SHAPES[look.kind]:
         found = shape(look)
@@ -188,53 +193,3 @@ def _not_read(look: Look, source: Source) -> list[str]:
     rest = [] if source.format == "tree" else [name for name in look.names if name not in read]
     more = f" and {len(rest) - _MOST_SHOWN} more" if len(rest) > _MOST_SHOWN else ""
     return [f"not read: {', '.join(rest[:_MOST_SHOWN])}{more}"] if rest else []
-
-
-def _check_not_mixed(look: Look, source: Source, found: Found) -> None:
-    """Refuse rows of another shape between those of this one; single bad rows are left to the reading.
-
-    Raises:
-        ShapeError: several_shapes, with the places of both.
-    """
-    read = columns_read(source, look.kind, look.names)
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in look.rows:
-        kinds = tuple(what_is(row.values[name]) if name in row.values else "" for name in read)
-        groups.setdefault(kinds, []).append(row)
-    for rows in groups.values() if len(groups) > 1 else ():
-        if any(reads(row, source, look.kind) for row in rows):
-            continue
-        other = _other_shape(rows, look, source)
-        if other is None:
-            continue
-        ours = [row for row in look.rows if row not in rows]
-        raise ShapeError(
-            f"holds rows of two shapes: {_places(ours)} are {found.shape} "
-            f"(columns {', '.join(ours[0].values)}), {_places(rows)} are {other} "
-            f"(columns {', '.join(rows[0].values)}); keep one shape a file, or read them by an adapter",
-            source.path,
-            "several_shapes",
-        )
-
-
-def _other_shape(rows: Sequence[Row], look: Look, source: Source) -> str | None:
-    """Return the shape that some rows have by themselves, where it is another one that reads them."""
-    try:
-        found = _find(Look(rows, look.source, look.kind))
-    except ShapeError as error:
-        lacking = [name for name in columns_read(source, look.kind, look.names) if name in look.names]
-        other_columns = any(name not in rows[0].values for name in lacking)
-        return "responses with a label or scores" if other_columns and "direction" in error.code else None
-    if found is None:
-        return None
-    other = _with(look, found)
-    return found.shape if other != source and all(reads(row, other, look.kind) for row in rows) else None
-
-
-def _places(rows: Sequence[Row]) -> str:
-    """Return the places of the first rows: lines 3, 7 and 12 ... of one file, or file:line of each."""
-    places = [row.where.rpartition(":") for row in rows[:3]]
-    more = " ..." if len(rows) > 3 else ""
-    if len({file for file, _, _ in places}) == 1 and all(file for file, _, _ in places):
-        return f"line{'s' if len(places) > 1 else ''} {', '.join(line for _, _, line in places)}{more}"
-    return f"{', '.join(row.where for row in rows[:3])}{more}"

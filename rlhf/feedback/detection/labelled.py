@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.hints import unsaid
-from rlhf.feedback.detection.looks import Look
+from rlhf.feedback.detection.looks import TIES, Look
 from rlhf.feedback.detection.names import (
     is_label_name,
     names_the_better,
@@ -24,7 +24,6 @@ __all__ = ["labelled"]
 
 _LONGEST_LABEL = 40
 _MOST_LABELS = 20
-_TIES = {"tie", "tied", "equal", "draw"}
 
 
 def labelled(look: Look) -> Found | None:
@@ -61,9 +60,18 @@ def labelled(look: Look) -> Found | None:
             del settings["label_values"]
             lacking, told = unsaid(look, settings)
             raise label_direction_missing(look, settings | lacking, labels, responses.shown, **told)
-    said = f"{listed(labels) if labels else 'the label'} says which is better"
+    values = look.source.label_values or settings["label_values"]
+    said = _meaning(labels, values, responses)
     what = "two responses" if len(responses.shown) == 2 else "responses"
     return Found(f"{what} and a label", (responses.because, said, *part.because), settings)
+
+
+def _meaning(labels: Sequence[str], values: Mapping[Any, str], responses: Responses) -> str:
+    """Return "label 0: a is better, 1: b is better, 2: tie"."""
+    names = responses.shown if len(responses.shown) == 2 else ("the first", "the second")
+    better = {"first": f"{names[0]} is better", "second": f"{names[1]} is better", "tie": "tie"}
+    told = ", ".join(f"{value}: {better[outcome]}" for value, outcome in values.items())
+    return f"{listed(labels) if labels else 'label'} {told}"
 
 
 def _check_compares_pairs(look: Look, labels: Sequence[str], responses: Responses) -> None:
@@ -140,7 +148,7 @@ def _certain(
     found = {
         spelled(value) if not isinstance(value, list) else None for value in look.column(labels[0]).values
     }
-    ties = {value for value in found if value in _TIES}
-    if not found or not found <= {first, second, *ties} or {first, second} & _TIES:
+    ties = {value for value in found if value in TIES}
+    if not found or not found <= {first, second, *ties} or {first, second} & TIES:
         return None
     return {first: "first", second: "second", **dict.fromkeys(sorted(ties - {None}), "tie")}

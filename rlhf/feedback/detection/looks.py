@@ -16,10 +16,12 @@ from rlhf.feedback.numbers import number_in
 from rlhf.feedback.paths import anything_at
 from rlhf.feedback.rows import Row
 
-__all__ = ["READABLE", "Column", "Look", "number_of", "what_is"]
+__all__ = ["READABLE", "TIES", "Column", "Look", "number_of", "what_is"]
 
 READABLE = ("text", "messages", "message")
 """What can be a response, or a prompt."""
+TIES = frozenset({"tie", "tied", "equal", "draw"})
+"""Words that say that no response is the better one."""
 _MESSAGE_KEYS = ({"role", "content"}, {"from", "value"})
 _DEFAULTS = defaults()
 
@@ -133,9 +135,9 @@ class Look:
                 continue
 
     def has(self, *paths: str) -> bool:
-        """Return whether one and the same row has something at each of these paths."""
+        """Return whether at least half of the rows have something at each of these paths."""
         rows = [{id(row) for row, _ in self.column(path).found} for path in paths]
-        return bool(set.intersection(*rows))
+        return 2 * len(set.intersection(*rows)) >= len(self.rows)
 
     def given(self, *names: str) -> bool:
         """Return whether one of these settings is another than the default."""

@@ -72,8 +72,10 @@ def is_label_name(name: str) -> bool:
 
 def share_a_label_word(names: Sequence[str]) -> bool:
     """Return whether the names of some labels are about one thing: winner_a, winner_b, winner_tie."""
-    words = [{token.lower() for token in tokens(name)} for name in names]
-    return not _LABELS.isdisjoint(set.intersection(*words))
+    shared = set(_LABELS)
+    for name in names:
+        shared &= {token.lower() for token in tokens(name)}
+    return bool(shared)
 
 
 def names_the_better(name: str) -> bool:

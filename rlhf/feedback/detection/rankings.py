@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rlhf.feedback.detection.found import Found
 from rlhf.feedback.detection.labelled import labelled
-from rlhf.feedback.detection.looks import READABLE, Column, Look
+from rlhf.feedback.detection.looks import READABLE, TIES, Column, Look
 from rlhf.feedback.detection.names import better_and_worse
 from rlhf.feedback.detection.prompts import Part, prompt_in
 from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.scored import scored
+from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 
@@ -118,6 +120,7 @@ def pair_of_talks(look: Look) -> Found | None:
         if not all(_begins_with_prompt(look.column(side)) for side in (chosen, rejected)):
             continue
         settings = {"format": "pair", "prompt": None, **_named_sides(look, chosen, rejected)}
+        _check_no_ties(look, settings)
         because = f"columns {chosen} and {rejected} are messages that begin with the prompt"
         return Found(
             "a better and a worse conversation", (f"{because} {_count_of(look, chosen, rejected)}",), settings
@@ -161,6 +164,7 @@ def pair(look: Look) -> Found | None:
         if part is None:
             continue
         _check_no_repeat(look, part, settings, columns[0])
+        _check_no_ties(look, {**settings, **part.settings})
         because = (
             f"columns {chosen} and {rejected} are {columns[0].kind()} {_count_of(look, chosen, rejected)}"
         )
@@ -168,6 +172,21 @@ def pair(look: Look) -> Found | None:
             "a prompt, a better and a worse response", (because, *part.because), {**settings, **part.settings}
         )
     return None
+
+
+def _check_no_ties(look: Look, settings: Mapping[str, Any]) -> None:
+    """Refuse pairs of which another column says that they are ties (distilabel's `status`)."""
+    given = {name: value for name, value in settings.items() if not look.given(name)}
+    read = columns_read(replace(look.source, **given), "rankings", look.names)
+    for name in look.names:
+        column = look.column(name)
+        ties = [row.where for row, value in column.found if isinstance(value, str) and value.lower() in TIES]
+        if ties and name not in read:
+            message = (
+                f"{name} says tie {look.count(len(ties))} (the first: {ties[0]}), and the columns call one "
+                "response better all the same: leave such rows out by an adapter, or read them so"
+            )
+            raise several_shapes(look, message, settings)
 
 
 def _check_no_repeat(look: Look, part: Part, settings: Mapping[str, Any], column: Column) -> None:

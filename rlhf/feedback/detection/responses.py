@@ -24,6 +24,7 @@ class Responses:
 
     @property
     def shown(self) -> tuple[str, ...]:
+        """Return the paths, for people."""
         return (self.paths,) if isinstance(self.paths, str) else self.paths
 
 

@@ -48,6 +48,9 @@ def test_labels_of_the_polarity_table_are_refused_without_and_right_with_their_m
     expected = [text for text, group in zip(("x > y", "y > x", "x = y"), labels, strict=True) for _ in group]
     with_meaning = read_rankings([{"path": path, "label_values": values}])
     assert [said(ranking) for ranking in with_meaning] == [[text] for text in expected]
+    key, outcome = next(iter(values.items()))
+    meaning = {"first": "a is better", "second": "b is better", "tie": "tie"}[outcome]
+    assert f"label {key}: {meaning}" in with_meaning.detections[0].line()
     answer = "{" + ", ".join(f"{key!r}: {outcome}" for key, outcome in values.items()) + "}"
     pasted = read_rankings([filled_in(message, label_values=answer)])
     assert [said(ranking) for ranking in pasted] == [[text] for text in expected]
@@ -218,6 +221,16 @@ def test_responses_that_repeat_the_prompt_are_refused(tmp_path: Path) -> None:
     assert "chosen begins with the text of prompt in 1 of 1 row" in refused(path, "several_shapes")
 
 
+def test_pairs_that_another_column_calls_ties_are_refused(tmp_path: Path) -> None:
+    row = {"input": "Q", "chosen": "x", "rejected": "y", "status": "tie"}
+    path = write_rows(tmp_path / "x.jsonl", [row | {"status": "unchanged"}, row])
+    message = refused(path, "several_shapes")
+    assert f"status says tie in 1 of 2 rows (the first: {path}:2)" in message
+    assert len(read_rankings([filled_in(message)])) == 2, "what is pasted reads them so"
+    path = write_rows(tmp_path / "y.jsonl", [{"prompt": "tie", "chosen": "Draw", "rejected": "equal"}])
+    assert len(read_rankings([{"path": path}])) == 1, "that is what people say"
+
+
 def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("prompt,a,b,label\nQ,x,y,0\nR,x,y,1\n")
     message = refused_csv(tmp_path / "x.csv")
@@ -230,6 +243,14 @@ def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:
     found = detect_source(Source(path=str(tmp_path / "y.csv")), "rankings")
     assert found.settings["json_columns"] == ("responses", "ranks")
     assert len(read_prompts([{"path": str(tmp_path / "x.csv")}])) == 2
+
+
+def test_mapping_of_a_refusal_says_which_columns_are_json(tmp_path: Path) -> None:
+    row = {"prompt": '["Q"]', "a": '["x"]', "b": '["y"]', "label": 1}
+    message = refused(write_rows(tmp_path / "x.jsonl", [row]), "label_direction_missing")
+    assert "json_columns: [prompt, a, b]" in message
+    (ranking,) = read_rankings([filled_in(message, label_values="{1: first}")])
+    assert said(ranking) == ["x > y"]
 
 
 def refused_csv(path: Path) -> str:

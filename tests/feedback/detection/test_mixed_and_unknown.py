@@ -1,0 +1,140 @@
+"""Rows of two shapes, of no shape, and single bad rows between good ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlhf.errors import DataError
+from rlhf.feedback import read_demonstrations, read_prompts, read_rankings, read_texts
+from rlhf.feedback.detection import ShapeError
+from tests.feedback.real_shapes import assistant, user
+from tests.feedback.shapes import write_rows
+
+TALK = "\n\nHuman: Dry?\n\nAssistant: "
+CANONICAL = {"prompt": "Q", "responses": ["x", "y"], "ranks": [1, 2]}
+PAIR = {"prompt": "Q", "chosen": "x", "rejected": "y"}
+MIXED: dict[str, tuple[Any, list[dict[str, Any]], str]] = {
+    # case: (reader, rows, what the message must hold)
+    "our own form and pairs": (
+        read_rankings, [CANONICAL, PAIR, CANONICAL, PAIR],
+        r"lines 1, 3 are our own form of rankings \(rank 1 is best\) \(columns prompt, responses, ranks\), lines 2, 4 are "
+        r"a prompt, a better and a worse response \(columns prompt, chosen, rejected\); keep one shape a file",
+    ),
+    "pairs and labels": (
+        read_rankings, [PAIR, PAIR, {"prompt": "Q", "a": "x", "b": "y", "label": 1}],
+        r"lines 1, 2 are a prompt, a better .*, line 3 is responses with a label or scores \(columns prompt, a, b, label\)",
+    ),
+    "conversations and texts": (
+        read_rankings,
+        [{"chosen": [user("Q"), assistant("x")], "rejected": [user("Q"), assistant("y")]}] * 2 + [PAIR],
+        "lines 1, 2 are a better and a worse conversation .* line 3 is a prompt, a better",
+    ),
+    "transcripts and others": (
+        read_rankings, [{"chosen": TALK + "x", "rejected": TALK + "y"}, {"chosen": "x", "rejected": "y"}],
+        r"chosen and rejected are transcripts in 1 of 2 rows, and in the others they are not \(the first: .*x\.jsonl:2\)",
+    ),
+    "prompts and responses, and conversations": (
+        read_demonstrations, [{"prompt": "Q", "response": "a"}, {"messages": [user("Q"), assistant("b")]}],
+        "line 1 is our own form of demonstrations .* line 2 is conversations that end with the response",
+    ),
+    "two names of the prompt": (
+        read_prompts, [{"prompt": "Q"}, {"question": "Q"}], "line 1 is our own form of prompts .* line 2 is prompts",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_rows_of_two_shapes_are_told_apart_by_their_lines(tmp_path: Path, name: str) -> None:
+    read, rows, expected = MIXED[name]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    with pytest.raises(ShapeError, match=expected) as caught:
+        read([{"path": path}])
+    assert caught.value.code == "several_shapes"
+
+
+BAD: dict[str, tuple[Any, dict[str, Any], dict[str, Any], str]] = {
+    # case: (reader, a good row, a bad one between good ones, its message)
+    "a column less": (read_demonstrations, {"prompt": "Q", "response": "a"}, {"prompt": "Q"}, "no column 'response'"),
+    "another name": (
+        read_rankings, CANONICAL, {"prompt": "Q", "responses": ["x", "y"], "rank": [1, 2]},
+        "no column 'ranks'; did you mean 'rank'",
+    ),
+    "no list": (read_rankings, CANONICAL, CANONICAL | {"ranks": "1, 2"}, "'ranks' must be a list"),
+    "no text": (read_rankings, PAIR, PAIR | {"chosen": 3}, "'chosen' must be text, but is a number"),
+    "null": (read_demonstrations, {"question": "Q", "answer": "a"}, {"question": "Q", "answer": None}, "'answer' must be text"),
+    "nothing": (read_prompts, {"prompt": "Q"}, {}, "no column 'prompt'"),
+}  # fmt: skip
+
+
+def test_few_rows_of_another_shape_are_skipped_where_that_is_asked_for(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "x.jsonl", [PAIR] * 30 + [CANONICAL])
+    with pytest.raises(ShapeError, match="rows of two shapes"):
+        read_rankings([{"path": path, "chosen": "chosen"}])
+    reading = read_rankings([{"path": path, "on_bad_row": "skip", "max_bad": 0.05}])
+    assert (len(reading), reading.counts()) == (30, {"missing_column": 1})
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_single_bad_row_is_a_bad_row(tmp_path: Path, name: str) -> None:
+    read, good, bad, expected = BAD[name]
+    path = write_rows(tmp_path / "x.jsonl", [good, good, bad, good])
+    if name == "another name":  # which is a shape of its own, too
+        with pytest.raises(ShapeError, match="line 3 is responses with a label or scores"):
+            read([{"path": path}])
+        return
+    with pytest.raises(DataError, match=rf"x\.jsonl:3: .*{expected}"):
+        read([{"path": path}])
+    reading = read([{"path": path, "on_bad_row": "skip", "max_bad": 0.5}])
+    assert sum(note.skipped for note in reading.notes if "repeat" not in note.message) == 1
+
+
+UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "nothing near": (
+        read_rankings, {"foo": "x", "bar": 3},
+        r"the columns are those of no shape that is known for rankings \(there are: foo \(text\), bar \(number\)\); "
+        "say where things stand with prompt, responses",
+    ),
+    "a typo": (
+        read_demonstrations, {"prompts": "Q", "response": "a"},
+        r"x\.jsonl:1: no column 'prompt'; did you mean 'prompts'\? \(there are: prompts \(text\), response \(text\)\); "
+        "looks like our own form of demonstrations: response found, prompt missing",
+    ),
+    "no ranks": (
+        read_rankings, {"prompt": "Q", "responses": ["x", "y"], "model": "m"},
+        r"no column 'ranks' \(there are: prompt \(text\), responses \(texts\), model \(text\)\); looks like our own form of "
+        "rankings: prompt and responses found, ranks missing",
+    ),
+    "no prompt": (
+        read_rankings, {"chosen": "x", "rejected": "y"},
+        r"no column 'prompt' .*; looks like a prompt, a better and a worse response: chosen and rejected found, prompt missing",
+    ),
+    "no label": (
+        read_rankings, {"prompt": "Q", "response_a": "x", "response_b": "y", "model_a": "m"},
+        "the responses may be response_a and response_b, but no column says which is better",
+    ),
+    "two sets of responses": (
+        read_rankings, {"prompt": "Q", "answer_a": "x", "answer_b": "y", "output_1": "x", "output_2": "y", "winner": 1},
+        r"\[answer_a, answer_b\] or \[output_1, output_2\] could be the responses",
+    ),
+    "texts of another name": (read_texts, {"body": "x"}, r"no shape that is known for texts \(there are: body \(text\)\); say .* text: a column"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_unknown_shape_says_what_is_there_and_what_is_missing(tmp_path: Path, name: str) -> None:
+    read, row, expected = UNKNOWN[name]
+    path = write_rows(tmp_path / "x.jsonl", [row])
+    with pytest.raises(ShapeError, match=expected) as caught:
+        read([{"path": path}])
+    assert caught.value.where == f"{path}:1"
+
+
+def test_error_survives_a_process_boundary() -> None:
+    import pickle
+
+    error = ShapeError("what", "x.jsonl:1", "several_shapes")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.code) == ("x.jsonl:1: what", "several_shapes")
