@@ -112,13 +112,17 @@ _READERS = _warnings(
 _FINDINGS = {
     **_errors(
         {
-            "leak": ("A prompt is in two splits.", "Take one source and its split, or take rows out."),
-            "group_leak": ("A group is in two splits.", "Take one source and its split."),
+            "leak": (
+                "A held-out prompt is a training prompt.",
+                "Take one source and its split, or take rows out.",
+            ),
+            "group_leak": ("A group is in train and in a held-out split.", "Take one source and its split."),
             "cycle": ("An annotator prefers in a circle (2>1>4>2).", "Take out one of the judgements."),
         }
     ),
     **_warnings(
         {
+            "held_out_overlap": ("A prompt is in two held-out splits.", "Take it out of one of them."),
             "near_duplicate": ("A held-out prompt nearly is a training prompt.", "Look; take it out."),
             "duplicate_row": ("A row is there twice.", "Take one out; it counts double."),
             "duplicate_prompt": ("A prompt is in several rows.", "Join them, or see that it is meant."),

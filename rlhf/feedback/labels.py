@@ -148,7 +148,7 @@ def opinions_of(
         paths, labels = [", ".join(paths)], [_column_set(paths, labels, row.where)]
     places = list(combinations(range(size), 2))
     if len(labels) != len(places):
-        shown = paths[0] if isinstance(source.labels, str) or len(paths) == 1 else ", ".join(paths)
+        shown = source.labels if isinstance(source.labels, str) else ", ".join(source.labels)
         message = f"{len(labels)} labels in {shown!r} for {len(places)} pairs of {size} responses"
         raise BadRow(message, row.where, "bad_labels")
     pairs = [

@@ -188,4 +188,8 @@ def _build_source(entry: Mapping[str, Any]) -> Source:
         raise DataError(
             f"a source needs path: a file, folder or glob; this one has only {', '.join(entry) or 'nothing'}"
         )
-    return Source(**lay_over_preset(entry))
+    try:
+        settings = lay_over_preset(entry)
+    except DataError as error:
+        raise DataError(error.message, str(entry["path"]), "bad_source") from None
+    return Source(**settings)

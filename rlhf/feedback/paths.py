@@ -53,10 +53,15 @@ def value_at(row: Row, path: str) -> Any:
 
     Raises:
         BadRow: missing_column, with the columns there are and the nearest; a step into something without it.
+        DataError: what is no path.
     """
     if path in row.values:  # names with dots, brackets or spaces first
         return row.values[path]
-    return _follow(row.values, _steps(path), path, row.where)
+    try:
+        steps = _steps(path)
+    except DataError as error:
+        raise DataError(error.message, row.where, error.code) from None
+    return _follow(row.values, steps, path, row.where)
 
 
 def _follow(value: Any, steps: Sequence[Step], path: str, where: str) -> Any:

@@ -140,6 +140,7 @@ BAD_FILES: dict[str, BadFile] = {
     "column twice": BadFile(b"a,b,a\n1,2,3\n", "bad_header", ":1", ("column 'a' is named twice",), name="x.csv"),
     "header without names": BadFile(b",,\n1,2,3\n", "bad_header", ":1", ("3 columns have no name",), name="x.csv"),
     "header again": BadFile(b"a,b\n1,2\na,b\n3,4\n", "bad_header", ":3", ("the header again",), CELLS, "x.csv"),
+    "no path": BadFile(column("ranks", [1, 2]), "bad_source", ":1", ("'ranks[x]' is not a path", "list[0]"), {"ranks": "ranks[x]"}),
 }  # fmt: skip
 
 # What is wrong with the rows.
@@ -170,13 +171,14 @@ BAD_ROWS: dict[str, BadFile] = {
     "text for a list": BadFile(column("responses", "a"), "not_a_list", ":2", ("'responses' must be a list of texts", "text")),
     "no prompt": BadFile(pair(prompt=" \n"), "empty_prompt", ":2", ("the prompt is empty",), PAIR),
     "no response": BadFile(pair(rejected=" "), "empty_response", ":2", ("rejected is empty",), PAIR),
-    "no demonstration": BadFile([{"prompt": "p", "response": ""}], "empty_response", ":1", ("'response' is empty",), DEMONSTRATION),
+    "no demonstration": BadFile([{"prompt": "p", "response": " \n"}], "empty_response", ":1", ("'response' is empty",), DEMONSTRATION),
     "no text": BadFile([{"text": "\t"}], "empty_text", ":1", ("the text is empty",), {"format": "text", "read": "texts"}),
     "same responses": BadFile(pair(rejected="c "), "same_responses", ":2", ("chosen and rejected are the same text", "better"), PAIR),
     "label without a meaning": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": 0}], "unknown_label", ":1",
         ("unknown label 0 in 'label'", "1: first, 2: second"), LABEL),
     "label in words": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": "A"}], "unknown_label", ":1", ("unknown label 'A'",), LABEL),
     "too many labels": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": [1, 1]}], "bad_labels", ":1", ("2 labels in 'label'", "1 pair"), LABEL),
+    "empty list of labels": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": []}], "bad_labels", ":1", ("0 labels in 'label'", "1 pair"), LABEL),
     "no label": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": None}], "bad_rank", ":1", ("nothing is compared",), LABEL),
     "two columns set": BadFile([{"prompt": "p", "a": "x", "b": "y", "one": 1, "two": 1}], "bad_labels", ":1",
         ("2 of the columns one, two are set", "exactly one"),
@@ -192,6 +194,8 @@ BAD_ROWS: dict[str, BadFile] = {
         ("score 'high'", "'scores[1]'", "missing: ['high']"), SCORED),
     "score NaN": BadFile(b"prompt,a,b,s,t\np,x,y,1,nan\n", "bad_score", ":2", ("score 'nan'", "'t'", "missing: ['nan']"),
         SCORED | {"responses": ["a", "b"], "scores": ["s", "t"]}, "x.csv"),
+    "score beyond all numbers": BadFile(b'{"prompt": "p", "responses": ["a", "b"], "scores": [1, 1e999]}', "bad_score", ":1",
+        ("score inf", "'scores[1]'", "no number"), SCORED),
     "too few scores": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": [1]}], "bad_score", ":1", ("1 score", "2 responses"), SCORED),
     "scores in one text": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": "1 2"}], "not_a_list", ":1", ("'scores' must be a list", "text"), SCORED),
     "messages with another prompt": BadFile([{"prompt": "p", "chosen": talk("user", "assistant"), "rejected": "b"}], "prompt_mismatch", ":1",

@@ -12,7 +12,7 @@ import pytest
 from rlhf.errors import DataError
 from rlhf.feedback import read_demonstrations, read_prompts, read_rankings, read_texts
 from rlhf.feedback.codes import CODES
-from tests.feedback.bad_files import BAD_FILES, BAD_PATHS, BAD_ROWS, GOOD, PAIR, BadFile, pair
+from tests.feedback.bad_files import BAD_FILES, BAD_PATHS, BAD_ROWS, GOOD, PAIR, BadFile, pair, reply, tree
 from tests.feedback.shapes import write_rows
 
 READ = {
@@ -157,7 +157,7 @@ def test_bad_row_can_be_skipped_counted_and_shown(tmp_path: Path, case: str) -> 
     settings = dict(bad.settings) | {"on_bad_row": "skip", "max_bad": 1.0}
     read = READ[settings.pop("read", "rankings")]
     source = {"path": str(path), **settings}
-    if len(bad.content) == 1 or bad.name == "x.csv":  # and nothing is left
+    if isinstance(bad.content, bytes) or len(bad.content) == 1:  # and nothing is left
         with pytest.raises(DataError, match="none of 1 rows gives a record") as caught:
             read([source])
         assert caught.value.code == "nothing_read"
@@ -194,6 +194,39 @@ def test_skip_goes_on_up_to_its_limit(tmp_path: Path, max_bad: float, fits: bool
         (f"{path}:1", True),
         (f"{path}:5", True),
     ]
+
+
+ODD_ADAPTER = """
+def half(row):
+    return {**row, "chosen": "half \\ud83d"}
+
+def both(row):
+    return [{**row, "chosen": "c"}, {**row, "prompt": "other"}]
+"""
+
+
+def test_half_a_surrogate_of_an_adapter(tmp_path: Path) -> None:
+    """No file can hold it, and no tokenizer takes it."""
+    (tmp_path / "mine.py").write_text(ODD_ADAPTER)
+    path = write_rows(tmp_path / "x.jsonl", pair())
+    error = failure_of(path, PAIR | {"adapter": f"{tmp_path}/mine.py:half"})
+    assert error.code == "lone_surrogate"
+    assert str(error).startswith(rf"{path}:1: 'chosen' has half a surrogate pair ('half \ud83d')")
+
+
+def test_limit_cuts_what_one_row_gives(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(ODD_ADAPTER)
+    path = write_rows(tmp_path / "x.jsonl", pair())
+    source = {"path": path, **PAIR, "adapter": f"{tmp_path}/mine.py:both"}
+    assert [len(read_rankings([source | {"limit": limit}])) for limit in (1, 2, 3, None)] == [1, 2, 3, 4]
+
+
+def test_row_that_gives_no_record_is_noted(tmp_path: Path) -> None:
+    rows = [*tree(reply("a", rank=0), reply("b", rank=1)), *tree(reply("a"))]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    reading = read_rankings([{"path": path, "format": "tree"}])
+    (note,) = reading.notes
+    assert (note.code, note.where, note.skipped, reading.num_rows) == ("no_record", f"{path}:2", True, 2)
 
 
 GOOD_BYTES = {

@@ -15,6 +15,7 @@ from rlhf.feedback.codes import CODES
 FEEDBACK = Path(__file__).parents[2] / "rlhf/feedback"
 # Where a call has its code: the place of the argument; or always as code=.
 CALLS = {
+    "_tell_once": 0,
     "BadRow": 2,
     "DataError": 2,
     "JSONText": 2,

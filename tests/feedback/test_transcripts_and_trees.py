@@ -170,3 +170,13 @@ def test_deep_tree_needs_no_recursion(tmp_path: Path) -> None:
         node = message(f"m{depth}", "turn", "prompter" if depth % 2 else "assistant", None, node)
     path = write_rows(tmp_path / "x.jsonl", [node])
     assert len(read_demonstrations([{"path": path, "format": "tree"}])) == 150
+
+
+def test_prompt_ends_with_a_turn_that_both_answer(tmp_path: Path) -> None:
+    """What the human said next in one of them is no response."""
+    shared = "\n\nHuman: a\n\nAssistant: b\n\nHuman: c"
+    row = {"chosen": shared + "\n\nAssistant: d", "rejected": shared + "\n\nHuman: e"}
+    path = write_rows(tmp_path / "x.jsonl", [row])
+    (ranking,) = read_rankings([{"path": path, "format": "transcript"}])
+    assert [message.content for message in ranking.prompt.messages] == ["a"]
+    assert ranking.responses == ("b\n\nHuman: c\n\nAssistant: d", "b\n\nHuman: c\n\nHuman: e")

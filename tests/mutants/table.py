@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from tests.maths.wrong_versions import WRONG_VERSIONS as MATHS
 from tests.mutants.checking import WRONG_VERSIONS as CHECKING
+from tests.mutants.feedback import WRONG_VERSIONS as FEEDBACK
+from tests.mutants.findings import WRONG_VERSIONS as FINDINGS
 from tests.mutants.models import WRONG_VERSIONS as MODELS
 from tests.mutants.ppo import WRONG_VERSIONS as PPO
 from tests.mutants.ppo_core import WRONG_VERSIONS as PPO_CORE
@@ -18,7 +20,10 @@ from tests.mutants.rollout import WRONG_VERSIONS as ROLLOUT
 from tests.mutants.training import WRONG_VERSIONS as TRAINING
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, PPO_MODELS, PPO_RUN, CHECKING)
+TABLES = (
+    *(MATHS, FEEDBACK, FINDINGS, CHECKING, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING),
+    *(PPO, PPO_CORE, PPO_MODELS, PPO_RUN),
+)
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
@@ -32,6 +37,10 @@ TESTED_BY = {
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/templates.py": ("tests/test_rendering.py",),
+    "rlhf/feedback/findings/orders.py": (
+        "tests/feedback/findings/test_orders.py",
+        "tests/feedback/findings/test_judgements.py",
+    ),
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
     "rlhf/models/heads.py": ("tests/models/test_values.py",),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.mutants.table import MUTANTS, ROOT, Mutant, check_table, one_of_each_file
 
-COVERED = ("rlhf/maths", "rlhf/ranking", "rlhf/training")
+COVERED = ("rlhf/maths", "rlhf/ranking", "rlhf/training", "rlhf/feedback/findings")
 SINGLE = (
     "rollout",
     "sampling",
@@ -22,6 +22,21 @@ SINGLE = (
     "encoding",
     "templates",
     "sft",
+    "feedback/columns",
+    "feedback/conversations",
+    "feedback/files",
+    "feedback/jsontext",
+    "feedback/labels",
+    "feedback/numbers",
+    "feedback/paths",
+    "feedback/reading",
+    "feedback/rows",
+    "feedback/scores",
+    "feedback/splits",
+    "feedback/tables",
+    "feedback/transcripts",
+    "feedback/trees",
+    "feedback/turns",
 )
 
 

@@ -13,8 +13,10 @@ _LEFT_OUT = "; evaluation leaves the held-out ones out"
 
 
 class Repeats:
-    """Finds duplicate_row, duplicate_prompt, leak and group_leak.
+    """Finds duplicate_row, duplicate_prompt, leak, group_leak and held_out_overlap.
 
+    It needs the records of train last: a leak is between them and a held-out split, an overlap between two
+    held-out ones.
     A prompt is the same where case, spacing and the way letters are composed do not tell it from another.
     A row is the same where prompt, responses, what is said of them and who says so are; the order of the
     responses does not matter. Several annotators' rows of one prompt are no duplicates.
@@ -27,7 +29,7 @@ class Repeats:
         self._prompts: dict[int, int] = {}
         self._first: dict[int, tuple[str, int, str]] = {}  # prompt to split, place and group
         self._groups: dict[str, tuple[str, int]] = {}
-        self._told: set[int | str] = set()
+        self._told: set[tuple[str, int | str]] = set()
 
     def add(self, entry: Entry) -> None:
         """Take one record."""
@@ -47,21 +49,24 @@ class Repeats:
 
     def _find_leaks(self, entry: Entry) -> None:
         split, place, group = self._first.setdefault(entry.key, (entry.split, entry.place, entry.group))
-        if split != entry.split and entry.key not in self._told:
-            self._told.add(entry.key)
-            remedy = _LEFT_OUT if group == entry.group else _KEPT
-            self._tally.add(
-                "leak", self._places[place], f"this {split} prompt is {entry.split}'s {entry.where}{remedy}"
-            )
+        if split != entry.split:
+            code = "leak" if entry.split == "train" else "held_out_overlap"
+            remedy = "" if code != "leak" else _LEFT_OUT if group == entry.group else _KEPT
+            message = f"this {split} prompt is {entry.split}'s {entry.where}{remedy}"
+            self._tell_once(code, entry.key, place, message)
         if int_or_none(entry.group) == entry.key:  # the default: nothing but the prompt itself
             return
         split, place = self._groups.setdefault(entry.group, (entry.split, entry.place))
-        if split != entry.split and entry.group not in self._told:
-            self._told.add(entry.group)
+        if split != entry.split and entry.split == "train":
             message = (
                 f"group {entry.group[:40]!r} of {split} has {entry.split}'s {entry.where} too{_LEFT_OUT}"
             )
-            self._tally.add("group_leak", self._places[place], message)
+            self._tell_once("group_leak", entry.group, place, message)
+
+    def _tell_once(self, code: str, name: int | str, place: int, message: str) -> None:
+        if (code, name) not in self._told:
+            self._told.add((code, name))
+            self._tally.add(code, self._places[place], message)
 
 
 def int_or_none(group: str) -> int | None:

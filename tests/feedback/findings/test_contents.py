@@ -39,7 +39,7 @@ BAD = {
 GOOD = [
     "a < b and c > d", "f(x) <= 3; List<T>(c)", "# Heading\n\n## Another\n\n### Third: of them", "x[INSTALL]", "AT&T & co;",
     "tab\tand\r\nline", "caf\u00e9, \u00c3o, S\u00e3o Paulo, \u00c2ge, na\u00efve", "\U0001f600 \u4f60\u597d \u202frien", "x | y |> z <| f |",
-    "Human: said he\nAssistant: said she", "<s", "a<bold>", "R&D", "\u201cquoted\u201d \u2013 dash\u2026", "\u00e2ge", "\u2019s",
+    "one\n\ntwo Human: said he", "Human: said he\nAssistant: said she", "<s", "a<bold>", "R&D", "\u201cquoted\u201d \u2013 dash\u2026", "\u00e2ge", "\u2019s",
 ]  # fmt: skip
 
 
@@ -69,6 +69,8 @@ def test_message_names_the_text_and_shows_the_place() -> None:
 
 def test_two_turns_of_one_speaker() -> None:
     turns = [("user", "a"), ("user", "b")]
+    among = [*turns, ("assistant", "c"), ("user", "d")]
+    assert counts({"train": [ask(among)]}) == {"repeated_speaker": 1}
     (note,) = found(
         "repeated_speaker", [ask(turns, 4), ask([("user", "a"), ("assistant", "b"), ("user", "c")], 5)]
     )

@@ -23,8 +23,9 @@ def test_row_is_the_same_whatever_the_order_of_its_responses() -> None:
     assert counts({"train": [rank("q", "x = y", 1), rank("q", "x = y", 2, responses="y x")]}) == {
         "duplicate_row": 1
     }
-    other = counts({"train": [rank("q", "x > y", 1), rank("q", "x = y", 2)]})
-    assert other == {"duplicate_prompt": 1, "contradiction": 1}
+    for label in ("x = y", "y > x"):
+        other = counts({"train": [rank("q", "x > y", 1), rank("q", label, 2)]})
+        assert other == {"duplicate_prompt": 1, "contradiction": 1}
     assert counts({"train": [rank("q", "x > y", 1), rank("q", "x > z", 2)]}) == {"duplicate_prompt": 1}
 
 
@@ -57,6 +58,21 @@ def test_prompt_in_two_splits() -> None:
     expected = "this test prompt is train's a.jsonl:1; evaluation leaves the held-out ones out"
     assert notes[0].message == expected
     assert counts(readings) == {"leak": 2}
+
+
+def test_prompt_in_all_three_splits() -> None:
+    """One leak, though the two held-out parts share it as well."""
+    readings = {
+        "train": [ask("q", 1), ask("Q", 2)],
+        "validation": [ask("q ", 3)],
+        "test": [ask("Q", 4), ask("q", 5)],
+    }
+    assert counts(readings) == {"leak": 1, "held_out_overlap": 1, "duplicate_row": 2}
+    (note,) = found("held_out_overlap", readings)
+    assert (note.where, note.message) == ("a.jsonl:3", "this validation prompt is test's a.jsonl:4")
+    (note,) = found("leak", readings)
+    assert (note.where, note.count) == ("a.jsonl:3", 1)
+    assert counts({"validation": [ask("q", 1, group="g")], "test": [ask("p", 2, group="g")]}) == {}
 
 
 def test_leak_with_other_groups_stays_in_evaluation() -> None:
