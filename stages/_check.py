@@ -119,7 +119,8 @@ def _print_json(checked: list[Checked], reports: list[CheckReport]) -> None:
         {"config": one.config, "stage": one.stage or None, **to_document(report)}
         for one, report in zip(checked, reports, strict=True)
     ]
-    print(json.dumps(plain(documents[0] if len(documents) == 1 else documents), indent=2, ensure_ascii=False))
+    # Letters beyond ASCII are escapes, so that any of them can be printed anywhere.
+    print(json.dumps(plain(documents[0] if len(documents) == 1 else documents), indent=2))
 
 
 def _fix_targets(options: argparse.Namespace, checked: list[Checked]) -> dict[str, str]:

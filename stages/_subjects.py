@@ -71,11 +71,12 @@ def find_subjects(place: str, pairs: Sequence[str], kind: Kind | None, stage: st
         SettingsError: the two do not fit together; what is wrong with the settings.
     """
     refuse_cut_pairs(pairs)
-    if not is_config(place):
+    is_yaml = place.endswith((".yaml", ".yml"))
+    if not is_config(place) or (kind is not None and not is_yaml):  # a folder of data may hold a YAML file
         return [_of_data(place, pairs, kind, stage)]
     if kind is not None:
         raise SettingsError(f"--as says what a file of data holds, and {place} is settings; drop it")
-    if place.endswith((".yaml", ".yml")):
+    if is_yaml:
         return [_of_config(place, pairs, stage, [])]
     names = yaml_files_in(place)
     found = [(str(Path(place, name)), stage_of(str(Path(place, name)))) for name in names]

@@ -262,6 +262,13 @@ def test_every_list_of_ppo_is_looked_at(tmp_path: Path) -> None:
     ]
 
 
+def test_a_folder_of_data_may_hold_a_yaml(tmp_path: Path, rlhf: Any) -> None:
+    write_rows(tmp_path / "x.jsonl", GOOD)
+    (tmp_path / "card.yaml").write_text("licence: MIT\n")
+    said = rlhf("check", tmp_path, "--as", "rankings")
+    assert said.lines[0] == f"{tmp_path}  5 rows read, 5 rankings"
+
+
 def test_a_generator_is_said_not_to_be_checked(rlhf: Any) -> None:
     said = rlhf("check", "configs/base.yaml")
     assert "data.generator: data/pocket_world/raw_text.py:documents makes texts of its own" in said.out

@@ -28,8 +28,12 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if
 
 
 def visible(text: str) -> str:
-    r"""Return a text with control characters (which may steer a terminal) as escapes; lines and tabs stay."""
-    return text.replace("\r\n", "\n").translate(_CONTROL)
+    r"""Return a text with control characters (which may steer a terminal) as escapes; lines and tabs stay.
+
+    Half a letter (a lone surrogate), which cannot be printed, is an escape too.
+    """
+    shown = text.replace("\r\n", "\n").translate(_CONTROL)
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def report_lines(report: CheckReport) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rlhf.checking.check import read_all
-from rlhf.checking.lines import report_lines
+from rlhf.checking.lines import report_lines, visible
 from rlhf.checking.results import CheckReport, Problem
 from rlhf.errors import DataError
 from rlhf.feedback.mapping import Source
@@ -172,6 +172,10 @@ def test_control_characters_are_not_sent_to_the_terminal(tmp_path: Path) -> None
     text = "\n".join(report_lines(check(subject(tmp_path / "x.jsonl", rows))))
     assert "\x1b" not in text
     assert "    | go\\x1b[2Jod\n    | line" in text
+
+
+def test_half_a_letter_is_an_escape() -> None:
+    assert visible("a\ud83d你\tb\nc") == "a\\ud83d你\tb\nc"
 
 
 def test_the_mapping_can_be_pasted(tmp_path: Path) -> None:
