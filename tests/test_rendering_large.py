@@ -71,6 +71,7 @@ def test_the_backend_gives_the_ids_of_the_tokenizer_s_own_call(family: str, lite
     own = tokenizer(texts, add_special_tokens=False, split_special_tokens=literal)["input_ids"]
     tokenizer.backend_tokenizer.enable_truncation(2)  # as another call may have left it
     tokenizer.backend_tokenizer.enable_padding()
+    tokenizer.backend_tokenizer.encode_special_tokens = not literal
     assert encoding._encode(tokenizer, texts, literal=literal) == own
 
 

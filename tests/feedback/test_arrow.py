@@ -122,6 +122,14 @@ def test_a_text_that_is_not_utf8_is_one_bad_row(tmp_path: Path, name: str) -> No
     assert "byte 0xff at position 1" in str(found[0])
 
 
+def test_a_bad_row_far_behind_has_its_place(tmp_path: Path) -> None:
+    data = pa.array([b"ok"] * 1500 + [b"\xff", b"ok"])
+    text = pa.StringArray.from_buffers(len(data), *data.buffers()[1:])
+    write_parquet(pa.table({"text": text}), tmp_path / "a.parquet")
+    with pytest.raises(BadRow, match=":1501: byte 0xff"):
+        list(read_rows(str(tmp_path / "a.parquet")))
+
+
 @EACH
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.98])
 def test_a_file_that_was_cut_off_is_one_message(tmp_path: Path, name: str, share: float) -> None:
