@@ -55,7 +55,7 @@ def find_across(parts: Mapping[str, Sequence[Reading[Any]]]) -> tuple[Problem, .
     for name, readings in parts.items():
         findings += [("error", note) for note in _equal_ids(readings)]
         joined[name] = Reading(
-            readings[0].records if len(readings) == 1 else Joined([one.records for one in readings]),  # type: ignore[arg-type]
+            readings[0].records if len(readings) == 1 else Joined([one.records for one in readings]),
             [note for one in readings for note in one.notes],
             sum(one.num_rows for one in readings),
         )
