@@ -72,7 +72,7 @@ class Desk:
             told = self.policies[policy]
             setting = "base.path" if policy == "base" else f"stages.{policy}"
             tokenizer = _inputs.open_tokenizer(told, setting)
-            model = _inputs.open_causal_lm(told, setting)
+            model = _inputs.open_policy(told, setting)
             limits = self.settings.evaluation
             renderer = _inputs.build_renderer(
                 tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens, setting

@@ -24,7 +24,7 @@ __all__ = [
     "check_enough",
     "check_held_out",
     "fingerprint_sources",
-    "open_causal_lm",
+    "open_policy",
     "open_tokenizer",
     "refuse_adapter_on_adapter",
     "say_counts",
@@ -111,11 +111,11 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path", *, pairs: 
     )
 
 
-def open_causal_lm(model: WeightsSettings, setting: str = "model.path") -> Any:
+def open_policy(model: WeightsSettings, setting: str = "model.path") -> Any:
     """Load the language model that the setting `setting` names, without dropout."""
-    from rlhf.models import disable_dropout, load_causal_lm
+    from rlhf.models import disable_dropout, load_policy
 
-    found = load_causal_lm(
+    found = load_policy(
         model.path,
         dtype=model.dtype,
         revision=model.revision,

@@ -132,7 +132,7 @@ def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
 
 
 def _open_reference(settings: PpoSettings) -> Any:
-    return _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+    return _inputs.open_policy(settings.reference or settings.policy, "reference.path")
 
 
 def _build_learner(settings: PpoSettings) -> Learner:
@@ -140,7 +140,7 @@ def _build_learner(settings: PpoSettings) -> Learner:
     from rlhf.models import add_lora
     from rlhf.models.learner import SeparateLearner, TrunkLearner
 
-    policy = _inputs.open_causal_lm(settings.policy, "policy.path")
+    policy = _inputs.open_policy(settings.policy, "policy.path")
     lora = _inputs.build_lora(settings.lora)
     trained = add_lora(policy, lora, revision=settings.policy.revision) if lora is not None else policy
     if settings.critic is not None and settings.critic.init_from == "trunk":

@@ -66,9 +66,9 @@ def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Ren
     assert settings.centring is not None
     source = settings.centring.policy
     if source is None:
-        return _inputs.open_causal_lm(settings.model), renderer, None
+        return _inputs.open_policy(settings.model), renderer, None
     setting = "centring.policy.path"
-    policy = _inputs.open_causal_lm(source, setting)
+    policy = _inputs.open_policy(source, setting)
     tokenizer = _inputs.open_tokenizer(source, setting)
     limits = settings.reward.max_prompt_tokens, settings.centring.max_response_tokens
     asking = _inputs.build_renderer(tokenizer, policy, *limits, setting)

@@ -75,7 +75,7 @@ def train(settings: SftSettings, run: RunFolder) -> None:
 
 def _open(settings: SftSettings) -> tuple[Any, Any, Renderer]:
     tokenizer = _inputs.open_tokenizer(settings.model)
-    model = _inputs.open_causal_lm(settings.model)
+    model = _inputs.open_policy(settings.model)
     limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlhf.models.loading import (
         build_reward_model,
         ensure_distinct_pad,
-        load_causal_lm,
+        load_policy,
         load_reward_model,
         load_tokenizer,
     )
@@ -39,7 +39,7 @@ __all__ = [
     "build_reward_model",
     "disable_dropout",
     "ensure_distinct_pad",
-    "load_causal_lm",
+    "load_policy",
     "load_critic",
     "load_reward_model",
     "load_tokenizer",

@@ -25,7 +25,7 @@ from rlhf.models.reading import call_loader, load_weights, weights_options
 __all__ = [
     "build_reward_model",
     "ensure_distinct_pad",
-    "load_causal_lm",
+    "load_policy",
     "load_reward_model",
     "load_tokenizer",
 ]
@@ -87,7 +87,7 @@ def load_tokenizer(
     return tokenizer
 
 
-def load_causal_lm(
+def load_policy(
     path: str,
     *,
     dtype: str = "float32",
@@ -199,7 +199,7 @@ def build_reward_model(
     if is_adapter_folder(path):
         from transformers import AutoModelForSequenceClassification
 
-        policy = load_causal_lm(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
+        policy = load_policy(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
         policy.config.num_labels = 1
         model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
         model.base_model.load_state_dict(policy.base_model.state_dict())

@@ -35,7 +35,7 @@ from rlhf.models.adapter_folders import (
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.folders import check_model_path, says_nothing
 from rlhf.models.heads import head_names, initialise_head, score_head
-from rlhf.models.loading import load_causal_lm
+from rlhf.models.loading import load_policy
 from rlhf.models.quiet import quiet_library
 from rlhf.models.values import Critic, backbone
 
@@ -183,7 +183,7 @@ def load_one_base(
     base, base_revision = place_of_base(path, revision)
     adapter = path if is_adapter_folder(path) else None
     named_in = setting if adapter is None else f"{path}/adapter_config.json: base_model_name_or_path"
-    model = load_causal_lm(
+    model = load_policy(
         base, dtype=dtype, revision=base_revision, trust_remote_code=trust_remote_code, setting=named_in
     )
     return OneBase(model, base, adapter, revision=base_revision, setting=setting)
