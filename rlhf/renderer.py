@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlhf.encoding import ChatEncoder
-from rlhf.errors import DataError, SettingsError
+from rlhf.errors import DataError
 from rlhf.feedback.records import Message, Prompt
-from rlhf.pairs import pair_template
-from rlhf.templates import TemplateFacts, inspect_template, supply_chat_template
+from rlhf.layouts import layout_of
 
 __all__ = ["Rendered", "Renderer", "TooLong"]
 
 Messages = Sequence[Message | Mapping[str, str]]
 TooLong = Literal["cut", "drop"]
-Around = tuple[Sequence[int], Sequence[int]]
 
 _CHUNK = 1000  # conversations written and encoded in one call
 
@@ -64,12 +62,15 @@ class Renderer:
         context_tokens: the most positions the model has; None: no limit.
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
         pairs: the tokenizer is an encoder's: prompt and response are two texts to it, see `rlhf.pairs`.
+        decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see `rlhf.seq2seq`.
 
     Attributes:
         end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
         stop_token_ids: every id that ends a sampled response, `end_token_id` first.
         pad_token_id: what to pad with; the end token where the tokenizer has no pad token.
         pairs: whether it renders two texts for an encoder.
+        opening: ids that an encoder-decoder's decoder reads before a response; () where it stands behind its
+            prompt.
 
     Raises:
         ModelError: the tokenizer has no end token, or its template no generation prompt.
@@ -85,13 +86,18 @@ class Renderer:
         context_tokens: int | None = None,
         extra_stop_token_ids: Sequence[int] = (),
         pairs: bool = False,
+        decoder_start_token_id: int | None = None,
     ) -> None:
-        facts, around = pair_template(tokenizer) if pairs else _inspect_chat(tokenizer)
+        layout = layout_of(tokenizer, pairs=pairs, decoder_start_token_id=decoder_start_token_id)
+        facts = layout.facts
         self.tokenizer = tokenizer
         self.pairs = pairs
         self.context_tokens = context_tokens
         self.max_response_tokens = max_response_tokens
-        self.max_prompt_tokens = _fit_context(max_prompt_tokens, max_response_tokens, context_tokens)
+        self.max_prompt_tokens = layout.most_prompt_tokens(
+            max_prompt_tokens, max_response_tokens, context_tokens
+        )
+        self.opening = layout.opening
         self.end_token_id = facts.end_token_id
         stops = (facts.end_token_id, facts.eos_token_id, *extra_stop_token_ids)
         self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys(stops))
@@ -99,7 +105,8 @@ class Renderer:
         self.pad_token_id: int = facts.end_token_id if pad is None else pad
         self.counts: Counter[str] = Counter()
         self._lead = facts.lead
-        self._encoder = ChatEncoder(tokenizer, self.counts, around)
+        self._layout = layout
+        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around)
 
     def render_prompt(self, messages: Messages) -> list[int]:
         """Return the ids of a conversation with the generation prompt, ending where a response starts.
@@ -220,13 +227,16 @@ class Renderer:
         """
         rendered = Rendered(self.render_prompt(messages), self.render_response(response))
         if not self.fits(rendered):
-            length = len(rendered.ids)
+            length = self._num_read(rendered)
             raise DataError(f"prompt and response have {length} tokens; the context is {self.context_tokens}")
         return rendered
 
     def fits(self, rendered: Rendered) -> bool:
         """Return whether a sequence fits into the model's context."""
-        return self.context_tokens is None or len(rendered.ids) <= self.context_tokens
+        return self.context_tokens is None or self._num_read(rendered) <= self.context_tokens
+
+    def _num_read(self, rendered: Rendered) -> int:
+        return self._layout.num_read(len(rendered.prompt_ids), len(rendered.response_ids))
 
     def decode_response(self, ids: Sequence[int]) -> str:
         """Return the text of sampled ids up to the first stop token, without special tokens.
@@ -261,11 +271,6 @@ _WORDS = {
 }
 
 
-def _inspect_chat(tokenizer: Any) -> tuple[TemplateFacts, Around]:
-    supply_chat_template(tokenizer)
-    return inspect_template(tokenizer), ((), ())
-
-
 def _value(result: list[int] | DataError) -> list[int]:
     if isinstance(result, DataError):
         raise result
@@ -279,17 +284,3 @@ def _as_dicts(messages: Messages) -> list[dict[str, str]]:
         else {"role": message["role"], "content": message["content"]}
         for message in messages
     ]
-
-
-def _fit_context(prompt: int | None, response: int | None, context: int | None) -> int | None:
-    """Return the limit of prompts: their own, or what the context leaves."""
-    for name, value in (("max_prompt_tokens", prompt), ("max_response_tokens", response)):
-        if value is not None and value < 1:
-            raise SettingsError(f"{name} is {value}; it must be at least 1")
-    if context is None:
-        return prompt
-    most = context - (1 if response is None else response)
-    if most < 1 or (prompt is not None and prompt > most):
-        wanted = f"max_prompt_tokens {prompt} and max_response_tokens {response}"
-        raise SettingsError(f"{wanted} do not fit into the model's context of {context} tokens; lower them")
-    return most if prompt is None else prompt

@@ -144,14 +144,17 @@ def build_renderer(
 ) -> Renderer:
     """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response.
 
-    To an encoder prompt and response are two texts. `setting` is the dotted key that named both.
+    To an encoder prompt and response are two texts; an encoder-decoder reads them apart. `setting` is the dotted
+    key that named both.
     """
-    from rlhf.models.encoders import is_encoder
+    from rlhf.models.encoders import reads_pairs
     from rlhf.models.folders import check_vocabulary
     from rlhf.models.inputs import context_tokens
+    from rlhf.models.seq2seq import decoder_start, is_encoder_decoder
     from rlhf.rendering import Renderer
 
     check_vocabulary(tokenizer, model, setting)
+    apart = is_encoder_decoder(model.config) and model.can_generate()  # else it is a reward model
     generation = getattr(model, "generation_config", None)
     stops = getattr(generation, "eos_token_id", None)
     return Renderer(
@@ -160,7 +163,8 @@ def build_renderer(
         max_response_tokens=max_response_tokens,
         context_tokens=context_tokens(model),
         extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
-        pairs=is_encoder(model.config),
+        pairs=reads_pairs(model.config) and not apart,
+        decoder_start_token_id=decoder_start(model) if apart else None,
     )
 
 

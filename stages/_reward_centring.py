@@ -61,7 +61,7 @@ def centre(
 def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Renderer, Renderer | None]:
     """Return the model that answers, its renderer, and the reward model's where it is given text."""
     from rlhf.rendering import Renderer
-    from rlhf.scoring import same_rendering
+    from rlhf.scoring import reads_ids
 
     assert settings.centring is not None
     source = settings.centring.policy
@@ -72,7 +72,7 @@ def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Ren
     tokenizer = _inputs.open_tokenizer(source, setting)
     limits = settings.reward.max_prompt_tokens, settings.centring.max_response_tokens
     asking = _inputs.build_renderer(tokenizer, policy, *limits, setting)
-    if not renderer.pairs and same_rendering(tokenizer, renderer.tokenizer):
+    if not renderer.pairs and reads_ids(asking, renderer.tokenizer):
         return policy, asking, None
     # No limit of responses: one that is longer than those of the rankings is scored all the same.
     reading = Renderer(renderer.tokenizer, max_prompt_tokens=renderer.max_prompt_tokens, pairs=renderer.pairs)

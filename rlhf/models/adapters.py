@@ -11,6 +11,7 @@ from torch import nn
 
 from rlhf.errors import ModelError
 from rlhf.models.quiet import quiet_library
+from rlhf.models.seq2seq import is_encoder_decoder
 
 __all__ = [
     "LoraSpec",
@@ -64,7 +65,7 @@ def add_lora(
         target_modules=list(spec.target_modules) if spec.target_modules else "all-linear",
         modules_to_save=[*keep_trainable, *keep_whole] or None,
         exclude_modules=_inside(model, keep_trainable) or None,
-        task_type="SEQ_CLS" if keep_trainable else "CAUSAL_LM",
+        task_type="SEQ_CLS" if keep_trainable else _task_of(model),
         fan_in_fan_out=_stores_weights_transposed(model),
     )
     try:
@@ -74,6 +75,13 @@ def add_lora(
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
     freeze_kept(adapted, {*keep_whole})
     return adapted
+
+
+def _task_of(model: Any) -> str | None:
+    """Return peft's name for what a model does; None for a transformer without an output layer."""
+    if model.get_output_embeddings() is None:
+        return None
+    return "SEQ_2_SEQ_LM" if is_encoder_decoder(model.config) else "CAUSAL_LM"
 
 
 def _inside(model: nn.Module, names: tuple[str, ...]) -> list[str]:

@@ -8,6 +8,7 @@ __all__ = ["build_card"]
 
 _USE = {
     "text-generation": "AutoModelForCausalLM",
+    "text2text-generation": "AutoModelForSeq2SeqLM",
     "text-classification": "AutoModelForSequenceClassification",
 }
 
@@ -27,7 +28,7 @@ def build_card(
     Args:
         title: its heading.
         text: a paragraph: what was trained on what.
-        task: "text-generation" or "text-classification".
+        task: "text-generation" (decoders), "text2text-generation" (encoder-decoders) or "text-classification".
         base_model: path or hub id of what it started from.
         numbers: what was measured, shown as a table.
         tags: more tags beside "rlhf".

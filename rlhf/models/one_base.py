@@ -37,6 +37,7 @@ from rlhf.models.folders import check_model_path, says_nothing
 from rlhf.models.heads import head_names, initialise_head, score_head
 from rlhf.models.loading import load_policy
 from rlhf.models.quiet import quiet_library
+from rlhf.models.seq2seq import Seq2SeqCritic, is_encoder_decoder, trunk_of
 from rlhf.models.values import Critic, backbone
 
 __all__ = [
@@ -103,8 +104,13 @@ class OneBase:
         check_goes_on(self.adapter, spec, self._setting)
         return load_adapter(model, self.adapter, setting=self._setting, trainable=True, shared=True)
 
-    def new_critic(self, spec: LoraSpec) -> Critic:
-        """Make a critic that starts as the policy does, with a new head from torch's global generator."""
+    def new_critic(self, spec: LoraSpec) -> Critic | Seq2SeqCritic:
+        """Make a critic that starts as the policy does, with a new head from torch's global generator.
+
+        That of an encoder-decoder starts as the base does: with new adapters, also where SFT left some.
+        """
+        if is_encoder_decoder(self.model.config):
+            return Seq2SeqCritic(add_lora(trunk_of(share(self.model)), spec))
         model = self._classifier()
         initialise_head(model)
         if self.adapter is None:

@@ -32,6 +32,7 @@ def save_model(
     *,
     card: str | None = None,
     stop_token_ids: Sequence[int] = (),
+    opening: Sequence[int] = (),
     dtype: torch.dtype | None = None,
     keep_adapter: bool = False,
 ) -> None:
@@ -47,6 +48,8 @@ def save_model(
         folder: where to; made if missing.
         card: text of README.md, with its YAML header.
         stop_token_ids: every token that ends a response, kept in the generation config.
+        opening: what an encoder-decoder's decoder reads before a response (one or two ids), kept there too, so that
+            everyone's `generate` begins as ours did; () for others.
         dtype: type of the saved weights; the model's own when None.
         keep_adapter: leave LoRA as an adapter instead of merging it into the weights.
 
@@ -64,18 +67,26 @@ def save_model(
     staging = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
     try:
         with quiet_library():
-            _write_parts(plain, tokenizer, staging, card, tuple(stop_token_ids))
+            _write_parts(plain, tokenizer, staging, card, tuple(stop_token_ids), tuple(opening))
         _move_into_place(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write_parts(
-    model: Any, tokenizer: Any, folder: Path, card: str | None, stop_token_ids: tuple[int, ...]
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    card: str | None,
+    stop_token_ids: tuple[int, ...],
+    opening: tuple[int, ...],
 ) -> None:
     generation_config = model.generation_config if model.can_generate() else None
     if generation_config is not None:
         _set_stop_tokens(generation_config, tokenizer, stop_token_ids)
+    if generation_config is not None and opening:
+        generation_config.decoder_start_token_id, *first = opening
+        generation_config.forced_bos_token_id = first[0] if first else None
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if card is not None:
