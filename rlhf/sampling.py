@@ -169,6 +169,8 @@ class _Apart:
             "encoder_outputs": encoded,
             "attention_mask": self._mask[active],
             "decoder_input_ids": ids,
+            # without it the library takes all of them for new ones, whatever the memory holds
+            "decoder_attention_mask": torch.ones_like(ids),
         }
 
 

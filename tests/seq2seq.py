@@ -45,8 +45,11 @@ ENCODER_DECODERS: dict[str, tuple[str, dict[str, Any], Callable[[], Any], str]] 
 SPARE = 4  # embeddings without a token
 
 
-def write_seq2seq(folder: Path, name: str, **changes: Any) -> str:
-    """Write a random model of the family to `folder` by the library alone, as a person would find it."""
+def seq2seq_model(name: str, **changes: Any) -> Any:
+    """A random model of the family, in evaluation mode, whose next tokens depend on all that it has read.
+
+    A fresh T5 hardly listens to its prompt; its weights are made larger.
+    """
     model_type, own, make, start = ENCODER_DECODERS[name]
     tokenizer = make()
     values = {"vocab_size": len(tokenizer) + SPARE, "decoder_start_token_id": getattr(tokenizer, start)}
@@ -54,6 +57,14 @@ def write_seq2seq(folder: Path, name: str, **changes: Any) -> str:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         config = AutoConfig.for_model(model_type, **{**values, **own, **changes})
-        AutoModelForSeq2SeqLM.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+        model = AutoModelForSeq2SeqLM.from_config(config).eval()
+        for parameter in model.parameters():
+            parameter.data += 0.2 * torch.randn_like(parameter)
+    return model
+
+
+def write_seq2seq(folder: Path, name: str, **changes: Any) -> str:
+    """Write a random model of the family to `folder` by the library alone, as a person would find it."""
+    seq2seq_model(name, **changes).save_pretrained(folder)
+    ENCODER_DECODERS[name][2]().save_pretrained(folder)
     return str(folder)
