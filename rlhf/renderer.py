@@ -63,6 +63,8 @@ class Renderer:
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
         pairs: the tokenizer is an encoder's: prompt and response are two texts to it, see `rlhf.pairs`.
         decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see `rlhf.seq2seq`.
+        spells_specials: no end token comes of a text, also where the tokenizer knows it as a word (T5): for
+            encoder-decoders, as reward models too, since the library's count their end tokens.
 
     Attributes:
         end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
@@ -87,6 +89,7 @@ class Renderer:
         extra_stop_token_ids: Sequence[int] = (),
         pairs: bool = False,
         decoder_start_token_id: int | None = None,
+        spells_specials: bool = False,
     ) -> None:
         layout = layout_of(tokenizer, pairs=pairs, decoder_start_token_id=decoder_start_token_id)
         facts = layout.facts
@@ -106,7 +109,8 @@ class Renderer:
         self.counts: Counter[str] = Counter()
         self._lead = facts.lead
         self._layout = layout
-        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around)
+        self.spells_specials = spells_specials or bool(layout.opening)
+        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around, self.spells_specials)
 
     def render_prompt(self, messages: Messages) -> list[int]:
         """Return the ids of a conversation with the generation prompt, ending where a response starts.

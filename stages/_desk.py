@@ -105,7 +105,7 @@ class Desk:
         return model.eval().to(self.device), tokenizer
 
     def _scorer(self, policy: Renderer) -> Any:
-        from rlhf.models.encoders import reads_pairs
+        from rlhf.models.encoders import is_encoder, reads_pairs
         from rlhf.rendering import Renderer
         from rlhf.scoring import RewardModelScorer, reads_ids
 
@@ -113,6 +113,10 @@ class Desk:
         model, tokenizer = self._reward
         pairs = reads_pairs(model.config)
         by_ids = not pairs and reads_ids(policy, tokenizer)
-        renderer = None if by_ids else Renderer(tokenizer, pairs=pairs)
+        renderer = (
+            None
+            if by_ids
+            else Renderer(tokenizer, pairs=pairs, spells_specials=pairs and not is_encoder(model.config))
+        )
         path = str(self.settings.stages.reward)
         return RewardModelScorer(path, model, renderer, self.settings.evaluation.microbatch_size)

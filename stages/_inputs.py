@@ -165,6 +165,7 @@ def build_renderer(
         extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
         pairs=reads_pairs(model.config) and not apart,
         decoder_start_token_id=decoder_start(model) if apart else None,
+        spells_specials=is_encoder_decoder(model.config),
     )
 
 

@@ -270,7 +270,7 @@ def _load_reward_model(
         kind = "an encoder" if is_encoder(model.config) else "an encoder-decoder"
         console.say(f"{setting} is {kind}: it is given prompt and response as two texts, not ids")
         note_separator(model, own_tokenizer)
-        renderer = Renderer(own_tokenizer, pairs=True)
+        renderer = Renderer(own_tokenizer, pairs=True, spells_specials=not is_encoder(model.config))
     elif not reads_ids(policy, own_tokenizer):
         other = "has another tokenizer or chat template than the policy"
         reason = "reads prompt and response in a row, and the policy apart" if policy.opening else other

@@ -65,9 +65,9 @@ def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Ren
 
     assert settings.centring is not None
     source = settings.centring.policy
-    if source is None:
+    if source is None and not renderer.pairs:
         return _inputs.open_policy(settings.model), renderer, None
-    setting = "centring.policy.path"
+    source, setting = source or settings.model, "centring.policy.path" if source else "model.path"
     policy = _inputs.open_policy(source, setting)
     tokenizer = _inputs.open_tokenizer(source, setting)
     limits = settings.reward.max_prompt_tokens, settings.centring.max_response_tokens
@@ -75,7 +75,12 @@ def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Ren
     if not renderer.pairs and reads_ids(asking, renderer.tokenizer):
         return policy, asking, None
     # No limit of responses: one that is longer than those of the rankings is scored all the same.
-    reading = Renderer(renderer.tokenizer, max_prompt_tokens=renderer.max_prompt_tokens, pairs=renderer.pairs)
+    reading = Renderer(
+        renderer.tokenizer,
+        max_prompt_tokens=renderer.max_prompt_tokens,
+        pairs=renderer.pairs,
+        spells_specials=renderer.spells_specials,
+    )
     return policy, asking, reading
 
 

@@ -44,12 +44,17 @@ def test_sft_and_ppo_leave_plain_models(tmp_path: Path, name: str, critic: str) 
 def is_what_everyone_loads(folder: Path) -> None:
     """The folder is the same model, with the same greedy responses, to those who use the library alone."""
     ours, tokenizer = load_policy(str(folder)).eval(), load_tokenizer(str(folder))
-    plain, its_tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    plain, its_tokenizer = (
+        AutoModelForSeq2SeqLM.from_pretrained(folder).eval(),
+        AutoTokenizer.from_pretrained(folder),
+    )
     renderer = build_renderer(tokenizer, ours, 64, 12)
     generation = respond(ours, renderer, PROMPTS, max_new_tokens=12, temperature=0)
     expected = response_logprobs(ours, generation, 1.0)
     for row, prompt in enumerate(PROMPTS):
-        text = its_tokenizer.apply_chat_template(prompt.as_dicts(), add_generation_prompt=True, tokenize=False)
+        text = its_tokenizer.apply_chat_template(
+            prompt.as_dicts(), add_generation_prompt=True, tokenize=False
+        )
         given = its_tokenizer(text, return_tensors="pt")
         assert given["input_ids"][0].tolist() == generation.prompts()[row]
         written = plain.generate(**given, max_new_tokens=12 + len(renderer.opening) - 1)[0]
@@ -58,3 +63,32 @@ def is_what_everyone_loads(folder: Path) -> None:
         logits = plain(**given, decoder_input_ids=written[None, :-1]).logits[0, len(renderer.opening) - 1 :]
         found = logits.log_softmax(-1).gather(1, torch.tensor(response)[:, None])[:, 0]
         torch.testing.assert_close(found, expected[row, : len(response)], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", WRITES_RANKINGS)
+def test_a_reward_model_reads_two_texts_and_scores_as_the_auto_class_does(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "runs"
+    base = write_seq2seq(
+        tmp_path / "base", name, **({"max_position_embeddings": 160} if name == "bart" else {})
+    )
+    write_base(root / "sft")
+    assert run_main(run_reward, [*reward_words(root), f"model.path={base}"]) == 0
+    assert abs(summary_of(root / "reward")["sft_score_mean"]) < 1e-4
+    model, tokenizer = (
+        load_reward_model(str(root / "reward")).eval(),
+        load_tokenizer(str(root / "reward"), pairs=True),
+    )
+    note_separator(model, tokenizer)
+    renderer = Renderer(tokenizer, pairs=True, spells_specials=True)
+    plain = AutoModelForSequenceClassification.from_pretrained(root / "reward").eval()
+    ask, answers = (
+        [{"role": "user", "content": "Say bread 7."}],
+        ["The bread is here.", "", "No </s> cat <pad>, never, nowhere."],
+    )
+    ours = score_sequences(
+        model, [renderer.render_prompt(ask) + renderer.render_response(text) for text in answers], 3
+    )
+    text = tokenizer.apply_chat_template(ask, add_generation_prompt=True, tokenize=False)
+    found = plain(**tokenizer([text] * 2, answers[:2], padding=True, return_tensors="pt")).logits
+    torch.testing.assert_close(ours[:2], found[:, 0], atol=1e-5, rtol=0)
+    assert run_main(run_ppo, [*ppo_words(root), "critic.init_from=policy"]) == 0

@@ -85,8 +85,7 @@ def _write_parts(
     if generation_config is not None:
         _set_stop_tokens(generation_config, tokenizer, stop_token_ids)
     if generation_config is not None and opening:
-        generation_config.decoder_start_token_id, *first = opening
-        generation_config.forced_bos_token_id = first[0] if first else None
+        _set_opening(generation_config, opening)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if card is not None:
@@ -104,6 +103,13 @@ def _set_stop_tokens(config: Any, tokenizer: Any, stop_token_ids: tuple[int, ...
     config.pad_token_id = tokenizer.pad_token_id
     if any(getattr(config, name, None) not in (None, 1.0) for name in ("temperature", "top_p", "top_k")):
         config.do_sample = True
+
+
+def _set_opening(config: Any, opening: tuple[int, ...]) -> None:
+    """Have everyone's `generate` open the decoder as ours did, and force no end on it at its length limit (BART)."""
+    config.decoder_start_token_id, *first = opening
+    config.forced_bos_token_id = first[0] if first else None
+    config.forced_eos_token_id = None
 
 
 def _move_into_place(staging: Path, folder: Path) -> None:

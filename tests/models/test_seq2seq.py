@@ -44,7 +44,9 @@ def alone(model, prompt, response):
     """Log-probabilities of a response by the library's own call, without any padding or mask."""
     opening = list(opening_of(model))
     decoder = torch.tensor([[*opening, *response]])
-    logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=decoder).logits[0, len(opening) - 1 : -1]
+    logits = model(input_ids=torch.tensor([prompt]), decoder_input_ids=decoder).logits[
+        0, len(opening) - 1 : -1
+    ]
     return logits.log_softmax(-1).gather(1, torch.tensor(response)[:, None])[:, 0].detach()
 
 
@@ -60,14 +62,18 @@ def test_rows_by_hand():
 def test_each_token_is_predicted_from_the_opening_and_those_before_it(policy):
     logprobs = response_logprobs(policy, sampled(policy), 1.0)
     for row, (prompt, response) in enumerate(zip(PROMPTS, RESPONSES, strict=True)):
-        torch.testing.assert_close(logprobs[row, : len(response)], alone(policy, prompt, response), atol=2e-5, rtol=0)
+        torch.testing.assert_close(
+            logprobs[row, : len(response)], alone(policy, prompt, response), atol=2e-5, rtol=0
+        )
         assert (logprobs[row, len(response) :] == 0).all()
 
 
 def test_padding_of_encoder_and_decoder_means_nothing(policy):
     expected = response_logprobs(policy, sampled(policy), 1.0)
     assert torch.equal(response_logprobs(policy, sampled(policy, pad=30), 1.0), expected)
-    wide = build_generation([*PROMPTS, [5] * 20], [*RESPONSES, [6] * 15], [STOP], 3, opening=opening_of(policy))
+    wide = build_generation(
+        [*PROMPTS, [5] * 20], [*RESPONSES, [6] * 15], [STOP], 3, opening=opening_of(policy)
+    )
     found = response_logprobs(policy, wide, 1.0)[:3, : expected.shape[1]]
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
@@ -75,8 +81,12 @@ def test_padding_of_encoder_and_decoder_means_nothing(policy):
 def test_only_the_response_and_what_stands_before_a_token_get_gradient(policy):
     """The prompt matters, and no later token does."""
     generation = sampled(policy)
-    changed = build_generation([[*ids[:-1], 20] for ids in PROMPTS], RESPONSES, [STOP], 3, opening=opening_of(policy))
-    later = build_generation(PROMPTS, [[9, 1], [21, 22, 30, 30, 1], [31]], [STOP], 3, opening=opening_of(policy))
+    changed = build_generation(
+        [[*ids[:-1], 20] for ids in PROMPTS], RESPONSES, [STOP], 3, opening=opening_of(policy)
+    )
+    later = build_generation(
+        PROMPTS, [[9, 1], [21, 22, 30, 30, 1], [31]], [STOP], 3, opening=opening_of(policy)
+    )
     expected = response_logprobs(policy, generation, 1.0)
     assert (response_logprobs(policy, changed, 1.0) - expected).abs().max() > 1e-3
     assert torch.equal(response_logprobs(policy, later, 1.0)[1, :2], expected[1, :2])
@@ -108,7 +118,9 @@ def test_what_is_sampled_is_what_is_recomputed(policy, temperature, monkeypatch)
     at_sampling = {}
     for ids, logprobs, chosen in steps:
         for row, token in enumerate(chosen.tolist()):
-            at_sampling[(*ids[row].tolist(), token)] = at_sampling.get((*ids[row].tolist(), token), []) + [logprobs[row, token]]
+            at_sampling[(*ids[row].tolist(), token)] = at_sampling.get((*ids[row].tolist(), token), []) + [
+                logprobs[row, token]
+            ]
     for row, response in enumerate(generation.responses()):
         for place in range(len(response)):
             found = at_sampling[(*opening, *response[: place + 1])]
@@ -128,7 +140,9 @@ def test_values_stand_before_the_tokens_and_see_nothing_of_them(policy):
                               decoder_input_ids=torch.tensor([[*opening_of(policy), *RESPONSES[1]]])).last_hidden_state  # fmt: skip
         expected = critic.score(hidden)[0, len(opening_of(policy)) - 1 : -1, 0]
         torch.testing.assert_close(values[1], expected, atol=2e-5, rtol=0)
-    other = build_generation(PROMPTS, [[9, 1], [21, 22, 30, 30, 1], [31]], [STOP], 3, opening=opening_of(policy))
+    other = build_generation(
+        PROMPTS, [[9, 1], [21, 22, 30, 30, 1], [31]], [STOP], 3, opening=opening_of(policy)
+    )
     assert torch.equal(response_values(critic, other)[1, :3], values[1, :3])  # before the third token, too
 
 
@@ -191,7 +205,9 @@ def test_the_context_bounds_encoder_and_decoder_each_by_itself():
     bart, t5 = seq2seq_model("bart"), seq2seq_model("t5")
     check_context(bart, CONTEXT, CONTEXT - 2, "the policy", 2)
     for lengths in ((CONTEXT + 1, 1), (1, CONTEXT - 1)):
-        with pytest.raises(ModelError, match=r"reads at most 96 tokens each in its encoder and in its decoder"):
+        with pytest.raises(
+            ModelError, match=r"reads at most 96 tokens each in its encoder and in its decoder"
+        ):
             check_context(bart, *lengths, "the policy", 2)
         check_context(t5, *lengths, "the policy", 1)
     prompts = [list(range(4, CONTEXT + 4))]
