@@ -58,9 +58,9 @@ class ChatEncoder:
     def _spell(self, text: str) -> list[int]:
         """Encode a text whose special tokens' text the tokenizer takes for the tokens all the same.
 
-        To one made from sentencepiece's files (T5, DeBERTa) that text is a word of the vocabulary like any other:
-        its first letter is encoded apart from the rest. A space may come of that, and a letter without a piece of
-        its own is unknown, as it is everywhere.
+        To one made from sentencepiece's files (T5, DeBERTa) that text is a word of the vocabulary like any
+        other: its first letter is encoded apart from the rest. A space may come of that, and a letter without
+        a piece of its own is unknown, as it is everywhere.
         """
         pieces = []
         for piece in re.split(f"({self._special_text.pattern})", text):

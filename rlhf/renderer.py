@@ -62,7 +62,8 @@ class Renderer:
         context_tokens: the most positions the model has; None: no limit.
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
         pairs: the tokenizer is an encoder's: prompt and response are two texts to it, see `rlhf.pairs`.
-        decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see `rlhf.seq2seq`.
+        decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see
+            `rlhf.seq2seq`.
         spells_specials: no end token comes of a text, also where the tokenizer knows it as a word (T5): for
             encoder-decoders, as reward models too, since the library's count their end tokens.
 

@@ -28,7 +28,7 @@ OPENING = {"t5": (0,), "bart": (2, 0)}
 
 @pytest.mark.parametrize("critic", ["own", "trunk"])
 @pytest.mark.parametrize("name", ENCODER_DECODERS)
-def test_inv49_the_first_ratio_is_one_and_the_first_kl_is_zero(name, critic):
+def test_inv01_the_first_ratio_is_one_and_the_first_kl_is_zero(name, critic):
     recipe = tiny_recipe(microbatch_size=4, minibatch_size=8, num_updates=1)
     parts = seq2seq_parts(recipe, name, critic=critic)
     metrics, _ = one_update(parts, recipe, tiny_prompts(parts.renderer, 8), Progress())
@@ -56,7 +56,7 @@ def train_to_the_end(parts, recipe, run, habits):
 
 
 @NAMES
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, name):
+def test_inv73_an_interrupted_run_ends_with_the_same_weights(tmp_path, name):
     recipe = tiny_recipe(num_updates=3)
     habits = Habits(evaluate_every=None, checkpoint_every=1)
     whole = seq2seq_parts(recipe, name)
