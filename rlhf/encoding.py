@@ -40,6 +40,7 @@ class ChatEncoder:
         self.counts = counts
         self._around = around
         self._spells_specials = spells_specials
+        self._loses_line_breaks = "\n" not in self.decode(_encode(tokenizer, ["a\nb"], literal=True)[0])
         self._specials = special_ids(tokenizer) - {tokenizer.unk_token_id}
         names = tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer)))
         longest_first = sorted(names, key=len, reverse=True)
@@ -147,6 +148,11 @@ class ChatEncoder:
         for text, piece in zip(texts, pieces[1:], strict=True):
             ids = ids + self.encode([text], literal=True)[0] + self.encode([piece])[0]
         return ids
+
+    def count_line_breaks(self, texts: Sequence[str]) -> None:
+        """Count texts with line breaks, where the tokenizer reads these as spaces (T5's has none)."""
+        if self._loses_line_breaks:
+            self.counts["lost_line_breaks"] += sum("\n" in text for text in texts)
 
     def count_special_text(self, messages: Conversation) -> None:
         """Count a rendered conversation that holds a special token's text."""

@@ -131,6 +131,7 @@ class Renderer:
         found: list[list[int] | DataError] = []
         for start in range(0, len(conversations), _CHUNK):
             chunk = [_as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
+            self._encoder.count_line_breaks(["".join(one["content"] for one in talk) for talk in chunk])
             encoded: Sequence[list[int] | None] = self._encoder.encode_prompts(chunk) or [None] * len(chunk)
             found.extend(
                 self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
@@ -198,6 +199,7 @@ class Renderer:
         found: list[list[int] | DataError] = []
         for start in range(0, len(texts), _CHUNK):
             led = [self._lead + text for text in texts[start : start + _CHUNK]]
+            self._encoder.count_line_breaks(led)
             found.extend(map(self._ended, self._encoder.encode(led, literal=True)))
         return found
 
@@ -269,6 +271,7 @@ _WORDS = {
     "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens)",
     "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
     "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
+    "lost_line_breaks": "texts with line breaks that the tokenizer reads as spaces (it has none)",
     "special_text": "prompts that hold a special token's text, rendered as text",
     "dropped_prompts": "records dropped for their prompt (refused by the template, or too long)",
     "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",

@@ -157,6 +157,12 @@ def test_a_critic_of_its_own_shares_no_weight_and_needs_all_it_has(policy):
     assert all(parameter.grad is not None for parameter in learner.parameters())
 
 
+def test_a_new_critics_head_starts_as_small_as_a_reward_models(policy):
+    torch.manual_seed(0)
+    heads = torch.cat([Seq2SeqCritic(trunk_of(policy)).score.weight for _ in range(100)])
+    assert float(heads.detach().std()) == pytest.approx(1 / 17**0.5, rel=0.1)
+
+
 def test_inv72_values_are_float32_also_under_autocast(policy):
     critic = Seq2SeqCritic(trunk_of(copy.deepcopy(policy)))
     with torch.autocast("cpu", torch.bfloat16):

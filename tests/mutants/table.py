@@ -21,6 +21,7 @@ TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, P
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/generation.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/scoring.py": (
         "tests/test_scoring.py",
         "tests/test_scoring_ids.py",
