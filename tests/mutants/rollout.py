@@ -138,6 +138,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("return one.get_vocab().items() <= other.get_vocab().items()", "return len(one) <= len(other)",
          "a critic reads the policy's ids as other tokens",
          ("tests/test_ppo_tokenizers.py::test_inv41_neither_critic_nor_reference_reads_ids_of_another_tokenizer",)),
+        ("return not (policy.pairs or policy.opening) and", "return", "an encoder-decoder's ids given to a decoder in a row", ("tests/test_rendering_seq2seq.py",)),
         ("if self.renderer is None:\n            assert", "if True:\n            assert",
          "the policy's ids given to a reward model with another tokenizer (align-anything)"),
         ("[prompt + response for prompt, response in pairs]", "[response for prompt, response in pairs]",
