@@ -125,7 +125,7 @@ def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_hub_id_offline() -> None:
-    with pytest.raises(ModelError, match="cannot load a causal language model from 'nobody/nothing'"):
+    with pytest.raises(ModelError, match="cannot load a language model from 'nobody/nothing'"):
         load_policy("nobody/nothing")
 
 
