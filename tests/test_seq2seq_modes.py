@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
 from rlhf.models import load_policy
 from rlhf.models.seq2seq import is_encoder_decoder
@@ -109,6 +109,14 @@ def test_the_report_answers_scores_and_compares(tmp_path: Path, capsys: pytest.C
     numbers = (root / "summary.json").read_text()
     assert '"reward_score"' in numbers
     assert '"kl"' in numbers
+
+
+def test_a_reference_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tokens are the same, and so is their number."""
+    base = write_seq2seq(tmp_path / "base", "t5_bytes")
+    write_base(tmp_path / "gpt", vocab_size=AutoConfig.from_pretrained(base).vocab_size)
+    assert run_main(run_ppo, ppo_of(tmp_path, base, f"reference={{path: {tmp_path}/gpt}}")) == 2
+    assert "reference.path: one of reference and policy is a decoder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def naive_loss(model: torch.nn.Module, opening: tuple[int, ...]) -> float:
     for one in DEMONSTRATIONS:
         decoder = torch.tensor([[*opening, *one.response_ids[:-1]]])
         logits = model(input_ids=torch.tensor([one.prompt_ids]), decoder_input_ids=decoder).logits[0]
-        losses.append(cross_entropy(logits[len(opening) - 1 :], torch.tensor(one.response_ids), reduction="none"))
+        losses.append(
+            cross_entropy(logits[len(opening) - 1 :], torch.tensor(one.response_ids), reduction="none")
+        )
     return float(torch.cat(losses).mean().detach())
 
 
