@@ -29,6 +29,7 @@ class ChatEncoder:
         tokenizer: a transformers tokenizer with a chat template.
         counts: where conversations are counted that had to be adapted (joined_turns, special_text).
         around: ids before and behind each conversation, where an encoder reads it as the first of two texts.
+        spells_specials: where the tokenizer cannot read a special token's text as text, spell it.
     """
 
     def __init__(
@@ -36,17 +37,40 @@ class ChatEncoder:
         tokenizer: Any,
         counts: Counter[str],
         around: tuple[Sequence[int], Sequence[int]] = ((), ()),
+        spells_specials: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.counts = counts
         self._around = around
+        self._spells_specials = spells_specials
+        self._loses_line_breaks = "\n" not in self.decode(_encode(tokenizer, ["a\nb"], literal=True)[0])
+        self._specials = special_ids(tokenizer) - {tokenizer.unk_token_id}
         names = tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer)))
         longest_first = sorted(names, key=len, reverse=True)
         self._special_text = re.compile("|".join(re.escape(name) for name in longest_first))
 
     def encode(self, texts: Sequence[str], *, literal: bool = False) -> list[list[int]]:
         """Return the ids of each text; `literal` reads special tokens' text as text."""
-        return _encode(self.tokenizer, texts, literal=literal)
+        found = _encode(self.tokenizer, texts, literal=literal)
+        if not (literal and self._spells_specials):
+            return found
+        return [
+            self._spell(text) if self._special_text.search(text) and self._specials & {*ids} else ids
+            for text, ids in zip(texts, found, strict=True)
+        ]
+
+    def _spell(self, text: str) -> list[int]:
+        """Encode a text whose special tokens' text the tokenizer takes for the tokens all the same.
+
+        To one made from sentencepiece's files (T5, DeBERTa) that text is a word of the vocabulary like any
+        other: its first letter is encoded apart from the rest. A space may come of that, and a letter without
+        a piece of its own is unknown, as it is everywhere.
+        """
+        pieces = []
+        for piece in re.split(f"({self._special_text.pattern})", text):
+            pieces += [piece[:1], piece[1:]] if self._special_text.fullmatch(piece) else [piece]
+        encoded = _encode(self.tokenizer, [piece for piece in pieces if piece], literal=True)
+        return [index for ids in encoded for index in ids]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
         """Return the text of ids as it is, without tidying of spaces."""
@@ -127,6 +151,11 @@ class ChatEncoder:
         for text, piece in zip(texts, pieces[1:], strict=True):
             ids = ids + self.encode([text], literal=True)[0] + self.encode([piece])[0]
         return ids
+
+    def count_line_breaks(self, texts: Sequence[str]) -> None:
+        """Count texts with line breaks, where the tokenizer reads these as spaces (T5's has none)."""
+        if self._loses_line_breaks:
+            self.counts["lost_line_breaks"] += sum("\n" in text for text in texts)
 
     def count_special_text(self, messages: Conversation) -> None:
         """Count a rendered conversation that holds a special token's text."""

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlhf.encoding import ChatEncoder
-from rlhf.errors import DataError, SettingsError
+from rlhf.errors import DataError
 from rlhf.feedback.records import Message, Packed, Prompt
-from rlhf.pairs import pair_template
-from rlhf.templates import TemplateFacts, inspect_template, supply_chat_template
+from rlhf.layouts import layout_of
 
 __all__ = ["Rendered", "Renderer", "TooLong"]
 
 Messages = Sequence[Message | Mapping[str, str]]
 TooLong = Literal["cut", "drop"]
-Around = tuple[Sequence[int], Sequence[int]]
 
 _CHUNK = 1000  # conversations written and encoded in one call
 
@@ -64,12 +62,18 @@ class Renderer:
         context_tokens: the most positions the model has; None: no limit.
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
         pairs: the tokenizer is an encoder's: prompt and response are two texts to it, see `rlhf.pairs`.
+        decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see
+            `rlhf.seq2seq`.
+        spells_specials: no end token comes of a text, also where the tokenizer knows it as a word (T5): for
+            encoder-decoders, as reward models too, since the library's count their end tokens.
 
     Attributes:
         end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
         stop_token_ids: every id that ends a sampled response, `end_token_id` first.
         pad_token_id: what to pad with; the end token where the tokenizer has no pad token.
         pairs: whether it renders two texts for an encoder.
+        opening: ids that an encoder-decoder's decoder reads before a response; () where it stands behind its
+            prompt.
 
     Raises:
         ModelError: the tokenizer has no end token, or its template no generation prompt.
@@ -85,13 +89,19 @@ class Renderer:
         context_tokens: int | None = None,
         extra_stop_token_ids: Sequence[int] = (),
         pairs: bool = False,
+        decoder_start_token_id: int | None = None,
+        spells_specials: bool = False,
     ) -> None:
-        facts, around = pair_template(tokenizer) if pairs else _inspect_chat(tokenizer)
+        layout = layout_of(tokenizer, pairs=pairs, decoder_start_token_id=decoder_start_token_id)
+        facts = layout.facts
         self.tokenizer = tokenizer
         self.pairs = pairs
         self.context_tokens = context_tokens
         self.max_response_tokens = max_response_tokens
-        self.max_prompt_tokens = _fit_context(max_prompt_tokens, max_response_tokens, context_tokens)
+        self.max_prompt_tokens = layout.most_prompt_tokens(
+            max_prompt_tokens, max_response_tokens, context_tokens
+        )
+        self.opening = layout.opening
         self.end_token_id = facts.end_token_id
         stops = (facts.end_token_id, facts.eos_token_id, *extra_stop_token_ids)
         self.stop_token_ids: tuple[int, ...] = tuple(dict.fromkeys(stops))
@@ -99,7 +109,9 @@ class Renderer:
         self.pad_token_id: int = facts.end_token_id if pad is None else pad
         self.counts: Counter[str] = Counter()
         self._lead = facts.lead
-        self._encoder = ChatEncoder(tokenizer, self.counts, around)
+        self._layout = layout
+        self.spells_specials = spells_specials or bool(layout.opening)
+        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around, self.spells_specials)
 
     def render_prompt(self, messages: Messages) -> list[int]:
         """Return the ids of a conversation with the generation prompt, ending where a response starts.
@@ -119,6 +131,7 @@ class Renderer:
         found: list[list[int] | DataError] = []
         for start in range(0, len(conversations), _CHUNK):
             chunk = [_as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
+            self._encoder.count_line_breaks(["".join(one["content"] for one in talk) for talk in chunk])
             encoded: Sequence[list[int] | None] = self._encoder.encode_prompts(chunk) or [None] * len(chunk)
             found.extend(
                 self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
@@ -186,6 +199,7 @@ class Renderer:
         found: list[list[int] | DataError] = []
         for start in range(0, len(texts), _CHUNK):
             led = [self._lead + text for text in texts[start : start + _CHUNK]]
+            self._encoder.count_line_breaks(led)
             found.extend(map(self._ended, self._encoder.encode(led, literal=True)))
         return found
 
@@ -220,13 +234,16 @@ class Renderer:
         """
         rendered = Rendered(self.render_prompt(messages), self.render_response(response))
         if not self.fits(rendered):
-            length = len(rendered.ids)
+            length = self._num_read(rendered)
             raise DataError(f"prompt and response have {length} tokens; the context is {self.context_tokens}")
         return rendered
 
     def fits(self, rendered: Rendered) -> bool:
         """Return whether a sequence fits into the model's context."""
-        return self.context_tokens is None or len(rendered.ids) <= self.context_tokens
+        return self.context_tokens is None or self._num_read(rendered) <= self.context_tokens
+
+    def _num_read(self, rendered: Rendered) -> int:
+        return self._layout.num_read(len(rendered.prompt_ids), len(rendered.response_ids))
 
     def decode_response(self, ids: Sequence[int]) -> str:
         """Return the text of sampled ids up to the first stop token, without special tokens.
@@ -254,16 +271,12 @@ _WORDS = {
     "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens)",
     "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
     "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
+    "lost_line_breaks": "texts with line breaks that the tokenizer reads as spaces (it has none)",
     "special_text": "prompts that hold a special token's text, rendered as text",
     "dropped_prompts": "records dropped for their prompt (refused by the template, or too long)",
     "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",
     "dropped_rankings": "rankings dropped (nothing compared is left)",
 }
-
-
-def _inspect_chat(tokenizer: Any) -> tuple[TemplateFacts, Around]:
-    supply_chat_template(tokenizer)
-    return inspect_template(tokenizer), ((), ())
 
 
 def _value(result: list[int] | DataError) -> list[int]:
@@ -279,17 +292,3 @@ def _as_dicts(messages: Messages) -> list[dict[str, str]]:
         else {"role": message["role"], "content": message["content"]}
         for message in messages
     ]
-
-
-def _fit_context(prompt: int | None, response: int | None, context: int | None) -> int | None:
-    """Return the limit of prompts: their own, or what the context leaves."""
-    for name, value in (("max_prompt_tokens", prompt), ("max_response_tokens", response)):
-        if value is not None and value < 1:
-            raise SettingsError(f"{name} is {value}; it must be at least 1")
-    if context is None:
-        return prompt
-    most = context - (1 if response is None else response)
-    if most < 1 or (prompt is not None and prompt > most):
-        wanted = f"max_prompt_tokens {prompt} and max_response_tokens {response}"
-        raise SettingsError(f"{wanted} do not fit into the model's context of {context} tokens; lower them")
-    return most if prompt is None else prompt

@@ -86,6 +86,7 @@ class RewardModelScorer:
     def __call__(self, prompts: Sequence[Prompt], generation: Generation, texts: Sequence[str]) -> Tensor:
         """Return scores (B,) float32."""
         if self.renderer is None:
+            assert not generation.opening, "an encoder-decoder's ids are no row that others read: give text"
             pairs = zip(generation.prompts(), generation.responses(), strict=True)
             sequences = [prompt + response for prompt, response in pairs]
             self._check_ids(sequences)
@@ -251,6 +252,11 @@ def score_sequences(model: nn.Module, sequences: Sequence[Sequence[int]], batch_
             part = sequence_scores(model, ids.to(device_of(model)), mask.to(device_of(model)))
             scores[index] = part.float().cpu()
     return scores
+
+
+def reads_ids(policy: Renderer, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Return whether a decoder with `tokenizer` may be given a policy's ids, prompt and response in a row."""
+    return not (policy.pairs or policy.opening) and same_rendering(policy.tokenizer, tokenizer)
 
 
 def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:

@@ -50,13 +50,17 @@ class TemplateFacts:
     lead: str
 
 
-def supply_chat_template(tokenizer: Any) -> bool:
+def supply_chat_template(tokenizer: Any, *, special_tokens: bool = True) -> bool:
     """Give a tokenizer without a chat template a plain one, saved with it; return whether it had none.
 
-    The plain one begins with the beginning-of-sequence token where the tokenizer itself would add that.
+    The plain one begins with the beginning-of-sequence token where the tokenizer itself would add that. With
+    `special_tokens` False there is none in it: they are put around what it writes (encoder-decoders).
     """
     if tokenizer.chat_template is not None:
         return False
+    if not special_tokens:
+        tokenizer.chat_template = _PLAIN.replace(" + eos_token", "")
+        return True
     bos = tokenizer.bos_token_id
     begins = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
     tokenizer.chat_template = ("{{ bos_token }}" if begins else "") + _PLAIN

@@ -58,7 +58,7 @@ class Desk:
             batch_size=told.batch_size,
         )
         if self._reward is not None:
-            answers = score_answers(answers, prompts, generation, self._scorer(renderer.tokenizer))
+            answers = score_answers(answers, prompts, generation, self._scorer(renderer))
         if policy == "ppo" and temperature > 0 and "sft" in self.policies and self._same_words():
             sft, _ = self._load("sft")
             kl = response_kl(model, sft, generation, temperature, told.microbatch_size)
@@ -72,7 +72,7 @@ class Desk:
             told = self.policies[policy]
             setting = "base.path" if policy == "base" else f"stages.{policy}"
             tokenizer = _inputs.open_tokenizer(told, setting)
-            model = _inputs.open_causal_lm(told, setting)
+            model = _inputs.open_policy(told, setting)
             limits = self.settings.evaluation
             renderer = _inputs.build_renderer(
                 tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens, setting
@@ -85,7 +85,8 @@ class Desk:
         """Whether PPO and SFT share a vocabulary, without which a KL means nothing."""
         from rlhf.scoring import same_rendering
 
-        same = same_rendering(self._load("sft")[1].tokenizer, self._load("ppo")[1].tokenizer)
+        one, other = self._load("sft")[1], self._load("ppo")[1]
+        same = one.opening == other.opening and same_rendering(one.tokenizer, other.tokenizer)
         note = "PPO and SFT have different tokenizers or chat templates: no KL between them"
         if not same and note not in self.notes:
             self.notes.append(note)
@@ -93,18 +94,30 @@ class Desk:
 
     def _load_reward(self) -> tuple[Any, Any]:
         from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
+        from rlhf.models.encoders import note_separator, reads_pairs
 
         path = str(self.settings.stages.reward)
         model = load_reward_model(path, setting="stages.reward")
         disable_dropout(model)
-        return model.eval().to(self.device), load_tokenizer(path, setting="stages.reward")
+        pairs = reads_pairs(model.config)
+        tokenizer = load_tokenizer(path, setting="stages.reward", pairs=pairs)
+        if pairs:
+            note_separator(model, tokenizer)
+        return model.eval().to(self.device), tokenizer
 
-    def _scorer(self, tokenizer: Any) -> Any:
+    def _scorer(self, policy: Renderer) -> Any:
+        from rlhf.models.encoders import is_encoder, reads_pairs
         from rlhf.rendering import Renderer
-        from rlhf.scoring import RewardModelScorer, same_rendering
+        from rlhf.scoring import RewardModelScorer, reads_ids
 
         assert self._reward is not None
-        model, own_tokenizer = self._reward
-        renderer = None if same_rendering(tokenizer, own_tokenizer) else Renderer(own_tokenizer)
+        model, tokenizer = self._reward
+        pairs = reads_pairs(model.config)
+        by_ids = not pairs and reads_ids(policy, tokenizer)
+        renderer = (
+            None
+            if by_ids
+            else Renderer(tokenizer, pairs=pairs, spells_specials=pairs and not is_encoder(model.config))
+        )
         path = str(self.settings.stages.reward)
         return RewardModelScorer(path, model, renderer, self.settings.evaluation.microbatch_size)

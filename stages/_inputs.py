@@ -27,7 +27,7 @@ __all__ = [
     "check_lora",
     "epoch_of",
     "fingerprint_sources",
-    "open_causal_lm",
+    "open_policy",
     "open_tokenizer",
     "refuse_adapter_on_adapter",
     "say_counts",
@@ -145,11 +145,11 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path", *, pairs: 
     )
 
 
-def open_causal_lm(model: WeightsSettings, setting: str = "model.path") -> Any:
+def open_policy(model: WeightsSettings, setting: str = "model.path") -> Any:
     """Load the language model that the setting `setting` names, without dropout."""
-    from rlhf.models import disable_dropout, load_causal_lm
+    from rlhf.models import disable_dropout, load_policy
 
-    found = load_causal_lm(
+    found = load_policy(
         model.path,
         dtype=model.dtype,
         revision=model.revision,
@@ -178,14 +178,17 @@ def build_renderer(
 ) -> Renderer:
     """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response.
 
-    To an encoder prompt and response are two texts. `setting` is the dotted key that named both.
+    To an encoder prompt and response are two texts; an encoder-decoder reads them apart. `setting` is the
+    dotted key that named both.
     """
-    from rlhf.models.encoders import is_encoder
+    from rlhf.models.encoders import reads_pairs
     from rlhf.models.folders import check_vocabulary
     from rlhf.models.inputs import context_tokens
+    from rlhf.models.seq2seq import decoder_start, is_encoder_decoder
     from rlhf.rendering import Renderer
 
     check_vocabulary(tokenizer, model, setting)
+    apart = is_encoder_decoder(model.config) and model.can_generate()  # else it is a reward model
     generation = getattr(model, "generation_config", None)
     stops = getattr(generation, "eos_token_id", None)
     return Renderer(
@@ -194,7 +197,9 @@ def build_renderer(
         max_response_tokens=max_response_tokens,
         context_tokens=context_tokens(model),
         extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
-        pairs=is_encoder(model.config),
+        pairs=reads_pairs(model.config) and not apart,
+        decoder_start_token_id=decoder_start(model) if apart else None,
+        spells_specials=is_encoder_decoder(model.config),
     )
 
 

@@ -69,8 +69,8 @@ def _held_out_scorer(settings: PpoSettings, parts: Parts, base: OneBase | None) 
     sources = settings.evaluation.held_out_scores
     if not sources:
         return None
-    tokenizer, accelerator = parts.renderer.tokenizer, parts.accelerator
-    scorer = build_scorer(settings, sources, "evaluation.held_out_scores", accelerator, tokenizer, base)
+    name = "evaluation.held_out_scores"
+    scorer = build_scorer(settings, sources, name, parts.accelerator, parts.renderer, base)
     with parts.at_hand(*models_of(scorer)):
         pass  # with memory.offload they leave the device: a run that goes on may not evaluate for long
     return scorer

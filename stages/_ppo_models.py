@@ -10,6 +10,7 @@ from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._ppo_one_base import build_learner, critic_start, say_memory, shares_base
+from stages._ppo_seq2seq import check_seq2seq
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from rlhf.models import Critic
     from rlhf.models.learner import Learner
     from rlhf.models.one_base import OneBase
+    from rlhf.models.seq2seq import Seq2SeqCritic
     from rlhf.ppo.parts import Parts
     from rlhf.ppo.recipe import Recipe
+    from rlhf.rendering import Renderer
     from rlhf.scoring import Scorer
     from rlhf.settings.ppo_models import ScoreSettings
     from rlhf.settings.shared import WeightsSettings
@@ -53,6 +56,7 @@ def build_parts(
 
     `base` is what they are adapters on, where they are.
     """
+    from rlhf.models.seq2seq import is_encoder_decoder
     from rlhf.ppo.parts import build_parts as prepare_parts
     from rlhf.rollout import check_context
 
@@ -63,14 +67,21 @@ def build_parts(
     else:
         learner, reference = build_learner(settings, base), base.reference()
     policy = learner.policy
+    if is_encoder_decoder(reference.config) != is_encoder_decoder(policy.config):
+        raise ModelError(
+            "one of reference and policy is a decoder, the other an encoder-decoder; they read prompts in "
+            "other places",
+            where="reference.path",
+        )
     if _num_embeddings(reference) != _num_embeddings(policy):
         raise ModelError(
             "has another vocabulary than the policy; their KL means nothing", where="reference.path"
         )
     names = ("the policy", "the critic")
     lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
+    num_opening = 2 if is_encoder_decoder(policy.config) else 0  # at most: the start token and one more
     for model, what in (*zip(learner.transformers(), names, strict=False), (reference, "the reference")):
-        check_context(model, *lengths, what)
+        check_context(model, *lengths, what, num_opening)
         if _num_embeddings(model) < _num_embeddings(policy):
             raise ModelError(
                 f"{what} has embeddings for {_num_embeddings(model):,} tokens, and the policy can sample "
@@ -78,7 +89,7 @@ def build_parts(
                 where="critic",
             )
     renderer = _inputs.build_renderer(tokenizer, policy, *lengths, "policy.path")
-    scorer = build_scorer(settings, settings.scores, "scores", accelerator, tokenizer, base)
+    scorer = build_scorer(settings, settings.scores, "scores", accelerator, renderer, base)
     if base is not None:
         say_memory(base, learner, reference, scorer)
     if settings.memory.offload and accelerator.device.type == "cpu":
@@ -136,7 +147,7 @@ def _open_reference(settings: PpoSettings) -> Any:
     from rlhf.models.quantised import quantise
 
     def load() -> Any:
-        return _inputs.open_causal_lm(settings.reference or settings.policy, "reference.path")
+        return _inputs.open_policy(settings.reference or settings.policy, "reference.path")
 
     rounded = settings.reference is None and settings.lora is not None and settings.lora.quantize is not None
     return quantise(load(), reload=load) if rounded else load()
@@ -146,24 +157,34 @@ def _build_learner(settings: PpoSettings) -> Learner:
     """Load the policy and its critic and put them together."""
     from rlhf.models import add_lora
     from rlhf.models.learner import SeparateLearner, TrunkLearner
+    from rlhf.models.seq2seq import is_encoder_decoder
 
     def load() -> Any:
-        return _inputs.open_causal_lm(settings.policy, "policy.path")
+        return _inputs.open_policy(settings.policy, "policy.path")
 
     policy, lora = load(), _inputs.build_lora(settings.lora)
+    if is_encoder_decoder(policy.config):
+        check_seq2seq(settings)  # one from the hub is looked at only now
     trained = policy
     if lora is not None:
         trained = add_lora(policy, lora, revision=settings.policy.revision, reload=load)
     if settings.critic is not None and settings.critic.init_from == "trunk":
         return TrunkLearner(trained)
-    return SeparateLearner(trained, _build_critic(settings) if settings.critic is not None else None)
+    apart = is_encoder_decoder(policy.config)
+    return SeparateLearner(trained, _build_critic(settings, apart) if settings.critic is not None else None)
 
 
-def _build_critic(settings: PpoSettings) -> Critic:
-    """Load weights of the critic's own: it shares no tensor with the reward model or the policy."""
+def _build_critic(settings: PpoSettings, apart: bool) -> Critic | Seq2SeqCritic:
+    """Load weights of the critic's own: it shares no tensor with the reward model or the policy.
+
+    With `apart` the policy is an encoder-decoder.
+    """
     from rlhf.models import Critic, build_reward_model, load_critic
+    from rlhf.models.seq2seq import Seq2SeqCritic, trunk_of
 
     assert settings.critic is not None
+    if apart:
+        return Seq2SeqCritic(trunk_of(_inputs.open_policy(settings.policy, "policy.path")))
     if settings.critic.init_from == "policy":
         start = settings.policy
         model = build_reward_model(
@@ -186,14 +207,17 @@ def build_scorer(
     sources: Sequence[ScoreSettings],
     setting: str,
     accelerator: Accelerator,
-    tokenizer: Any,
+    policy: Renderer,
     base: OneBase | None = None,
 ) -> Scorer:
-    """Load what scores: the weighted sum of `sources`, which stand under the dotted key `setting`."""
+    """Load what scores what the policy says: the weighted sum of `sources`, under the dotted key `setting`.
+
+    `policy` is the policy's renderer.
+    """
     from rlhf.scoring import WeightedScorer
 
     parts = [
-        (_build_source(settings, source, f"{setting}[{number}]", accelerator, tokenizer, base), source.weight)
+        (_build_source(settings, source, f"{setting}[{number}]", accelerator, policy, base), source.weight)
         for number, source in enumerate(sources)
     ]
     return WeightedScorer(tuple(parts))
@@ -204,20 +228,20 @@ def _build_source(
     source: ScoreSettings,
     setting: str,
     accelerator: Accelerator,
-    tokenizer: Any,
+    policy: Renderer,
     base: OneBase | None,
 ) -> Scorer:
     from rlhf.functions import load_function
     from rlhf.scoring import EnsembleScorer, FunctionScorer
 
     if source.function is not None:
-        token_texts = _token_texts(tokenizer) if source.per_token else None
+        token_texts = _token_texts(policy.tokenizer) if source.per_token else None
         return FunctionScorer(source.function, load_function(source.function), token_texts)
     if source.combine is None:
         name = f"{setting}.model"
-        return _load_reward_model(settings, source, str(source.model), name, accelerator, tokenizer, base)
+        return _load_reward_model(settings, source, str(source.model), name, accelerator, policy, base)
     members = [
-        _load_reward_model(settings, source, path, f"{setting}.models[{place}]", accelerator, tokenizer, base)
+        _load_reward_model(settings, source, path, f"{setting}.models[{place}]", accelerator, policy, base)
         for place, path in enumerate(source.models)
     ]
     return EnsembleScorer(
@@ -238,16 +262,16 @@ def _load_reward_model(
     path: str,
     setting: str,
     accelerator: Accelerator,
-    tokenizer: Any,
+    policy: Renderer,
     base: OneBase | None,
 ) -> Scorer:
     """Load a frozen reward model; one with another tokenizer or template gets a renderer of its own."""
     from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
-    from rlhf.models.encoders import is_encoder, note_separator
+    from rlhf.models.encoders import is_encoder, note_separator, reads_pairs
     from rlhf.models.folders import check_vocabulary
     from rlhf.rendering import Renderer
     from rlhf.rollout import check_context
-    from rlhf.scoring import RewardModelScorer, same_rendering
+    from rlhf.scoring import RewardModelScorer, reads_ids
 
     options: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     if base is not None and shares_base(settings, source, path, base, setting):
@@ -257,18 +281,19 @@ def _load_reward_model(
     disable_dropout(model)
     model.requires_grad_(False)
     model.eval().to(accelerator.device)
-    pairs = is_encoder(model.config)
+    pairs = reads_pairs(model.config)
     own_tokenizer = load_tokenizer(path, setting=setting, pairs=pairs, **options)
     check_vocabulary(own_tokenizer, model, setting)
     renderer = None
     if pairs:
-        console.say(f"{setting} is an encoder: it is given prompt and response as two texts, not ids")
+        kind = "an encoder" if is_encoder(model.config) else "an encoder-decoder"
+        console.say(f"{setting} is {kind}: it is given prompt and response as two texts, not ids")
         note_separator(model, own_tokenizer)
-        renderer = Renderer(own_tokenizer, pairs=True)
-    elif not same_rendering(tokenizer, own_tokenizer):
-        console.say(
-            f"{setting} has another tokenizer or chat template than the policy: it is given text, not ids"
-        )
+        renderer = Renderer(own_tokenizer, pairs=True, spells_specials=not is_encoder(model.config))
+    elif not reads_ids(policy, own_tokenizer):
+        other = "has another tokenizer or chat template than the policy"
+        reason = "reads prompt and response in a row, and the policy apart" if policy.opening else other
+        console.say(f"{setting} {reason}: it is given text, not ids")
         renderer = Renderer(own_tokenizer)  # cuts nothing: too long for this model is an error of its scorer
     else:
         told = settings.sampling

@@ -8,6 +8,7 @@ from rlhf.errors import ModelError
 from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
+from stages._ppo_seq2seq import check_seq2seq
 
 if TYPE_CHECKING:
     from rlhf.models.learner import Learner
@@ -57,6 +58,7 @@ def open_base(settings: PpoSettings) -> OneBase | None:
     """Load the base; None where the settings want models apart."""
     from rlhf.models import disable_dropout
     from rlhf.models.one_base import load_one_base
+    from rlhf.models.seq2seq import is_encoder_decoder
 
     if not settings.memory.one_base:
         return None
@@ -70,6 +72,8 @@ def open_base(settings: PpoSettings) -> OneBase | None:
         setting="policy.path",
     )
     disable_dropout(base.model)
+    if is_encoder_decoder(base.model.config):
+        check_seq2seq(settings)  # one from the hub is looked at only now
     return base
 
 

@@ -70,21 +70,26 @@ def _distinct(prompts: Iterable[Prompt], most: int) -> list[Prompt]:
 def _open_policy(settings: RewardSettings, renderer: Renderer) -> tuple[Any, Renderer, Renderer | None]:
     """Return the model that answers, its renderer, and the reward model's where it is given text."""
     from rlhf.rendering import Renderer
-    from rlhf.scoring import same_rendering
+    from rlhf.scoring import reads_ids
 
     assert settings.centring is not None
     source = settings.centring.policy
-    if source is None:
-        return _inputs.open_causal_lm(settings.model), renderer, None
-    setting = "centring.policy.path"
-    policy = _inputs.open_causal_lm(source, setting)
+    if source is None and not renderer.pairs:
+        return _inputs.open_policy(settings.model), renderer, None
+    source, setting = source or settings.model, "centring.policy.path" if source else "model.path"
+    policy = _inputs.open_policy(source, setting)
     tokenizer = _inputs.open_tokenizer(source, setting)
     limits = settings.reward.max_prompt_tokens, settings.centring.max_response_tokens
     asking = _inputs.build_renderer(tokenizer, policy, *limits, setting)
-    if not renderer.pairs and same_rendering(tokenizer, renderer.tokenizer):
+    if not renderer.pairs and reads_ids(asking, renderer.tokenizer):
         return policy, asking, None
     # No limit of responses: one that is longer than those of the rankings is scored all the same.
-    reading = Renderer(renderer.tokenizer, max_prompt_tokens=renderer.max_prompt_tokens, pairs=renderer.pairs)
+    reading = Renderer(
+        renderer.tokenizer,
+        max_prompt_tokens=renderer.max_prompt_tokens,
+        pairs=renderer.pairs,
+        spells_specials=renderer.spells_specials,
+    )
     return policy, asking, reading
 
 

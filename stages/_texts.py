@@ -182,13 +182,16 @@ def _demonstration_rows(settings: PtxSettings, policy: Renderer) -> list[TextRow
     if not settings.demonstrations:
         return []
     renderer = Renderer(
-        policy.tokenizer, context_tokens=settings.max_tokens, extra_stop_token_ids=policy.stop_token_ids
+        policy.tokenizer,
+        context_tokens=settings.max_tokens,
+        extra_stop_token_ids=policy.stop_token_ids,
+        decoder_start_token_id=policy.opening[0] if policy.opening else None,
     )
     records = read_demonstrations(_inputs.build_sources(settings.demonstrations)).records
     rendered = _inputs.epoch_of(render_demonstrations(records, renderer), settings.demonstrations)
     console.say(f"ptx.demonstrations: {len(rendered):,} rows")
     _inputs.say_counts("ptx.demonstrations", renderer)
-    return demonstration_rows(rendered)
+    return demonstration_rows(rendered, policy.opening)
 
 
 def _check_fits(max_tokens: int, renderer: Renderer, setting: str) -> None:
@@ -205,7 +208,8 @@ def _check_same_everywhere(rows: list[TextRow], name: str, accelerator: Accelera
 
     if accelerator.num_processes == 1:
         return
-    digest = hashlib.sha256(repr([(list(row.ids), row.num_given) for row in rows]).encode()).hexdigest()
+    content = [(list(row.ids), row.num_given, list(row.aside)) for row in rows]
+    digest = hashlib.sha256(repr(content).encode()).hexdigest()
     if len(set(gather_object([digest]))) > 1:
         raise SettingsError(
             "processes read different texts; a generator has to draw from its seed alone (the order of a set "

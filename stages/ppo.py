@@ -18,6 +18,7 @@ from stages._command import run_stage
 from stages._ppo_evaluation import build_evaluation
 from stages._ppo_models import build_parts, build_recipe
 from stages._ppo_one_base import check_adapters, critic_start, open_base
+from stages._ppo_seq2seq import check_seq2seq
 from stages._processes import end
 from stages._texts import build_texts, check_ptx, check_texts, text_sources
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rlhf.feedback.records import Prompt
     from rlhf.ppo.checkpoint import Progress
     from rlhf.ppo.parts import Parts
+    from rlhf.rendering import Renderer
     from rlhf.settings.ppo_models import ScoreSettings
 
 
@@ -32,7 +34,12 @@ def check(settings: PpoSettings) -> None:
     """Read the prompts, load the functions, look for the models and trackers."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
-    from rlhf.models.folders import check_model_path, check_reward_path, check_writes
+    from rlhf.models.folders import (
+        check_model_path,
+        check_reward_path,
+        check_writes,
+        holds_encoder_decoder,
+    )
     from rlhf.ppo.callbacks import load_callback
     from rlhf.runs.tracking import check_trackers
 
@@ -45,6 +52,8 @@ def check(settings: PpoSettings) -> None:
     _check_scores(settings.evaluation.held_out_scores, "evaluation.held_out_scores")
     if settings.critic is not None and settings.critic.path is not None:
         check_reward_path(settings.critic.path, setting="critic.path")
+    if holds_encoder_decoder(settings.policy.path):
+        check_seq2seq(settings)
     _check_critic(settings)
     check_adapters(settings)
     if settings.evaluation.judge is not None:
@@ -67,15 +76,17 @@ def check(settings: PpoSettings) -> None:
 
 
 def _check_critic(settings: PpoSettings) -> None:
-    """Refuse an encoder as the critic's start; one from the hub is refused when it is loaded."""
-    from rlhf.models.folders import holds_encoder
+    """Refuse a reader of whole texts as the critic's start; one from the hub is refused when it is loaded."""
+    from rlhf.models.folders import holds_encoder, holds_encoder_decoder
 
     if settings.critic is None or settings.critic.init_from != "reward":
         return
     path, _, _ = critic_start(settings)
-    if holds_encoder(path):
+    apart = holds_encoder_decoder(path)
+    if apart or holds_encoder(path):
+        kind = "an encoder-decoder" if apart else "an encoder"
         raise SettingsError(
-            f"is reward, but {path!r} is an encoder: it reads whole texts, and a critic values every token "
+            f"is reward, but {path!r} is {kind}: it reads whole texts, and a critic values every token "
             "from what came before it; set critic.init_from=policy",
             where="critic.init_from",
         )
@@ -212,8 +223,9 @@ def _export(settings: PpoSettings, run: RunFolder, parts: Parts, progress: Progr
                 parts.policy,
                 parts.renderer.tokenizer,
                 run.path,
-                card=_card(settings, numbers),
+                card=_card(settings, numbers, parts.renderer),
                 stop_token_ids=parts.renderer.stop_token_ids,
+                opening=parts.renderer.opening,
                 keep_adapter=settings.lora is not None and not settings.lora.merge,
             )
     parts.accelerator.wait_for_everyone()
@@ -224,7 +236,7 @@ def _named(metrics: dict[str, float], suffix: str) -> dict[str, float]:
     return {f"{name.removeprefix('evaluation/')}{suffix}": value for name, value in metrics.items()}
 
 
-def _card(settings: PpoSettings, numbers: dict[str, Any]) -> str:
+def _card(settings: PpoSettings, numbers: dict[str, Any], renderer: Renderer) -> str:
     from rlhf.models.card import build_card
 
     names = [name for source in settings.scores for name in source.paths or (source.function,)]
@@ -234,7 +246,7 @@ def _card(settings: PpoSettings, numbers: dict[str, Any]) -> str:
     return build_card(
         settings.run.name or "PPO policy",
         text,
-        task="text-generation",
+        task="text2text-generation" if renderer.opening else "text-generation",
         base_model=settings.policy.path,
         numbers=numbers,
         tags=("ppo",),

@@ -119,7 +119,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
     from rlhf.models.adapter_folders import adapter_base, adapter_revision
-    from rlhf.models.encoders import is_encoder
+    from rlhf.models.encoders import reads_pairs
 
     path, revision = settings.model.path, settings.model.revision
     if _goes_on(settings):  # on its base, as an adapter's place is not on another adapter
@@ -132,7 +132,7 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     )
     disable_dropout(model)
     limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
-    if is_encoder(model.config):
+    if reads_pairs(model.config):
         return open_encoder(settings, model, limits)
     tokenizer = _inputs.open_tokenizer(settings.model)
     ensure_distinct_pad(model, tokenizer, may_grow=not _keeps_adapter(settings))
@@ -158,7 +158,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     from rlhf.models import add_lora
     from rlhf.models.adapter_folders import load_adapter
     from rlhf.models.centring import norm_before_head
-    from rlhf.models.encoders import fresh_parts, is_encoder
+    from rlhf.models.encoders import fresh_parts, reads_pairs
     from rlhf.models.heads import head_names
     from rlhf.models.quantised import quantise
 
@@ -173,7 +173,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
 
     if not _goes_on(settings):
         revision = settings.model.revision
-        head = fresh_parts(model) if is_encoder(model.config) else ("score",)
+        head = fresh_parts(model) if reads_pairs(model.config) else ("score",)
         return add_lora(
             model, lora, keep_trainable=head, keep_whole=keep_whole, revision=revision, reload=reload
         )
@@ -262,13 +262,13 @@ def _train_set(
 
 def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any) -> str:
     from rlhf.models.card import build_card
-    from rlhf.models.encoders import is_encoder
+    from rlhf.models.encoders import reads_pairs
     from rlhf.models.inputs import plain_model
 
     sources = ", ".join(source.path for source in settings.data.train)
     text = f"Scores responses; `{settings.model.path}` trained on the rankings of {sources}. "
     how = "prompt and response in the chat template, the end token included"
-    if is_encoder(plain_model(model).config):
+    if reads_pairs(plain_model(model).config):
         how = (
             "two texts, `tokenizer(prompt, response)`, the prompt as "
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)` writes it"

@@ -61,7 +61,7 @@ def train(settings: SftSettings, run: RunFolder) -> None:
     console.say(f"before: validation perplexity {before['validation_perplexity']:.4g}")
 
     # 4. Training.
-    num_steps = _fit(settings, run, model, tokenizer, train_set, evaluate)
+    num_steps = _fit(settings, run, model, tokenizer, train_set, evaluate, renderer.opening)
 
     # 5. After.
     after = evaluate()
@@ -77,7 +77,7 @@ def train(settings: SftSettings, run: RunFolder) -> None:
 
 def _open(settings: SftSettings) -> tuple[Any, Any, Renderer]:
     tokenizer = _inputs.open_tokenizer(settings.model)
-    model = _inputs.open_causal_lm(settings.model)
+    model = _inputs.open_policy(settings.model)
     limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
 
@@ -90,7 +90,7 @@ def _place(settings: SftSettings, model: Any) -> Any:
 
     lora = _inputs.build_lora(settings.lora)
     if lora is not None:
-        reload = partial(_inputs.open_causal_lm, settings.model)
+        reload = partial(_inputs.open_policy, settings.model)
         model = add_lora(model, lora, revision=settings.model.revision, reload=reload)
     return model.to(PartialState().device)
 
@@ -102,12 +102,15 @@ def _fit(
     tokenizer: Any,
     train_set: Sequence[Rendered],
     evaluate: Callable[[], dict[str, Any]],
+    opening: tuple[int, ...],
 ) -> int:
     from rlhf.sft import train_sft
     from rlhf.training.plan import TrainingPlan
 
     plan = settings.sft.plan(settings.run, settings.checkpoint, settings.evaluation.every_updates)
-    return train_sft(model, tokenizer, train_set, TrainingPlan(**plan), run=run, evaluate=evaluate)
+    return train_sft(
+        model, tokenizer, train_set, TrainingPlan(**plan), run=run, evaluate=evaluate, opening=opening
+    )
 
 
 def _save(
@@ -120,8 +123,9 @@ def _save(
             model,
             renderer.tokenizer,
             run.path,
-            card=_card(settings, numbers),
+            card=_card(settings, numbers, renderer),
             stop_token_ids=renderer.stop_token_ids,
+            opening=renderer.opening,
             keep_adapter=settings.lora is not None and not settings.lora.merge,
         )
 
@@ -148,7 +152,13 @@ def _evaluation(
     from rlhf.sft import response_loss
 
     def evaluate() -> dict[str, Any]:
-        found = response_loss(model, demonstrations, renderer.pad_token_id, settings.sft.microbatch_size)
+        found = response_loss(
+            model,
+            demonstrations,
+            renderer.pad_token_id,
+            settings.sft.microbatch_size,
+            opening=renderer.opening,
+        )
         return {"validation_loss": found.loss, "validation_perplexity": found.perplexity}
 
     return evaluate
@@ -213,7 +223,7 @@ def _numbers(
     }
 
 
-def _card(settings: SftSettings, numbers: dict[str, Any]) -> str:
+def _card(settings: SftSettings, numbers: dict[str, Any], renderer: Renderer) -> str:
     from rlhf.models.card import build_card
 
     sources = ", ".join(source.path for source in settings.data.train)
@@ -221,7 +231,7 @@ def _card(settings: SftSettings, numbers: dict[str, Any]) -> str:
         settings.run.name or "SFT policy",
         f"`{settings.model.path}` fine-tuned on the demonstrations of {sources}. "
         "The loss counted the responses only.",
-        task="text-generation",
+        task="text2text-generation" if renderer.opening else "text-generation",
         base_model=settings.model.path,
         numbers=numbers,
         tags=("sft",),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from rlhf.models import load_causal_lm, load_reward_model, sequence_scores
+from rlhf.models import load_policy, load_reward_model, sequence_scores
 from rlhf.models.heads import added_bias
 from rlhf.models.inputs import forward_inputs
 from tests.families import DECODERS, NO_BIAS, write_decoder
@@ -76,12 +76,12 @@ def test_inv74_three_stages_and_each_result_is_a_plain_model(tmp_path: Path, nam
     assert run_main(run_ppo, ppo_words(root)) == 0
     assert summary_of(root / "ppo")["num_updates"] == 2
     for stage in ("sft", "ppo"):
-        plain, ours = AutoModelForCausalLM.from_pretrained(root / stage), load_causal_lm(str(root / stage))
+        plain, ours = AutoModelForCausalLM.from_pretrained(root / stage), load_policy(str(root / stage))
         with torch.no_grad():
             expected = ours.eval()(**forward_inputs(ours, IDS, torch.ones_like(IDS))).logits
             torch.testing.assert_close(plain.eval()(IDS).logits, expected, atol=1e-6, rtol=0)  # other kernels
         assert not torch.equal(
-            plain.get_input_embeddings().weight, load_causal_lm(base).get_input_embeddings().weight
+            plain.get_input_embeddings().weight, load_policy(base).get_input_embeddings().weight
         )
     scorer = load_reward_model(str(root / "reward")).eval()
     plain = AutoModelForSequenceClassification.from_pretrained(root / "reward").eval()

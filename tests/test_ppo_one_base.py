@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from rlhf.models.adapter_folders import adapter_base
-from rlhf.models.loading import load_causal_lm, load_reward_model
+from rlhf.models.loading import load_policy, load_reward_model
 from rlhf.runs.jsonl import read_jsonl
 from tests.models.adapters import IDS, write_reward_adapter, write_sft_adapter
 from tests.ppo_stage import lay_over, main, prompts, write_reward
@@ -96,7 +96,7 @@ def test_inv64_from_an_sft_adapter_the_kl_is_to_that_model(tmp_path: Path, from_
     started, ended = (load_file(path / "adapter_model.safetensors") for path in (tmp_path / "sft", folder))
     assert started.keys() == ended.keys()  # the policy's adapter alone
     assert not all(torch.equal(started[name], value) for name, value in ended.items())
-    assert torch.isfinite(load_causal_lm(str(folder))(IDS).logits).all()
+    assert torch.isfinite(load_policy(str(folder))(IDS).logits).all()
 
 
 @pytest.mark.parametrize("start", ["words", "from_adapter"])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from rlhf.models.loading import load_causal_lm, load_reward_model
+from rlhf.models.loading import load_policy, load_reward_model
 from rlhf.models.saving import save_model
 from rlhf.rendering import Renderer
 from rlhf.rollout import generate
@@ -74,7 +74,7 @@ def test_inv74_stage_trains_and_leaves_a_plain_model_that_generates_as_ours(tmp_
     )["input_ids"]
     theirs = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=6)
     ours = generate(
-        load_causal_lm(str(folder)),
+        load_policy(str(folder)),
         ids.tolist(),
         stop_token_ids=Renderer(tokenizer).stop_token_ids,
         pad_token_id=tokenizer.pad_token_id,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from rlhf.models import load_causal_lm, load_reward_model, load_tokenizer
+from rlhf.models import load_policy, load_reward_model, load_tokenizer
 from rlhf.rendering import Renderer
 from rlhf.rollout import generate
 from rlhf.runs.jsonl import read_jsonl
@@ -77,7 +77,7 @@ def test_inv38_saved_model_scores_sft_samples_zero_on_average(tmp_path: Path, wo
     renderer = Renderer(load_tokenizer(str(tmp_path / "sft")), max_prompt_tokens=48)
     prompts = [renderer.render_prompt(row["prompt"]) for row in rankings(48)[:24]]
     drawn = generate(
-        load_causal_lm(str(tmp_path / "sft")),
+        load_policy(str(tmp_path / "sft")),
         prompts,
         stop_token_ids=renderer.stop_token_ids,
         pad_token_id=renderer.pad_token_id,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from rlhf.models.loading import load_causal_lm
+from rlhf.models.loading import load_policy
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.sft import SftSettings
 from stages import sft
@@ -118,7 +118,7 @@ def test_lora_is_merged_or_kept(tmp_path: Path, words: list[str], merge: str) ->
     numbers = summary_of(folder)
     assert numbers["num_trained_parameters"] < numbers["num_parameters"] / 4
     assert numbers["validation_loss"] < numbers["validation_loss_before"]
-    base, tuned = load_causal_lm(str(tmp_path / "base")), load_causal_lm(str(folder))
+    base, tuned = load_policy(str(tmp_path / "base")), load_policy(str(folder))
     ids = torch.tensor([[9, 8, 7]])
     assert not torch.equal(base(ids).logits, tuned(ids).logits)
 

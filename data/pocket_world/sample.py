@@ -17,7 +17,7 @@ from typing import Any
 
 from rlhf.errors import UserError
 from rlhf.feedback.records import Message, Prompt
-from rlhf.models import load_causal_lm, load_tokenizer
+from rlhf.models import load_policy, load_tokenizer
 from rlhf.rendering import Renderer
 from rlhf.rollout import sample_texts
 
@@ -49,7 +49,7 @@ TRIES = 8
 
 def sample(policies: list[str], folder: Path) -> None:
     """Write rankings.*.jsonl with fresh responses and no ranks yet; ``generate`` has them ranked."""
-    models = [(load_causal_lm(policy, setting="policy"), _renderer(policy)) for policy in policies]
+    models = [(load_policy(policy, setting="policy"), _renderer(policy)) for policy in policies]
     files = plan()
     for split in RANKED_PROMPTS:
         rows = files[f"rankings.{split}"]

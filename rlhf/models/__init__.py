@@ -3,6 +3,7 @@
 - `rlhf.models.loading`: folder or hub id to tokenizer, policy, reward model
 - `rlhf.models.values`: one number a token (critic) or a response (reward model) from a model with a score
   head
+- `rlhf.models.encoders`, `rlhf.models.seq2seq`: what encoders and encoder-decoders are given
 - `rlhf.models.centring`: move a reward model's zero inside its own weights
 - `rlhf.models.adapters`, `rlhf.models.adapter_folders`: LoRA through peft
 - `rlhf.models.one_base`: several models as adapters on one frozen base
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from rlhf.models.loading import (
         build_reward_model,
         ensure_distinct_pad,
-        load_causal_lm,
+        load_policy,
         load_reward_model,
         load_tokenizer,
     )
@@ -39,8 +40,8 @@ __all__ = [
     "build_reward_model",
     "disable_dropout",
     "ensure_distinct_pad",
-    "load_causal_lm",
     "load_critic",
+    "load_policy",
     "load_reward_model",
     "load_tokenizer",
     "position_ids_from_mask",

@@ -19,6 +19,7 @@ from rlhf.models.quantised import (
     stores_transposed,
 )
 from rlhf.models.quiet import quiet_library
+from rlhf.models.seq2seq import is_encoder_decoder
 
 __all__ = [
     "LoraSpec",
@@ -85,7 +86,7 @@ def add_lora(
         target_modules=list(spec.target_modules) if spec.target_modules else "all-linear",
         modules_to_save=[*keep_trainable, *keep_whole] or None,
         exclude_modules=_inside(model, keep_trainable) or None,
-        task_type="SEQ_CLS" if keep_trainable else "CAUSAL_LM",
+        task_type="SEQ_CLS" if keep_trainable else _task_of(model),
         fan_in_fan_out=transposed,  # GPT-2's: peft must know to merge it right
     )
     try:
@@ -95,6 +96,13 @@ def add_lora(
         raise ModelError(f"LoRA found nothing to adapt: {error}", where="lora.target_modules") from error
     freeze_kept(adapted, {*keep_whole})
     return adapted
+
+
+def _task_of(model: Any) -> str | None:
+    """Return peft's name for what a model does; None for a transformer without an output layer."""
+    if model.get_output_embeddings() is None:
+        return None
+    return "SEQ_2_SEQ_LM" if is_encoder_decoder(model.config) else "CAUSAL_LM"
 
 
 def _inside(model: nn.Module, names: tuple[str, ...]) -> list[str]:

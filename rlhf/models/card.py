@@ -8,8 +8,8 @@ __all__ = ["build_card"]
 
 _USE = {
     "text-generation": "AutoModelForCausalLM",
-    "text-classification": "AutoModelForSequenceClassification",
     "text2text-generation": "AutoModelForSeq2SeqLM",
+    "text-classification": "AutoModelForSequenceClassification",
     "fill-mask": "AutoModelForMaskedLM",
 }
 

@@ -1,7 +1,9 @@
 """Encoders (BERT, RoBERTa, DeBERTa, ModernBERT ...) as reward models: which models are, what they are given.
 
 They read prompt and response as two texts, both ways, and pool by a head of their own; `rlhf.pairs` says how
-the two texts become ids.
+the two texts become ids. An encoder-decoder (BART, T5) as a reward model does the same: the library's
+classifiers of that kind give both texts to encoder and decoder and read the decoder's state at the last end
+token.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["encoder_inputs", "fresh_parts", "is_encoder", "note_separator"]
+from rlhf.models.seq2seq import is_encoder_decoder
+
+__all__ = ["encoder_inputs", "fresh_parts", "is_encoder", "note_separator", "reads_pairs"]
 
 
 def is_encoder(config: Any) -> bool:
@@ -20,6 +24,11 @@ def is_encoder(config: Any) -> bool:
 
     writes = getattr(config, "is_encoder_decoder", False) or getattr(config, "is_decoder", False)
     return not writes and getattr(config, "model_type", None) in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def reads_pairs(config: Any) -> bool:
+    """Say whether a reward model of this config reads prompt and response as two texts."""
+    return is_encoder(config) or is_encoder_decoder(config)
 
 
 def note_separator(model: Any, tokenizer: Any) -> None:

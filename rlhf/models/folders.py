@@ -19,6 +19,7 @@ __all__ = [
     "check_vocabulary",
     "check_writes",
     "holds_encoder",
+    "holds_encoder_decoder",
     "is_classifier",
     "remedy",
     "says_nothing",
@@ -97,6 +98,15 @@ def holds_encoder(path: str) -> bool:
     return is_encoder(SimpleNamespace(**json.loads(file.read_text(encoding="utf-8"))))
 
 
+def holds_encoder_decoder(path: str) -> bool:
+    """Say whether a local folder holds an encoder-decoder, or an adapter on one; False for a hub id."""
+    from rlhf.models.adapter_folders import adapter_base
+
+    base = Path(adapter_base(path) if is_adapter_folder(path) else path).expanduser()
+    file = base / "config.json"
+    return file.is_file() and bool(json.loads(file.read_text(encoding="utf-8")).get("is_encoder_decoder"))
+
+
 def check_writes(path: str, *, setting: str) -> None:
     """Refuse a local folder with an encoder where a language model is wanted; a hub id's loader will say.
 
@@ -112,7 +122,7 @@ def writes_nothing(path: str, setting: str) -> ModelError:
     """Make the error of an encoder where a language model is wanted."""
     return ModelError(
         f"{path!r} is an encoder, which reads and does not write; it may be a reward model; "
-        f"set {setting} to a causal language model",
+        f"set {setting} to a language model",
         where=setting,
     )
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rlhf.errors import ModelError
-from rlhf.models.encoders import is_encoder
+from rlhf.models.encoders import reads_pairs
 from rlhf.models.inputs import plain_model
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "set_score_bias",
 ]
 
-HEAD_NAMES = ("score", "classifier")
+HEAD_NAMES = ("score", "classifier", "classification_head")
 BIAS_FLAG = (
     "score_head_has_bias"  # in config.json, for heads that got a bias which the architecture does not have
 )
@@ -50,7 +50,7 @@ def score_head(model: Any) -> nn.Module:
 def score_layer(model: Any) -> Any:
     """Return the last linear layer of the score head: the head itself, or the end of a head of several."""
     head = score_head(model)
-    return getattr(head, "out_proj", head)  # RoBERTa's and ELECTRA's
+    return getattr(head, "out_proj", head)  # RoBERTa's, ELECTRA's, BART's and T5's
 
 
 def head_names(model: Any) -> tuple[str, ...]:
@@ -75,10 +75,11 @@ def initialise_head(model: Any) -> None:
 def keep_head_in_float32(model: Any) -> None:
     """Hold the head's own parameters in float32 whatever the backbone's type is.
 
-    An encoder applies its head itself, so that the head is also told to read what comes in another type.
+    A reader of pairs applies its head itself, so that the head is also told to read what comes in another
+    type.
     """
     score_head(model).float()
-    if is_encoder(plain_model(model).config):
+    if reads_pairs(plain_model(model).config):
         score_head(model).register_forward_pre_hook(_in_float32)
 
 

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from rlhf.models.inputs import accepts_logits_to_keep, forward_inputs, inputs_of
+from rlhf.models.seq2seq import Aside, Seq2SeqCritic, seq2seq_inputs
 from rlhf.models.values import Critic
 
-__all__ = ["Learner", "SeparateLearner", "TrunkLearner", "last_logits"]
+__all__ = ["Learner", "SeparateLearner", "TrunkLearner", "last_logits", "values_before"]
 
 Want = Literal["logits", "values", "both"]
 
@@ -43,15 +44,22 @@ class Learner(nn.Module):
         self.autocast: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, num_last: int, want: Want = "both"
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_last: int,
+        want: Want = "both",
+        aside: Aside | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Look at the last tokens of each row: what predicts them, and what the critic expects before them.
 
         Args:
-            input_ids: (B, T), left-padded, at least one token before the last `num_last`.
+            input_ids: (B, T), at least one token before the last `num_last`; left-padded, or right-padded
+                where these are the rows of an encoder-decoder's decoder.
             attention_mask: (B, T), True counts.
             num_last: n, how many tokens at the end of each row.
             want: what is computed; the other is None.
+            aside: what an encoder-decoder's encoder reads; None for a decoder.
 
         Returns:
             logits (B, n, V) that predict the last n tokens, and values (B, n) float32 before each of them;
@@ -85,21 +93,26 @@ class Learner(nn.Module):
 class SeparateLearner(Learner):
     """Policy and critic with weights of their own, or a policy alone."""
 
-    def __init__(self, policy: Any, critic: Critic | None) -> None:
+    def __init__(self, policy: Any, critic: Critic | Seq2SeqCritic | None) -> None:
         super().__init__()
         self.policy = policy
         self.critic = critic
         self.has_critic = critic is not None
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, num_last: int, want: Want = "both"
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_last: int,
+        want: Want = "both",
+        aside: Aside | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """See `Learner.forward`."""
         logits = values = None
         if want != "values":
-            logits = last_logits(self.policy, input_ids, attention_mask, num_last)
+            logits = last_logits(self.policy, input_ids, attention_mask, num_last, aside)
         if want != "logits" and self.critic is not None:
-            values = self.critic(input_ids, attention_mask)[:, -num_last - 1 : -1]
+            values = values_before(self.critic, input_ids, attention_mask, num_last, aside)
         return logits, values
 
     def critic_parameters(self) -> list[nn.Parameter]:
@@ -129,11 +142,16 @@ class TrunkLearner(Learner):
         nn.init.zeros_(self.value_head.bias)
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, num_last: int, want: Want = "both"
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        num_last: int,
+        want: Want = "both",
+        aside: Aside | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         """See `Learner.forward`; the trunk is run once, whatever is wanted."""
         with inputs_of(self.policy.get_output_embeddings()) as seen:
-            logits = last_logits(self.policy, input_ids, attention_mask, num_last)
+            logits = last_logits(self.policy, input_ids, attention_mask, num_last, aside)
         if want == "logits":
             return logits, None
         hidden = seen[0][:, -num_last - 1 : -1]
@@ -146,14 +164,29 @@ class TrunkLearner(Learner):
         return list(self.value_head.parameters())
 
 
-def last_logits(model: Any, input_ids: Tensor, attention_mask: Tensor, num_last: int) -> Tensor:
+def last_logits(
+    model: Any, input_ids: Tensor, attention_mask: Tensor, num_last: int, aside: Aside | None = None
+) -> Tensor:
     """Return the logits (B, n, V) that predict the last n tokens of each row, in one forward pass.
 
     The vocabulary is projected on these positions only where the architecture knows `logits_to_keep`.
     """
-    arguments: dict[str, Any] = {**forward_inputs(model, input_ids, attention_mask), "use_cache": False}
+    if aside is None:
+        inputs = forward_inputs(model, input_ids, attention_mask)
+    else:
+        inputs = seq2seq_inputs(input_ids, attention_mask, aside)
+    arguments: dict[str, Any] = {**inputs, "use_cache": False}
     if accepts_logits_to_keep(model):
         arguments["logits_to_keep"] = num_last + 1
     logits: Tensor = model(**arguments).logits
     # the logits at a position predict the next token
     return logits[:, -num_last - 1 : -1]
+
+
+def values_before(
+    critic: Any, input_ids: Tensor, attention_mask: Tensor, num_last: int, aside: Aside | None = None
+) -> Tensor:
+    """Return a critic's values (B, n) float32 before each of the last n tokens of each row."""
+    beside = () if aside is None else (aside,)
+    values: Tensor = critic(input_ids, attention_mask, *beside)
+    return values[:, -num_last - 1 : -1]

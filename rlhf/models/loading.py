@@ -10,7 +10,7 @@ from rlhf.errors import ModelError
 from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head, merge_adapter
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.attention import choose_attention
-from rlhf.models.encoders import fresh_parts, is_encoder
+from rlhf.models.encoders import fresh_parts, is_encoder, reads_pairs
 from rlhf.models.folders import (
     check_has_tokenizer,
     check_model_path,
@@ -21,11 +21,12 @@ from rlhf.models.folders import (
     writes_nothing,
 )
 from rlhf.models.reading import call_loader, load_weights, weights_options
+from rlhf.models.seq2seq import is_encoder_decoder
 
 __all__ = [
     "build_reward_model",
     "ensure_distinct_pad",
-    "load_causal_lm",
+    "load_policy",
     "load_reward_model",
     "load_tokenizer",
 ]
@@ -87,7 +88,7 @@ def load_tokenizer(
     return tokenizer
 
 
-def load_causal_lm(
+def load_policy(
     path: str,
     *,
     dtype: str = "float32",
@@ -96,7 +97,9 @@ def load_causal_lm(
     lora: LoraSpec | None = None,
     setting: str = "model.path",
 ) -> Any:
-    """Load a causal language model; an adapter in the folder is merged, so the result is one plain model.
+    """Load a language model: a decoder, or an encoder-decoder (T5, BART) as its config says.
+
+    An adapter in the folder is merged, so the result is one plain model.
 
     Args:
         path: local folder (whole model or adapter) or hub id.
@@ -107,28 +110,30 @@ def load_causal_lm(
         setting: the dotted key that errors name.
 
     Raises:
-        ModelError: nothing there, or not a causal language model.
+        ModelError: nothing there, or not a language model.
 
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
+    what = "language model"
     check_model_path(path, setting=setting)
     base = path
     if is_adapter_folder(path):
         base, revision = _checked_base(path), adapter_revision(path)
+    code: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
+    config: Any = call_loader(lambda: AutoConfig.from_pretrained(base, **code), base, what, setting)
+    if holds_score_head(path) or is_classifier(config.architectures):
+        raise says_nothing(path, setting)
+    if is_encoder(config):
+        raise writes_nothing(path, setting)
     hub_options = weights_options(base, revision, trust_remote_code, setting)
+    kind: Any = AutoModelForSeq2SeqLM if is_encoder_decoder(config) else AutoModelForCausalLM
     model = load_weights(
-        lambda: AutoModelForCausalLM.from_pretrained(
-            base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options
-        ),
+        lambda: kind.from_pretrained(base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options),
         base,
-        "causal language model",
+        what,
         setting,
     )
-    if holds_score_head(path) or is_classifier(model.config.architectures):
-        raise says_nothing(path, setting)
-    if is_encoder(model.config):
-        raise writes_nothing(path, setting)
     if base is not path:
         model = merge_adapter(model, path, setting=setting)
     choose_attention(model)
@@ -199,7 +204,7 @@ def build_reward_model(
     if is_adapter_folder(path):
         from transformers import AutoModelForSequenceClassification
 
-        policy = load_causal_lm(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
+        policy = load_policy(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
         policy.config.num_labels = 1
         model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
         model.base_model.load_state_dict(policy.base_model.state_dict())
@@ -231,7 +236,7 @@ def _load_classifier(
     what = "model that can score sequences"
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config: Any = call_loader(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
-    encoder, weights = is_encoder(config), weights_options(path, revision, trust_remote_code, setting)
+    pooled, weights = reads_pairs(config), weights_options(path, revision, trust_remote_code, setting)
     has_head = is_classifier(config.architectures)
     if not has_head:
         config.num_labels = 1  # a language model, or an encoder without a task: the head is new
@@ -242,7 +247,7 @@ def _load_classifier(
         path,
         what,
         setting,
-        new=lambda model: () if has_head else fresh_parts(model) if encoder else HEAD_NAMES,
+        new=lambda model: () if has_head else fresh_parts(model) if pooled else HEAD_NAMES,
     )
     return choose_attention(model)
 

@@ -35,9 +35,10 @@ from rlhf.models.adapter_folders import (
 from rlhf.models.adapters import LoraSpec, add_lora, is_adapter_folder
 from rlhf.models.folders import check_model_path, says_nothing
 from rlhf.models.heads import head_names, initialise_head, score_head
-from rlhf.models.loading import load_causal_lm
+from rlhf.models.loading import load_policy
 from rlhf.models.quantised import num_weights, quantise
 from rlhf.models.quiet import quiet_library
+from rlhf.models.seq2seq import Seq2SeqCritic, is_encoder_decoder, trunk_of
 from rlhf.models.values import Critic, backbone
 
 __all__ = [
@@ -104,8 +105,13 @@ class OneBase:
         check_goes_on(self.adapter, spec, self._setting)
         return load_adapter(model, self.adapter, setting=self._setting, trainable=True, shared=True)
 
-    def new_critic(self, spec: LoraSpec) -> Critic:
-        """Make a critic that starts as the policy does, with a new head from torch's global generator."""
+    def new_critic(self, spec: LoraSpec) -> Critic | Seq2SeqCritic:
+        """Make a critic that starts as the policy does, with a new head from torch's global generator.
+
+        That of an encoder-decoder starts as the base does: with new adapters, also where SFT left some.
+        """
+        if is_encoder_decoder(self.model.config):
+            return Seq2SeqCritic(add_lora(trunk_of(share(self.model)), spec))
         model = self._classifier()
         initialise_head(model)
         if self.adapter is None:
@@ -190,7 +196,7 @@ def load_one_base(
     named_in = setting if adapter is None else f"{path}/adapter_config.json: base_model_name_or_path"
 
     def load() -> Any:
-        return load_causal_lm(
+        return load_policy(
             base, dtype=dtype, revision=base_revision, trust_remote_code=trust_remote_code, setting=named_in
         )
 

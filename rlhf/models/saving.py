@@ -32,6 +32,7 @@ def save_model(
     *,
     card: str | None = None,
     stop_token_ids: Sequence[int] = (),
+    opening: Sequence[int] = (),
     dtype: torch.dtype | None = None,
     keep_adapter: bool = False,
 ) -> None:
@@ -47,6 +48,8 @@ def save_model(
         folder: where to; made if missing.
         card: text of README.md, with its YAML header.
         stop_token_ids: every token that ends a response, kept in the generation config.
+        opening: what an encoder-decoder's decoder reads before a response (one or two ids), kept there too,
+            so that everyone's `generate` begins as ours did; () for others.
         dtype: type of the saved weights; the model's own when None.
         keep_adapter: leave LoRA as an adapter instead of merging it into the weights.
 
@@ -64,18 +67,25 @@ def save_model(
     staging = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))
     try:
         with quiet_library():
-            _write_parts(plain, tokenizer, staging, card, tuple(stop_token_ids))
+            _write_parts(plain, tokenizer, staging, card, tuple(stop_token_ids), tuple(opening))
         _move_into_place(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write_parts(
-    model: Any, tokenizer: Any, folder: Path, card: str | None, stop_token_ids: tuple[int, ...]
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    card: str | None,
+    stop_token_ids: tuple[int, ...],
+    opening: tuple[int, ...],
 ) -> None:
     generation_config = model.generation_config if model.can_generate() else None
     if generation_config is not None:
         _set_stop_tokens(generation_config, tokenizer, stop_token_ids)
+    if generation_config is not None and opening:
+        _set_opening(generation_config, opening)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     if card is not None:
@@ -93,6 +103,13 @@ def _set_stop_tokens(config: Any, tokenizer: Any, stop_token_ids: tuple[int, ...
     config.pad_token_id = tokenizer.pad_token_id
     if any(getattr(config, name, None) not in (None, 1.0) for name in ("temperature", "top_p", "top_k")):
         config.do_sample = True
+
+
+def _set_opening(config: Any, opening: tuple[int, ...]) -> None:
+    """Have everyone's `generate` open the decoder as ours did, and force no end at its limit (BART)."""
+    config.decoder_start_token_id, *first = opening
+    config.forced_bos_token_id = first[0] if first else None
+    config.forced_eos_token_id = None
 
 
 def _move_into_place(staging: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from rlhf.errors import ModelError
-from rlhf.models.encoders import encoder_inputs, is_encoder
+from rlhf.models.encoders import encoder_inputs, reads_pairs
 from rlhf.models.heads import score_head, score_layer
 from rlhf.models.inputs import forward_inputs, inputs_of, plain_model, position_ids_from_mask
 
@@ -56,10 +56,10 @@ class Critic(_Wrapper):
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         inner = plain_model(model)
-        if is_encoder(inner.config):
+        if reads_pairs(inner.config):
             raise ModelError(
-                f"a critic values every token from what came before it, but {type(inner).__name__} is an "
-                "encoder, which reads whole texts; set critic.init_from=policy"
+                f"a critic values every token from what came before it, but {type(inner).__name__} reads "
+                "whole texts; set critic.init_from=policy"
             )
 
     def forward(
@@ -118,7 +118,7 @@ def pooled_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Ten
     """Score whole sequences as an encoder does: its own pooling and head, the logit of the Auto class.
 
     Args:
-        model: a reward model that `is_encoder`, plain or with adapters.
+        model: a reward model that `reads_pairs`, plain or with adapters.
         input_ids: (B, T), padded on the right.
         attention_mask: (B, T), True counts.
 
@@ -153,7 +153,7 @@ def sequence_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.T
     wrapper = getattr(model, "module", model)
     if isinstance(wrapper, PooledScorer):
         return model(input_ids, attention_mask)
-    if not isinstance(wrapper, Critic) and is_encoder(plain_model(model).config):
+    if not isinstance(wrapper, Critic) and reads_pairs(plain_model(model).config):
         return pooled_scores(model, input_ids, attention_mask)
     position_ids = position_ids_from_mask(attention_mask)
     if isinstance(wrapper, Critic):

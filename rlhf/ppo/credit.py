@@ -11,11 +11,11 @@ from rlhf.maths.advantages import gae, group_normalised, leave_one_out, spread
 from rlhf.maths.kl import kl_k1
 from rlhf.maths.masked import Reduce, rescale, whiten
 from rlhf.maths.rewards import token_rewards
-from rlhf.models.learner import Learner
+from rlhf.models.learner import Learner, values_before
 from rlhf.models.saving import unwrap_model
 from rlhf.ppo.steps import by_microbatch
 from rlhf.ppo.types import ComparedRollout, Experience, RewardedRollout, ScoredRollout, advance
-from rlhf.rollout import Generation, align_left, join, logprobs_with_gradient
+from rlhf.rollout import Generation, align_left, logprobs_with_gradient, rows_of
 
 Method = Literal["gae", "leave_one_out", "group_normalised"]
 
@@ -130,10 +130,10 @@ def _group_advantages(
 
 def response_values(learner: nn.Module, generation: Generation) -> Tensor:
     """Return the value (B, R) before each response token by a `Learner` or a `Critic`, wrapped or not."""
-    ids, mask = join(generation)
+    ids, mask, aside = rows_of(generation)
     num_response_tokens = generation.response_ids.shape[1]
     if isinstance(unwrap_model(learner), Learner):
-        _, values = learner(ids, mask, num_response_tokens, want="values")
+        _, values = learner(ids, mask, num_response_tokens, want="values", aside=aside)
     else:
-        values = learner(ids, mask)[:, -num_response_tokens - 1 : -1]
+        values = values_before(learner, ids, mask, num_response_tokens, aside)
     return align_left(values, generation)

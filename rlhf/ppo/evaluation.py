@@ -103,6 +103,7 @@ def _answer(
         [prompt.prompt_ids for prompt in prompts],
         stop_token_ids=parts.renderer.stop_token_ids,
         pad_token_id=parts.renderer.pad_token_id,
+        opening=parts.renderer.opening,
         max_new_tokens=recipe.max_response_tokens,
         temperature=temperature,
         seed=derive_seed(recipe.seed, "evaluation"),

@@ -19,7 +19,7 @@ from rlhf.maths.losses import (
     value_loss,
 )
 from rlhf.ppo.types import Experience
-from rlhf.rollout import Generation, align_left, join
+from rlhf.rollout import Generation, align_left, rows_of
 
 TERMS = ("policy_loss", "value_loss", "entropy_loss", "kl_loss")
 STEP_STATS = (*TERMS, *PolicyStats._fields, *(f"value_{name}" for name in ValueStats._fields))
@@ -136,10 +136,10 @@ def _targets(
 
 
 def _forward(learner: nn.Module, part: Generation) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return logits (b, r, V), the ids (b, r) that they predict, and values (b, r); all right-aligned."""
+    """Return logits (b, r, V), the ids (b, r) that they predict, and values (b, r); see `align_left`."""
     num_response_tokens = part.response_ids.shape[1]
-    ids, mask = join(part)
-    logits, values = learner(ids, mask, num_response_tokens)
+    ids, mask, aside = rows_of(part)
+    logits, values = learner(ids, mask, num_response_tokens, aside=aside)
     return logits, ids[:, -num_response_tokens:], values
 
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from rlhf.errors import DataError
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.maths.masked import Reduce, masked_sum
+from rlhf.models.seq2seq import Aside
 from rlhf.ppo.batching import PromptOrder, exact_div, own_rows
 from rlhf.rendering import Rendered, encode_documents, pad_right
 from rlhf.sampling import derive_seed
@@ -44,21 +45,33 @@ __all__ = [
     "text_loss",
 ]
 
-Forward = Callable[[Tensor, Tensor], Tensor]
-"""ids (B, T), attention mask (B, T) bool -> logits (B, T - 1, V) that predict every token but the first."""
+Forward = Callable[..., Tensor]
+"""ids (B, T), attention mask (B, T) bool -> logits (B, T - 1, V) that predict every token but the first.
+
+That of an encoder-decoder also takes what the encoder reads (`Aside`); the rows are those of its decoder.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """Token ids; the first `num_given` (at least 1) are only read, each of the others is predicted."""
+    """Token ids; the first `num_given` (at least 1) are only read, each of the others is predicted.
+
+    `aside` is what an encoder-decoder's encoder reads; () for a decoder.
+    """
 
     ids: Sequence[int]
     num_given: int = 1
+    aside: Sequence[int] = ()
 
     @property
     def num_predicted(self) -> int:
         """Return how many tokens are predicted."""
         return len(self.ids) - self.num_given
+
+    @property
+    def num_read(self) -> int:
+        """Return how many tokens are read."""
+        return len(self.aside) + len(self.ids)
 
 
 class TextPart(NamedTuple):
@@ -67,6 +80,7 @@ class TextPart(NamedTuple):
     ids: Tensor  # (B, T) int64, right-padded
     mask: Tensor  # (B, T) bool, True where a row has a token
     predicted: Tensor  # (B, T) bool, True where the token at that place is predicted
+    aside: Aside | None = None
 
 
 class PtxBatch(NamedTuple):
@@ -102,8 +116,13 @@ def cut_texts(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> list[Tex
     return [TextRow(stream[min(start, len(stream) - 2) : start + max_tokens]) for start in starts]
 
 
-def demonstration_rows(rendered: Sequence[Rendered]) -> list[TextRow]:
-    """Make a row of each demonstration: the response with its end token is predicted, the prompt is given."""
+def demonstration_rows(rendered: Sequence[Rendered], opening: Sequence[int] = ()) -> list[TextRow]:
+    """Make a row of each demonstration: the response with its end token is predicted, the prompt is given.
+
+    With `opening` (`Renderer.opening`) they are rows of an encoder-decoder, which reads the prompt aside.
+    """
+    if opening:
+        return [TextRow([*opening, *one.response_ids], len(opening), one.prompt_ids) for one in rendered]
     return [TextRow(one.ids, max(len(one.prompt_ids), 1)) for one in rendered]
 
 
@@ -112,7 +131,11 @@ def stack_rows(rows: Sequence[TextRow], pad_token_id: int, device: torch.device 
     ids, mask = pad_right([row.ids for row in rows], pad_token_id)
     given = torch.tensor([row.num_given for row in rows])
     predicted = mask & (torch.arange(ids.shape[1]) >= given[:, None])
-    return TextPart(ids.to(device), mask.to(device), predicted.to(device))
+    aside = None
+    if any(row.aside for row in rows):
+        aside_ids, aside_mask = pad_right([row.aside for row in rows], pad_token_id)
+        aside = Aside(aside_ids.to(device), aside_mask.to(device))
+    return TextPart(ids.to(device), mask.to(device), predicted.to(device), aside)
 
 
 class PtxText:
@@ -175,7 +198,7 @@ class PtxText:
         Rows of similar length share a microbatch, so that little is padded.
         """
         chosen = [self.rows[i] for i in self._order.take(step * self.batch_size, self.batch_size)]
-        own = sorted((chosen[place] for place in self._own), key=lambda row: len(row.ids))
+        own = sorted((chosen[place] for place in self._own), key=lambda row: row.num_read)
         parts = [own[at : at + self.microbatch_size] for at in range(0, len(own), self.microbatch_size)]
         return PtxBatch(
             tuple(stack_rows(part, self.pad_token_id, self.device) for part in parts),
@@ -191,7 +214,7 @@ class PtxText:
 
 def policy_forward(learner: nn.Module) -> Forward:
     """Return the forward pass of a `Learner`'s policy, through whatever wraps it."""
-    return lambda ids, mask: learner(ids, mask, ids.shape[1] - 1, want="logits")[0]
+    return lambda ids, mask, aside=None: learner(ids, mask, ids.shape[1] - 1, want="logits", aside=aside)[0]
 
 
 def ptx_loss(forward: Forward, part: TextPart, num_tokens: int) -> Tensor:
@@ -238,7 +261,7 @@ def text_loss(
 
     """
     total, num_tokens = 0.0, 0
-    by_length = sorted(rows, key=lambda row: len(row.ids))
+    by_length = sorted(rows, key=lambda row: row.num_read)
     for start in range(0, len(by_length), batch_size):
         part = stack_rows(by_length[start : start + batch_size], pad_token_id, device)
         total -= float(_sum_logprobs(forward, part))
@@ -254,6 +277,6 @@ def text_loss(
 
 def _sum_logprobs(forward: Forward, part: TextPart) -> Tensor:
     """Add up the log-probabilities of a microbatch's predicted tokens."""
-    logits = forward(part.ids, part.mask)
+    logits = forward(part.ids, part.mask, *(() if part.aside is None else (part.aside,)))
     logprobs = token_logprobs(logits, part.ids[:, 1:])
     return masked_sum(logprobs, part.predicted[:, 1:])

@@ -83,6 +83,7 @@ def rollout(
         [prompt.prompt_ids for prompt in prompts],
         stop_token_ids=renderer.stop_token_ids,
         pad_token_id=renderer.pad_token_id,
+        opening=renderer.opening,
         max_new_tokens=max_response_tokens,
         temperature=temperature,
         seed=seed,

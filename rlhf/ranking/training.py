@@ -8,7 +8,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from transformers import TrainingArguments
 
-from rlhf.models.encoders import is_encoder
+from rlhf.models.encoders import reads_pairs
 from rlhf.models.inputs import plain_model
 from rlhf.models.values import Critic, PooledScorer
 from rlhf.ranking.batch import Loss, RankingCollator, Ties
@@ -64,7 +64,7 @@ def train_reward_model(
     """
     if strength is not None and loss != "pairwise":
         raise ValueError(f"a strength is of a pair, and the loss is {loss}")
-    reader = PooledScorer(model) if is_encoder(plain_model(model).config) else Critic(model)
+    reader = PooledScorer(model) if reads_pairs(plain_model(model).config) else Critic(model)
     pad_token_id = model.config.pad_token_id
     shared = share_prompts and _choose_sharing(reader, rankings, pad_token_id)
     trainer = RankingTrainer(

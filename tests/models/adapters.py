@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from rlhf.models.adapters import LoraSpec, add_lora
 from rlhf.models.centring import norm_before_head, recentre
 from rlhf.models.learner import last_logits
-from rlhf.models.loading import build_reward_model, load_causal_lm
+from rlhf.models.loading import build_reward_model, load_policy
 from rlhf.models.saving import save_model
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 
@@ -61,7 +61,7 @@ def write_sft(folder: Path, kind: str = "gpt2", **changes: Any) -> str:
 
 def write_sft_adapter(folder: Path, base: str, spec: LoraSpec = SPEC) -> str:
     """What `make sft` leaves with lora.merge=false."""
-    model = learnt(add_lora(load_causal_lm(base), spec), seed=5)
+    model = learnt(add_lora(load_policy(base), spec), seed=5)
     save_model(model, tiny_tokenizer(), folder, keep_adapter=True)
     return str(folder)
 

@@ -15,7 +15,7 @@ from rlhf.errors import ModelError, SettingsError
 from rlhf.models.adapter_folders import check_goes_on, holds_score_head, load_adapter
 from rlhf.models.adapters import LoraSpec, add_lora
 from rlhf.models.centring import norm_before_head, recentre
-from rlhf.models.loading import build_reward_model, ensure_distinct_pad, load_causal_lm, load_reward_model
+from rlhf.models.loading import build_reward_model, ensure_distinct_pad, load_policy, load_reward_model
 from rlhf.models.saving import save_model
 from rlhf.models.values import sequence_scores
 from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer
@@ -114,7 +114,7 @@ def test_a_reward_adapter_says_nothing_and_an_sft_adapter_scores_nothing(tmp_pat
         True,
     )
     with pytest.raises(ModelError, match="is a reward model, which says nothing"):
-        load_causal_lm(reward)
+        load_policy(reward)
     with pytest.raises(ModelError, match="is not a reward model"):
         load_reward_model(policy)
 
@@ -122,7 +122,7 @@ def test_a_reward_adapter_says_nothing_and_an_sft_adapter_scores_nothing(tmp_pat
 def test_a_merged_adapter_can_be_trained_whole(tmp_path: Path) -> None:
     base = write_sft(tmp_path / "sft")
     policy, reward = write_sft_adapter(tmp_path / "adapter", base), write_reward_adapter(tmp_path / "r", base)
-    for model in (load_causal_lm(policy), load_reward_model(reward), build_reward_model(policy)):
+    for model in (load_policy(policy), load_reward_model(reward), build_reward_model(policy)):
         assert all(parameter.requires_grad for parameter in model.parameters())
 
 
@@ -157,14 +157,14 @@ def test_an_adapter_that_changes_its_base_is_refused_where_others_use_it(
     file = tmp_path / "adapter" / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(ModelError, match=f"changes its base .*{found}"):
-        load_adapter(load_causal_lm(base), adapter, setting="policy.path", shared=True)
+        load_adapter(load_policy(base), adapter, setting="policy.path", shared=True)
 
 
 def test_an_adapter_with_embeddings_of_its_own_is_refused_where_others_use_them(tmp_path: Path) -> None:
     base = write_sft(tmp_path / "sft")
     adapter = write_sft_adapter(tmp_path / "adapter", base)
     file = tmp_path / "adapter" / "adapter_model.safetensors"
-    model = load_causal_lm(base)
+    model = load_policy(base)
     name = "base_model.model.transformer.wte.weight"
     before = model.transformer.wte.weight.detach().clone()
     save_file({**load_file(file), name: before + 1}, file, metadata={"format": "pt"})

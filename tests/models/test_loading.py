@@ -14,7 +14,7 @@ from rlhf.models.folders import check_model_path, check_vocabulary
 from rlhf.models.loading import (
     build_reward_model,
     ensure_distinct_pad,
-    load_causal_lm,
+    load_policy,
     load_reward_model,
     load_tokenizer,
 )
@@ -48,7 +48,7 @@ def test_missing_folder_names_what_makes_it(
 
 def test_folder_without_a_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds no model"):
-        load_causal_lm(str(tmp_path))
+        load_policy(str(tmp_path))
 
 
 def test_broken_model_is_one_message(folder: str) -> None:
@@ -56,7 +56,7 @@ def test_broken_model_is_one_message(folder: str) -> None:
     with pytest.raises(
         ModelError, match=r"model.safetensors' is damaged \(.*\); copy it again, or set model"
     ):
-        load_causal_lm(folder)
+        load_policy(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer.json"])
@@ -76,7 +76,7 @@ def test_truncated_weights_are_found_before_anything_is_loaded(folder: str) -> N
 def test_adapter_that_names_no_base(folder: str) -> None:
     (Path(folder) / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="names no base model"):
-        load_causal_lm(folder)
+        load_policy(folder)
 
 
 def change_config(folder: str, **changes: object) -> None:
@@ -87,10 +87,10 @@ def change_config(folder: str, **changes: object) -> None:
 def test_weights_of_other_sizes_than_the_config_says(folder: str) -> None:
     change_config(folder, n_embd=32)
     with pytest.raises(ModelError, match=r"its weights have other sizes than its config\.json says"):
-        load_causal_lm(folder)
+        load_policy(folder)
 
 
-@pytest.mark.parametrize("load", [load_causal_lm, build_reward_model])
+@pytest.mark.parametrize("load", [load_policy, build_reward_model])
 def test_missing_weights_are_not_drawn_at_random(folder: str, load: Callable[[str], object]) -> None:
     change_config(folder, n_layer=4)
     with pytest.raises(ModelError, match=r"24 tensors are missing, e.g. transformer.h.2"):
@@ -125,8 +125,8 @@ def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
 
 
 def test_unknown_hub_id_offline() -> None:
-    with pytest.raises(ModelError, match="cannot load a causal language model from 'nobody/nothing'"):
-        load_causal_lm("nobody/nothing")
+    with pytest.raises(ModelError, match="cannot load a language model from 'nobody/nothing'"):
+        load_policy("nobody/nothing")
 
 
 def test_tokenizer_without_an_end_token(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_reward_model_is_no_policy(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     save_model(tiny_reward_model(tokenizer), tokenizer, tmp_path)
     with pytest.raises(ModelError, match=r"policy\.path: .* is a reward model, .*; run `make sft` or set"):
-        load_causal_lm(str(tmp_path), setting="policy.path")
+        load_policy(str(tmp_path), setting="policy.path")
 
 
 def test_a_pad_token_that_is_new_to_the_reward_model_gets_an_embedding() -> None:
@@ -200,13 +200,13 @@ def test_the_template_that_is_asked_for_replaces_the_tokenizers(folder: str) -> 
 
 
 def test_inv64_a_reward_model_starts_from_the_adapter_that_sft_left(folder: str, tmp_path: Path) -> None:
-    adapted = add_lora(load_causal_lm(folder), LoraSpec(rank=2, alpha=4.0))
+    adapted = add_lora(load_policy(folder), LoraSpec(rank=2, alpha=4.0))
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight)
     save_model(adapted, tiny_tokenizer(), tmp_path / "sft", keep_adapter=True)
     found = build_reward_model(str(tmp_path / "sft")).base_model.state_dict()
-    expected = load_causal_lm(str(tmp_path / "sft")).base_model.state_dict()
-    base = load_causal_lm(folder).base_model.state_dict()
+    expected = load_policy(str(tmp_path / "sft")).base_model.state_dict()
+    base = load_policy(folder).base_model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert not torch.equal(found["h.0.attn.c_attn.weight"], base["h.0.attn.c_attn.weight"])

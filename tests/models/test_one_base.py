@@ -14,7 +14,7 @@ from rlhf.errors import ModelError, SettingsError
 from rlhf.models.adapters import LoraSpec
 from rlhf.models.inputs import accepts_logits_to_keep, disable_dropout, takes_position_ids
 from rlhf.models.learner import SeparateLearner, TrunkLearner
-from rlhf.models.loading import load_causal_lm, load_reward_model
+from rlhf.models.loading import load_policy, load_reward_model
 from rlhf.models.one_base import OneBase, load_one_base, num_distinct_parameters, share
 from rlhf.models.values import sequence_scores
 from rlhf.ppo.parts import enable_gradient_checkpointing, is_checkpointing
@@ -39,7 +39,7 @@ def test_inv64_the_reference_is_bitwise_the_initial_policy_before_and_after_trai
     base = load_one_base(sft)
     assert not any(parameter.requires_grad for parameter in base.reference().parameters())
     policy, reference = base.policy(SPEC), base.reference()
-    initial = logits(load_causal_lm(sft).eval())
+    initial = logits(load_policy(sft).eval())
     assert torch.equal(logits(reference), initial)
     assert torch.equal(logits(policy), initial)
     train_a_little(SeparateLearner(policy, base.critic(reward)))
@@ -54,8 +54,8 @@ def test_inv64_where_sft_left_an_adapter_the_reference_is_base_and_adapter(
     base = load_one_base(adapter)
     policy, reference = base.policy(SPEC), base.reference()
     frozen = copy.deepcopy(policy)
-    assert not torch.equal(logits(reference), logits(load_causal_lm(sft)))  # not the base: the SFT policy
-    torch.testing.assert_close(logits(reference), logits(load_causal_lm(adapter)), atol=1e-5, rtol=0)
+    assert not torch.equal(logits(reference), logits(load_policy(sft)))  # not the base: the SFT policy
+    torch.testing.assert_close(logits(reference), logits(load_policy(adapter)), atol=1e-5, rtol=0)
     assert torch.equal(logits(policy), logits(reference))
     assert not any(parameter.requires_grad for parameter in reference.parameters())
     train_a_little(SeparateLearner(policy, base.critic(reward)))
@@ -74,7 +74,7 @@ def test_inv65_the_base_is_the_same_after_training(sft: str, reward: str) -> Non
     before = digest(base.model)
     learner = SeparateLearner(base.policy(SPEC), base.critic(reward))
     train_a_little(learner)
-    assert digest(base.model) == before == digest(load_causal_lm(sft))
+    assert digest(base.model) == before == digest(load_policy(sft))
 
 
 @pytest.mark.parametrize("start", ["reward", "policy", "trunk"])
@@ -173,7 +173,7 @@ def test_only_adapters_on_this_very_base_are_held(tmp_path: Path, sft: str, rewa
 
 
 def test_weights_are_in_memory_once(tmp_path: Path, sft: str, reward: str) -> None:
-    whole = num_distinct_parameters(load_causal_lm(sft))
+    whole = num_distinct_parameters(load_policy(sft))
     base = load_one_base(sft)
     policy, reference = base.policy(SPEC), base.reference()
     critic, judge = base.critic(reward), base.reward_model(reward)

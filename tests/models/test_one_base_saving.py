@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from rlhf.models.learner import SeparateLearner
-from rlhf.models.loading import load_causal_lm
+from rlhf.models.loading import load_policy
 from rlhf.models.one_base import load_one_base
 from rlhf.models.saving import save_model
 from rlhf.ppo.checkpoint import trained_weights
@@ -61,7 +61,7 @@ def test_inv74_the_saved_policy_is_the_policy_alone(
     if keep_adapter:
         assert not (tmp_path / "ppo" / "model.safetensors").exists()
         loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(sft), tmp_path / "ppo")
-        torch.testing.assert_close(logits(load_causal_lm(str(tmp_path / "ppo"))), expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(logits(load_policy(str(tmp_path / "ppo"))), expected, atol=1e-5, rtol=0)
     else:
         loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "ppo")
     torch.testing.assert_close(logits(loaded.eval()), expected, atol=1e-5, rtol=0)

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from rlhf.models import LoraSpec, add_lora, load_causal_lm, save_model, unwrap_model
+from rlhf.models import LoraSpec, add_lora, load_policy, save_model, unwrap_model
 from rlhf.models.adapters import merged_copy
 from rlhf.models.card import build_card
 from tests.helpers import tiny_gpt2, tiny_tokenizer
@@ -109,20 +109,20 @@ def test_save_dtype_does_not_change_the_model(tmp_path: Path) -> None:
     save_model(model, tokenizer, tmp_path, dtype=torch.bfloat16)
     assert model.dtype == torch.float32
     assert AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto").dtype == torch.bfloat16
-    assert load_causal_lm(str(tmp_path)).dtype == torch.float32
+    assert load_policy(str(tmp_path)).dtype == torch.float32
 
 
 def test_lora_is_merged_or_kept(tmp_path: Path) -> None:
     tokenizer = tiny_tokenizer()
     save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path / "base")
-    adapted = trained_lora(load_causal_lm(str(tmp_path / "base")))
+    adapted = trained_lora(load_policy(str(tmp_path / "base")))
     logits = adapted(IDS).logits
     save_model(adapted, tokenizer, tmp_path / "merged")
     save_model(adapted, tokenizer, tmp_path / "kept", keep_adapter=True)
     assert not (tmp_path / "merged" / "adapter_config.json").exists()
     assert not (tmp_path / "kept" / "model.safetensors").exists()
     for name in ("merged", "kept"):
-        loaded = load_causal_lm(str(tmp_path / name)).eval()
+        loaded = load_policy(str(tmp_path / name)).eval()
         torch.testing.assert_close(loaded(IDS).logits, logits, atol=1e-5, rtol=0)
     assert torch.equal(adapted(IDS).logits, logits)  # saving changed nothing
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from rlhf.errors import ModelError
-from rlhf.models import load_causal_lm, load_reward_model
+from rlhf.models import load_policy, load_reward_model
 from rlhf.models.loading import build_reward_model
 from rlhf.models.saving import save_model
 from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer
 
 
-@pytest.mark.parametrize("load", [load_causal_lm, build_reward_model, load_reward_model])
+@pytest.mark.parametrize("load", [load_policy, build_reward_model, load_reward_model])
 def test_pickled_weights_are_read_only_where_their_maker_is_trusted(
     tmp_path: Path, load: Callable[..., torch.nn.Module]
 ) -> None:
@@ -42,4 +42,4 @@ def test_a_quantised_model_without_its_library_is_one_message(tmp_path: Path) ->
     config["quantization_config"] = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"cannot load a causal language model .*bitsandbytes"):
-        load_causal_lm(str(tmp_path))
+        load_policy(str(tmp_path))

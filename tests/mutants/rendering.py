@@ -7,6 +7,8 @@ from tests.maths.wrong_versions import Entry
 LIMITS = ("tests/test_rendering_limits.py",)
 LARGE = ("tests/test_rendering_large.py",)
 
+SEQ2SEQ = ("tests/test_rendering_seq2seq.py",)
+
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/rendering.py": [
@@ -80,12 +82,22 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "text after the end goes to the judge"),
         ("if index in self.stop_token_ids), len(ids))", "if index == self.end_token_id), len(ids))",
          "text is cut at one of the stop tokens only"),
-        ("most = context - (1 if response is None else response)", "most = context",
-         "prompts fill the context, no room for a response", LIMITS),
-        ("len(rendered.ids) <= self.context_tokens", "len(rendered.prompt_ids) <= self.context_tokens",
+        ("self._num_read(rendered) <= self.context_tokens", "len(rendered.prompt_ids) <= self.context_tokens",
          "context checked for the prompt alone", LIMITS),
     ],
+    "rlhf/layouts.py": [
+        ("else context - shortest", "else context", "prompts fill the context, no room for a response", LIMITS),
+        ("return max(num_prompt_tokens, len(self.opening) + num_response_tokens)", "return max(num_prompt_tokens, num_response_tokens)",
+         "a response longer than what the opening leaves", SEQ2SEQ),
+    ],
+    "rlhf/seq2seq.py": [
+        ("lead=\"\")", "lead=inspect_template(tokenizer).lead)", "a response that begins with the space of a continued text", SEQ2SEQ),
+        ("supply_chat_template(tokenizer, special_tokens=False)", "supply_chat_template(tokenizer)", "two opening tokens around a prompt (BART)", SEQ2SEQ),
+        ("start if before == start else start + before", "start", "BART's decoder opened without <s>", SEQ2SEQ),
+        ("tuple(whole[place + len(part) :])", "()", "T5's encoder input without its </s>", SEQ2SEQ),
+    ],
     "rlhf/encoding.py": [
+        ("self._spell(text) if self._special_text.search(text)", "ids if self._special_text.search(text)", "the text </s> ends T5's prompt", SEQ2SEQ),
         ("encode_batch_fast(some, add_special_tokens=False)", "encode_batch_fast(some, add_special_tokens=True)",
          "double BOS"),
         ("backend.encode_special_tokens = literal", "backend.encode_special_tokens = False",

@@ -42,6 +42,7 @@ TABLES = (
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/generation.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/scoring.py": (
         "tests/test_scoring.py",
         "tests/test_scoring_ids.py",

@@ -10,7 +10,7 @@ import torch
 
 from rlhf.models.adapters import LoraSpec
 from rlhf.models.learner import SeparateLearner, TrunkLearner
-from rlhf.models.loading import load_causal_lm
+from rlhf.models.loading import load_policy
 from rlhf.models.one_base import OneBase, load_one_base, num_distinct_parameters
 from rlhf.models.saving import unwrap_model
 from rlhf.models.values import sequence_scores
@@ -98,7 +98,7 @@ def test_inv01_inv33_inv64_inv65_ratio_one_kl_zero_and_the_base_stays(
     assert all(row["ppo/first_ratio_error"] == 0.0 for row in rows)
     assert torch.equal(reference_logprobs(parts.reference), initial)  # the SFT policy, still
     assert not torch.equal(reference_logprobs(parts.policy), initial)
-    assert digest(base.model) == untouched == digest(load_causal_lm(str(tmp_path / "whole")))
+    assert digest(base.model) == untouched == digest(load_policy(str(tmp_path / "whole")))
 
 
 def test_inv39_inv67_judges_stay_and_the_critic_moves(tmp_path: Path, sft: str, rewards: list[str]) -> None:
@@ -197,7 +197,7 @@ def test_inv63_two_forwards_in_training_mode_are_equal(sft: str, rewards: list[s
 def test_the_base_is_in_memory_once(sft: str, rewards: list[str], tmp_path: Path) -> None:
     parts = one_base_parts(load_one_base(sft), rewards, tiny_recipe(), "reward")
     everything = (parts.learner, parts.reference, *models_of(parts.scorer))
-    whole = load_causal_lm(str(tmp_path / "whole"))
+    whole = load_policy(str(tmp_path / "whole"))
     storages = {p.untyped_storage().data_ptr(): p.nbytes for model in everything for p in model.parameters()}
     own = [
         parameter
