@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from rlhf.models import load_causal_lm, load_reward_model, quantised
+from rlhf.models import load_policy, load_reward_model, quantised
 from rlhf.models.adapter_folders import adapter_base
 from rlhf.models.quantised import is_quantised
 from rlhf.runs.jsonl import read_jsonl
@@ -72,10 +72,10 @@ def test_sft_learns_on_rounded_weights_and_leaves_whole_ones(
     folder = tmp_path / "sft"
     numbers = summary_of(folder)
     assert numbers["validation_perplexity"] < numbers["validation_perplexity_before"]
-    model = load_causal_lm(str(folder))
+    model = load_policy(str(folder))
     assert not is_quantised(model)
     assert ("adapter_config.json" in files_of(folder)) == (lora == KEPT)
-    start = load_causal_lm(adapter_base(str(folder)) if lora == KEPT else str(tmp_path / "base"))
+    start = load_policy(adapter_base(str(folder)) if lora == KEPT else str(tmp_path / "base"))
     assert start.num_parameters() + numbers["num_trained_parameters"] == numbers["num_parameters"]
     if lora == MERGED:
         plain = AutoModelForCausalLM.from_pretrained(folder)
@@ -124,7 +124,7 @@ def test_inv64_ppo_starts_at_its_reference_and_leaves_whole_weights(
     assert run_main(ppo_stage.main, told) == 0
     folder = tmp_path / "ppo"
     assert first_kl(folder) == pytest.approx(0.0, abs=1e-6), "the reference is rounded as the policy is"
-    assert not is_quantised(load_causal_lm(str(folder)))
+    assert not is_quantised(load_policy(str(folder)))
     if lora == MERGED:
         start, end = weights_of(tmp_path / "sft"), weights_of(folder)
         assert start.keys() == end.keys()
@@ -142,7 +142,7 @@ def test_ppo_on_one_rounded_base(
     if from_adapter:
         base = (tmp_path / "sft").rename(tmp_path / "base")
         write_sft_adapter(tmp_path / "sft", str(base))
-    in_base = load_causal_lm(str(base)).num_parameters()
+    in_base = load_policy(str(base)).num_parameters()
     write_reward_adapter(tmp_path / "judge_on_base", str(base))
     told = ppo_stage.lay_over(
         words,
@@ -157,7 +157,7 @@ def test_ppo_on_one_rounded_base(
     assert f"one base: the {in_base:,} parameters of" in said
     assert "loaded whole" not in said
     assert first_kl(tmp_path / "ppo") == pytest.approx(0.0, abs=1e-6)
-    assert not is_quantised(load_causal_lm(str(tmp_path / "ppo")))
+    assert not is_quantised(load_policy(str(tmp_path / "ppo")))
 
 
 @needs_it

@@ -19,7 +19,7 @@ from rlhf.models.adapter_folders import load_adapter
 from rlhf.models.adapters import add_lora, merged_copy
 from rlhf.models.inputs import disable_dropout
 from rlhf.models.learner import SeparateLearner
-from rlhf.models.loading import build_reward_model, load_causal_lm
+from rlhf.models.loading import build_reward_model, load_policy
 from rlhf.models.one_base import load_one_base, num_distinct_parameters
 from rlhf.models.quantised import check_quantiser, is_quantised, num_weights, quantise, reload_of
 from rlhf.models.quiet import quiet_library
@@ -47,7 +47,7 @@ ROUNDING = 0.06
 
 
 def adapted(path: str) -> Any:
-    return add_lora(load_causal_lm(path), FOUR_BIT, reload=lambda: load_causal_lm(path))
+    return add_lora(load_policy(path), FOUR_BIT, reload=lambda: load_policy(path))
 
 
 def test_a_missing_library_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,14 +84,14 @@ def test_a_library_that_does_not_work_is_one_message(
 
 def test_adapters_that_could_not_be_merged_are_not_made(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="weights that are rounded need reload"):
-        add_lora(load_causal_lm(write_sft(tmp_path / "sft")), FOUR_BIT)
+        add_lora(load_policy(write_sft(tmp_path / "sft")), FOUR_BIT)
 
 
 @needs_it
 @KINDS
 def test_linear_layers_are_rounded_and_nothing_else(tmp_path: Path, kind: str) -> None:
     path = write_sft(tmp_path / "sft", kind)
-    whole, model = load_causal_lm(path), adapted(path)
+    whole, model = load_policy(path), adapted(path)
     rounded = {name for name, module in model.named_modules() if type(module).__name__ == "Linear4bit" and not hasattr(module, "lora_A")}  # fmt: skip
     assert len(rounded) == {"gpt2": 8, "llama": 14}[kind], "4 or 7 in each of two layers"
     assert not any("lm_head" in name for name in rounded)
@@ -141,7 +141,7 @@ def test_adapters_learn_and_are_merged_onto_the_whole_weights(tmp_path: Path, ki
     assert torch.equal(torch.get_rng_state(), state)
     assert not is_quantised(merged)
     assert is_quantised(model), "the trained one is left as it is"
-    whole = load_causal_lm(path)
+    whole = load_policy(path)
     learnt_by = (logits(model) - logits(whole)).abs().max()
     assert learnt_by > 3 * ROUNDING
     assert (logits(model) - logits(merged)).abs().max() < learnt_by / 4, (
@@ -168,7 +168,7 @@ def test_what_is_saved_is_loaded_by_the_auto_classes(tmp_path: Path, kind: str, 
         again = auto.from_pretrained(tmp_path / "saved").eval()
     assert not is_quantised(again)
     torch.testing.assert_close(logits(again), logits(merged_copy(model)), atol=1e-5, rtol=0)
-    learnt_by = (logits(again) - logits(load_causal_lm(path))).abs().max()
+    learnt_by = (logits(again) - logits(load_policy(path))).abs().max()
     assert (logits(again) - logits(model)).abs().max() < learnt_by / 3, (
         "the rounding is less than what was learnt"
     )
@@ -178,7 +178,7 @@ def test_what_is_saved_is_loaded_by_the_auto_classes(tmp_path: Path, kind: str, 
 @needs_it
 def test_bfloat16_weights_are_computed_in_bfloat16(tmp_path: Path) -> None:
     path = write_sft(tmp_path / "sft", "llama")
-    model = quantise(load_causal_lm(path, dtype="bfloat16"), reload=lambda: None)
+    model = quantise(load_policy(path, dtype="bfloat16"), reload=lambda: None)
     layers = [module for module in model.modules() if type(module).__name__ == "Linear4bit"]
     assert {layer.compute_dtype for layer in layers} == {torch.bfloat16}
     assert torch.isfinite(logits(model)).all()
@@ -203,7 +203,7 @@ def test_inv64_models_on_one_rounded_base_start_equal_and_share_it(
     assert values is not None
     assert torch.isfinite(values).all()
     merged = merged_copy(learnt(policy, seed=2))
-    whole = load_adapter(load_causal_lm(path), _kept(policy, tmp_path / "kept"), setting="x")
+    whole = load_adapter(load_policy(path), _kept(policy, tmp_path / "kept"), setting="x")
     torch.testing.assert_close(logits(merged), logits(whole.eval()), atol=1e-5, rtol=0)
 
 
@@ -214,7 +214,7 @@ def _kept(policy: Any, folder: Path) -> str:
 
 @needs_it
 def test_a_whole_model_has_nothing_to_reload(tmp_path: Path) -> None:
-    model = load_causal_lm(write_sft(tmp_path / "sft"))
+    model = load_policy(write_sft(tmp_path / "sft"))
     assert reload_of(model) is None
     assert not is_quantised(model)
     rounded = quantise(model, reload=lambda: None)
