@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlhf.errors import DataError
-from rlhf.templates import Conversation, special_ids, write_conversations
+from rlhf.templates import Conversation, TemplateForm, special_ids, write_conversations
 
 __all__ = ["ChatEncoder", "encode_documents"]
 
@@ -27,6 +27,7 @@ class ChatEncoder:
         counts: where conversations are counted that had to be adapted (joined_turns, special_text).
         around: ids before and behind each conversation, where an encoder reads it as the first of two texts.
         spells_specials: where the tokenizer cannot read a special token's text as text, spell it.
+        form: how the template is given conversations; None: as they are.
     """
 
     def __init__(
@@ -35,8 +36,10 @@ class ChatEncoder:
         counts: Counter[str],
         around: tuple[Sequence[int], Sequence[int]] = ((), ()),
         spells_specials: bool = False,
+        form: TemplateForm | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self._form = form or TemplateForm()
         self.counts = counts
         self._around = around
         self._spells_specials = spells_specials
@@ -83,7 +86,7 @@ class ChatEncoder:
         if any(self._has_special_text(messages) for messages in conversations):
             return None
         try:
-            texts = write_conversations(self.tokenizer, conversations, generation_prompt=True)
+            texts = self._write(conversations)
         except DataError:
             return None
         return [self._put_around(ids) for ids in self.encode(texts)]
@@ -96,8 +99,15 @@ class ChatEncoder:
         """
         if self._has_special_text(messages):
             return self._put_around(self._encode_literally(messages))
-        texts = write_conversations(self.tokenizer, [messages], generation_prompt=True)
+        texts = self._write([messages])
         return self._put_around(self.encode(texts)[0])
+
+    def _write(self, conversations: Sequence[Conversation]) -> list[str]:
+        for messages in conversations:
+            self._form.check(messages)
+        return write_conversations(
+            self.tokenizer, conversations, generation_prompt=True, parts=self._form.parts
+        )
 
     def _put_around(self, ids: list[int]) -> list[int]:
         before, behind = self._around
@@ -106,8 +116,8 @@ class ChatEncoder:
     def adapt(self, messages: Conversation) -> Conversation:
         """Return the conversation in a form that the template takes.
 
-        That is itself; or, where the template refuses it, with its system message joined to the first turn
-        and the turns of one speaker in a row joined (counted as joined_turns).
+        That is itself; or, where the template refuses it or would lose its system message, with that joined to
+        the first turn and the turns of one speaker in a row joined (counted as joined_turns).
 
         Raises:
             DataError: the template refuses that too.
@@ -138,7 +148,7 @@ class ChatEncoder:
             {"role": message["role"], "content": self._special_text.sub(place, message["content"])}
             for message in messages
         ]
-        pieces = write_conversations(self.tokenizer, [held], generation_prompt=True)[0].split(place)
+        pieces = self._write([held])[0].split(place)
         if len(pieces) != len(texts) + 1:  # the template left a message out, or wrote one twice
             raise DataError(
                 "a message holds the text of a special token, and the chat template moves it about"

@@ -110,7 +110,7 @@ class Renderer:
         self._lead = facts.lead
         self._layout = layout
         self.spells_specials = spells_specials or bool(layout.opening)
-        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around, self.spells_specials)
+        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around, self.spells_specials, facts.form)
 
     def render_prompt(self, messages: Messages) -> list[int]:
         """Return the ids of a conversation with the generation prompt, ending where a response starts.
