@@ -15,7 +15,7 @@ from rlhf.errors import DataError
 from rlhf.feedback.records import Message, Prompt
 from rlhf.layouts import layout_of
 
-__all__ = ["Rendered", "Renderer", "TooLong"]
+__all__ = ["NoEmbedding", "Rendered", "Renderer", "TooLong"]
 
 Messages = Sequence[Message | Mapping[str, str]]
 TooLong = Literal["cut", "drop"]
@@ -48,6 +48,10 @@ class Rendered:
         return [False] * len(self.prompt_ids) + [True] * len(self.response_ids)
 
 
+class NoEmbedding(DataError):
+    """A text became a token that the model has no embedding for: the tokenizer or its template is not its own."""
+
+
 class Renderer:
     """Turn conversations and responses into token ids, and sampled ids back into text.
 
@@ -65,6 +69,7 @@ class Renderer:
         decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see `rlhf.seq2seq`.
         spells_specials: no end token comes of a text, also where the tokenizer knows it as a word (T5): for
             encoder-decoders, as reward models too, since the library's count their end tokens.
+        num_embeddings: ids that the model can read; None: all.
 
     Attributes:
         end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
@@ -90,12 +95,14 @@ class Renderer:
         pairs: bool = False,
         decoder_start_token_id: int | None = None,
         spells_specials: bool = False,
+        num_embeddings: int | None = None,
     ) -> None:
         layout = layout_of(tokenizer, pairs=pairs, decoder_start_token_id=decoder_start_token_id)
         facts = layout.facts
         self.tokenizer = tokenizer
         self.pairs = pairs
         self.context_tokens = context_tokens
+        self.num_embeddings = num_embeddings
         self.max_response_tokens = max_response_tokens
         self.max_prompt_tokens = layout.most_prompt_tokens(
             max_prompt_tokens, max_response_tokens, context_tokens
@@ -132,7 +139,9 @@ class Renderer:
             chunk = [_as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
             encoded: Sequence[list[int] | None] = self._encoder.encode_prompts(chunk) or [None] * len(chunk)
             found.extend(
-                self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
+                self._readable(
+                    self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
+                )
                 for messages, ids in zip(chunk, encoded, strict=True)
             )
         return found
@@ -145,7 +154,8 @@ class Renderer:
                 if too_long == "drop":
                     most = self.max_prompt_tokens
                     return DataError(f"a prompt has {len(ids)} tokens; max_prompt_tokens is {most}")
-                ids = self._shortened(messages, ids)
+                assert self.max_prompt_tokens is not None
+                ids = self._shortened(messages, ids, self.max_prompt_tokens)
         except DataError as error:
             return error
         self._encoder.count_special_text(messages)
@@ -154,30 +164,29 @@ class Renderer:
     def _too_long(self, ids: list[int]) -> bool:
         return self.max_prompt_tokens is not None and len(ids) > self.max_prompt_tokens
 
-    def _shortened(self, messages: list[dict[str, str]], ids: list[int]) -> list[int]:
+    def _shortened(self, messages: list[dict[str, str]], ids: list[int], most: int) -> list[int]:
         """Drop the oldest turns, then the beginning of the last; system message and template stay whole."""
-        assert self.max_prompt_tokens is not None
         system = messages[:1] if messages[0]["role"] == "system" else []
         turns = messages[len(system) :]
-        while self._too_long(ids) and len(turns) > 1:
+        while len(ids) > most and len(turns) > 1:
             later = (place for place in range(1, len(turns)) if turns[place]["role"] == "user")
             turns = turns[next(later) :]
             ids = self._encoder.encode_prompt([*system, *turns])
-        if not self._too_long(ids):
+        if len(ids) <= most:
             self.counts["cut_to_last_turns"] += 1
             return ids
         last = turns[-1]
         content = self._encoder.encode([last["content"]], literal=True)[0]
-        while self._too_long(ids) and content:
-            content = content[len(ids) - self.max_prompt_tokens :]
+        while len(ids) > most and content:
+            content = content[len(ids) - most :]
             text = self._encoder.decode(content).lstrip(
                 "\ufffd"
             )  # half of a letter that the cut went through
             ids = self._encoder.encode_prompt([*system, {"role": "user", "content": text}])
-        if self._too_long(ids):
+        if len(ids) > most:
             raise DataError(
                 f"a prompt needs {len(ids)} tokens even without its user's text (system, template); "
-                f"max_prompt_tokens is {self.max_prompt_tokens}"
+                f"max_prompt_tokens is {most}"
             )
         self.counts["cut_within_turn"] += 1
         return ids
@@ -197,8 +206,22 @@ class Renderer:
         found: list[list[int] | DataError] = []
         for start in range(0, len(texts), _CHUNK):
             led = [self._lead + text for text in texts[start : start + _CHUNK]]
-            found.extend(map(self._ended, self._encoder.encode(led, literal=True)))
+            encoded = self._encoder.encode(led, literal=True)
+            found.extend(self._readable(self._ended(ids)) for ids in encoded)
         return found
+
+    def _readable(self, ids: list[int] | DataError) -> list[int] | DataError:
+        """Refuse ids behind the last embedding: tokens of other models that share the tokenizer."""
+        if self.num_embeddings is None or isinstance(ids, DataError):
+            return ids
+        highest = max(ids, default=0)
+        if highest < self.num_embeddings:
+            return ids
+        token = self.tokenizer.convert_ids_to_tokens(highest)
+        return NoEmbedding(
+            f"holds the token {token!r} (id {highest:,}), but the model has embeddings for "
+            f"{self.num_embeddings:,} tokens; give the model its own tokenizer and chat template"
+        )
 
     def _ended(self, ids: list[int]) -> list[int] | DataError:
         # No encoder stops at a separator, and to sentencepiece (DeBERTa) the text "[SEP]" is always one.
@@ -222,6 +245,30 @@ class Renderer:
         """
         ids = self.render_response(text)
         return ids if ended or self.pairs else ids[:-1]
+
+    def render_scored(self, messages: Messages, text: str, *, ended: bool) -> list[int]:
+        """Return prompt and response, which another model wrote, as ids that fit into the context.
+
+        Where both together are too long the prompt loses its oldest part, as everywhere; where that is not
+        enough, the response its end. Both are counted.
+
+        Raises:
+            DataError: as `render_prompt`, which a caller can try beforehand, and `render_response`.
+        """
+        prompt, response = self.render_prompt(messages), self.render_sampled(text, ended=ended)
+        if self.fits(Rendered(prompt, response)):
+            return prompt + response
+        assert self.context_tokens is not None
+        room = self.context_tokens - len(response)
+        try:
+            if room > 0:
+                return self._shortened(_as_dicts(messages), prompt, room) + response
+        except DataError:  # there is more in it than can be cut
+            pass
+        self.counts["cut_responses"] += 1
+        room = max(self.context_tokens - len(prompt), 0)
+        kept = response[: max(room - 1, 0)] + response[-1:] if self.pairs else response[:room]
+        return (prompt + kept)[: self.context_tokens]
 
     def render_demonstration(self, messages: Messages, response: str) -> Rendered:
         """Return prompt and response as ids, joined by the one rule.
@@ -269,6 +316,7 @@ _WORDS = {
     "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
     "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
     "special_text": "prompts that hold a special token's text, rendered as text",
+    "cut_responses": "responses that lost their end, to fit into the context",
     "dropped_prompts": "records dropped for their prompt (refused by the template, or too long)",
     "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",
     "dropped_rankings": "rankings dropped (nothing compared is left)",

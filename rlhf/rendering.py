@@ -21,7 +21,7 @@ import torch
 from rlhf.encoding import encode_documents
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Prompt, Ranking
-from rlhf.renderer import Rendered, Renderer, TooLong
+from rlhf.renderer import NoEmbedding, Rendered, Renderer, TooLong
 from rlhf.templates import supply_chat_template
 
 __all__ = [
@@ -110,6 +110,7 @@ def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Ren
     """
     prompts = _prompt_ids([one.prompt for one in demonstrations], renderer, "cut")
     responses = renderer.render_response_batch([one.response for one in demonstrations])
+    _refuse_unreadable(responses, [one.prompt for one in demonstrations])
     rendered = []
     for one, prompt_ids, response_ids in zip(demonstrations, prompts, responses, strict=True):
         if isinstance(prompt_ids, DataError):
@@ -130,6 +131,7 @@ def render_rankings(rankings: Sequence[Ranking], renderer: Renderer) -> list[Ren
     """
     prompts = _prompt_ids([one.prompt for one in rankings], renderer, "cut")
     flat = renderer.render_response_batch(list(chain.from_iterable(one.responses for one in rankings)))
+    _refuse_unreadable(flat, [one.prompt for one in rankings for _ in one.responses])
     responses = iter(flat)
     rendered = []
     for ranking, prompt_ids in zip(rankings, prompts, strict=True):
@@ -177,7 +179,20 @@ def _prompt_ids(
     """Render each distinct conversation once: several annotators may have ranked the same prompt."""
     distinct = list(dict.fromkeys(prompt.messages for prompt in prompts))
     ids = dict(zip(distinct, renderer.render_prompt_batch(distinct, too_long=too_long), strict=True))
-    return [ids[prompt.messages] for prompt in prompts]
+    found = [ids[prompt.messages] for prompt in prompts]
+    _refuse_unreadable(found, prompts)
+    return found
+
+
+def _refuse_unreadable(found: Sequence[list[int] | DataError], prompts: Sequence[Prompt]) -> None:
+    """Stop at the first text with a token that the model cannot read: more of them would follow.
+
+    Raises:
+        DataError: with the place of its row.
+    """
+    for ids, prompt in zip(found, prompts, strict=True):
+        if isinstance(ids, NoEmbedding):
+            raise DataError(ids.message, prompt.where)
 
 
 def _check_left(left: int, given: int, kind: str, renderer: Renderer) -> None:

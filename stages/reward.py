@@ -14,7 +14,8 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.reward import RewardSettings
 from stages import _inputs
 from stages._command import run_stage
-from stages._reward_centring import centre, told_zero
+from stages._reading import PROMPT_LIMIT
+from stages._reward_centring import centre, check_centring, prepare_centring, told_zero
 from stages._reward_encoder import check_encoder, open_encoder
 from stages._reward_numbers import assess, judge, say_numbers, sequences_at_once
 
@@ -31,7 +32,7 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.adapter_folders import check_goes_on
-    from rlhf.models.folders import check_model_path, check_writes
+    from rlhf.models.folders import check_model_path
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
@@ -48,9 +49,7 @@ def check(settings: RewardSettings) -> None:
         _inputs.check_held_out(readings)
     check_model_path(settings.model.path)
     check_encoder(settings)
-    if settings.centring is not None and settings.centring.policy is not None:
-        check_model_path(settings.centring.policy.path, setting="centring.policy.path")
-        check_writes(settings.centring.policy.path, setting="centring.policy.path")
+    check_centring(settings)
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
@@ -61,11 +60,11 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     from accelerate import PartialState
 
     from rlhf.feedback.splits import leave_out_known
-    from rlhf.models import save_model
     from rlhf.models.adapters import has_adapter, merged_copy
 
     # 1. The SFT model with a fresh score head, without dropout; rankings as ids.
     tokenizer, model, renderer = _open(settings)
+    centring = prepare_centring(settings, model, renderer)
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
     records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
     for name in SPLITS[1:]:
@@ -89,10 +88,12 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
 
-    # 4. What the SFT model says scores 0 on average from now on.
+    # 4. What the SFT model says scores 0 on average from now on. What was learnt is saved before.
     model = merged_copy(model) if has_adapter(model) and not _keeps_adapter(settings) else model
     model.eval()
-    numbers = centre(settings, model, [ranking.prompt for ranking in train_set], renderer)
+    if centring is not None:
+        _save(settings, run, model, tokenizer, after, centred=False)
+    numbers = centre(settings, centring, model, [ranking.prompt for ranking in train_set])
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
     numbers |= assess(settings, run, model, test_set, records)
@@ -105,16 +106,33 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     say_numbers(numbers)
 
     # 6. A plain Hugging Face folder.
-    if run.is_main:
-        card = _card(settings, numbers, model)
-        save_model(model, tokenizer, run.path, card=card, keep_adapter=_keeps_adapter(settings))
+    _save(settings, run, model, tokenizer, numbers, centred=True)
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
+
+
+def _save(
+    settings: RewardSettings,
+    run: RunFolder,
+    model: Any,
+    tokenizer: Any,
+    numbers: dict[str, Any],
+    *,
+    centred: bool,
+) -> None:
+    from rlhf.models import save_model
+
+    if run.is_main:
+        card = _card(settings, numbers, model, centred=centred)
+        save_model(model, tokenizer, run.path, card=card, keep_adapter=_keeps_adapter(settings))
+        if not centred:
+            console.say(f"saved in {run.path} as it was trained; what follows is its zero, and numbers")
 
 
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
-    from rlhf.models.adapter_folders import adapter_base, adapter_revision
+    from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head
     from rlhf.models.encoders import reads_pairs
+    from rlhf.models.folders import is_classifier
 
     path, revision = settings.model.path, settings.model.revision
     if _goes_on(settings):  # on its base, as an adapter's place is not on another adapter
@@ -126,11 +144,18 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
         trust_remote_code=settings.model.trust_remote_code,
     )
     disable_dropout(model)
+    if is_classifier(model.config.architectures) or holds_score_head(settings.model.path):
+        console.say(
+            f"{settings.model.path!r} is a reward model: it is trained on from the score head that it has; for a "
+            "new one set model.path to the model it was made of"
+        )
+    setattr(model.config, PROMPT_LIMIT, settings.reward.max_prompt_tokens)
     limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
     if reads_pairs(model.config):
         return open_encoder(settings, model, limits)
     tokenizer = _inputs.open_tokenizer(settings.model)
-    ensure_distinct_pad(model, tokenizer, may_grow=not _keeps_adapter(settings))
+    stops = _inputs.build_renderer(tokenizer, model, *limits).stop_token_ids
+    ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not _keeps_adapter(settings))
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
 
 
@@ -171,6 +196,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
         trainable=True,
         fresh_head=True,
         keep_whole=keep_whole,
+        trust_remote_code=settings.model.trust_remote_code,
     )
 
 
@@ -257,7 +283,7 @@ def _evaluation(
     return evaluate
 
 
-def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any) -> str:
+def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any, *, centred: bool) -> str:
     from rlhf.models.card import build_card
     from rlhf.models.encoders import reads_pairs
     from rlhf.models.inputs import plain_model
@@ -271,7 +297,7 @@ def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any) -> str:
             "`tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)` writes it"
         )
     text += f"The score is the logit of `AutoModelForSequenceClassification` for {how}. "
-    text += told_zero(settings, model)
+    text += told_zero(settings, model, centred=centred)
     return build_card(
         settings.run.name or "Reward model",
         text,

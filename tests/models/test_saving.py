@@ -82,7 +82,9 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize("told", PUBLISHED, ids=str)
-def test_inv74_the_generation_config_is_kept_whatever_is_in_it(tmp_path: Path, told: dict[str, object]) -> None:
+def test_inv74_the_generation_config_is_kept_whatever_is_in_it(
+    tmp_path: Path, told: dict[str, object]
+) -> None:
     """The library refuses to save changed ones with values that are not in use; a greedy model stays greedy."""
     tokenizer = tiny_tokenizer()
     save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path / "base")

@@ -77,9 +77,11 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("stop_token_ids=renderer.stop_token_ids", "stop_token_ids=renderer.stop_token_ids[1:] or [0]",
          "the template's end-of-turn token does not stop", IDS),
     ],
-    "rlhf/sampling.py": [
-        ("[model, plain_model(model)]", "[model]", "sampling with LoRA leaves the model without its generation config",
+    "rlhf/models/generation_config.py": [
+        ("in (model, plain_model(model))", "in (model,)", "sampling with LoRA leaves the model without its generation config",
          ("tests/test_ppo_modes.py::test_inv74_the_generation_config_of_the_sft_model_is_exported_with_ours",)),
+    ],
+    "rlhf/sampling.py": [
         ("scores.float() / self.temperature", "scores.float()", "temperature left out of the sampling"),
         ("scores.float() / self.temperature", "scores.float() * self.temperature",
          "multiplied by the temperature"),
