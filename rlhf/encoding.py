@@ -43,6 +43,7 @@ class ChatEncoder:
         self.counts = counts
         self._around = around
         self._spells_specials = spells_specials
+        self._loses_line_breaks = "\n" not in self.decode(_encode(tokenizer, ["a\nb"], literal=True)[0])
         self._specials = special_ids(tokenizer) - {tokenizer.unk_token_id}
         names = tokenizer.convert_ids_to_tokens(sorted(special_ids(tokenizer)))
         longest_first = sorted(names, key=len, reverse=True)
@@ -61,9 +62,9 @@ class ChatEncoder:
     def _spell(self, text: str) -> list[int]:
         """Encode a text whose special tokens' text the tokenizer takes for the tokens all the same.
 
-        To one made from sentencepiece's files (T5, DeBERTa) that text is a word of the vocabulary like any other:
-        its first letter is encoded apart from the rest. A space may come of that, and a letter without a piece of
-        its own is unknown, as it is everywhere.
+        To one made from sentencepiece's files (T5, DeBERTa) that text is a word of the vocabulary like any
+        other: its first letter is encoded apart from the rest. A space may come of that, and a letter without
+        a piece of its own is unknown, as it is everywhere.
         """
         pieces = []
         for piece in re.split(f"({self._special_text.pattern})", text):
@@ -116,8 +117,8 @@ class ChatEncoder:
     def adapt(self, messages: Conversation) -> Conversation:
         """Return the conversation in a form that the template takes.
 
-        That is itself; or, where the template refuses it or would lose its system message, with that joined to
-        the first turn and the turns of one speaker in a row joined (counted as joined_turns).
+        That is itself; or, where the template refuses it or would lose its system message, with that joined
+        to the first turn and the turns of one speaker in a row joined (counted as joined_turns).
 
         Raises:
             DataError: the template refuses that too.
@@ -156,6 +157,45 @@ class ChatEncoder:
         ids = self.encode(pieces[:1])[0]
         for text, piece in zip(texts, pieces[1:], strict=True):
             ids = ids + self.encode([text], literal=True)[0] + self.encode([piece])[0]
+        return ids
+
+    def count_line_breaks(self, texts: Sequence[str]) -> None:
+        """Count texts with line breaks, where the tokenizer reads these as spaces (T5's has none)."""
+        if self._loses_line_breaks:
+            self.counts["lost_line_breaks"] += sum("\n" in text for text in texts)
+
+    def shortened(self, messages: list[dict[str, str]], ids: list[int], most: int) -> list[int]:
+        """Drop the oldest turns, then the beginning of the last; system message and template stay whole.
+
+        Args:
+            messages: the conversation.
+            ids: its ids, more than `most`.
+            most: the most ids that are to be left.
+
+        Raises:
+            DataError: no cut makes it that short.
+        """
+        system = messages[:1] if messages[0]["role"] == "system" else []
+        turns = messages[len(system) :]
+        while len(ids) > most and len(turns) > 1:
+            later = (place for place in range(1, len(turns)) if turns[place]["role"] == "user")
+            turns = turns[next(later) :]
+            ids = self.encode_prompt([*system, *turns])
+        if len(ids) <= most:
+            self.counts["cut_to_last_turns"] += 1
+            return ids
+        last = turns[-1]
+        content = self.encode([last["content"]], literal=True)[0]
+        while len(ids) > most and content:
+            content = content[len(ids) - most :]
+            text = self.decode(content).lstrip("\ufffd")  # half of a letter that the cut went through
+            ids = self.encode_prompt([*system, {"role": "user", "content": text}])
+        if len(ids) > most:
+            raise DataError(
+                f"a prompt needs {len(ids)} tokens even without its user's text (system, template); "
+                f"max_prompt_tokens is {most}"
+            )
+        self.counts["cut_within_turn"] += 1
         return ids
 
     def count_special_text(self, messages: Conversation) -> None:

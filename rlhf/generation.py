@@ -102,8 +102,9 @@ def join(generation: Generation) -> tuple[Tensor, Tensor]:
 def rows_of(generation: Generation) -> tuple[Tensor, Tensor, Aside | None]:
     """Return what a model reads: rows of ids (B, T) with their mask, and what it reads aside.
 
-    A decoder reads prompt and response joined. An encoder-decoder reads the prompts aside, padded on the right;
-    its rows are those of the decoder, opening and response. The last R columns hold all response tokens either way.
+    A decoder reads prompt and response joined. An encoder-decoder reads the prompts aside, padded on the
+    right; its rows are those of the decoder, opening and response. The last R columns hold all response
+    tokens either way.
     """
     if not generation.opening:
         return *join(generation), None
@@ -118,7 +119,7 @@ def rows_of(generation: Generation) -> tuple[Tensor, Tensor, Aside | None]:
 
 
 def align_left(values: Tensor, generation: Generation) -> Tensor:
-    """Move (B, R) values of the last R columns of `rows_of` to where `response_ids` has them; the rest is junk."""
+    """Move (B, R) values of the last R columns of `rows_of` to where `response_ids` has them; else junk."""
     if generation.opening:
         return values
     unused = (~generation.response_mask).sum(1, keepdim=True)

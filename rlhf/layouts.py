@@ -1,4 +1,4 @@
-"""Where prompt and response stand: side by side (decoders), as two texts (encoders), or apart (encoder-decoders)."""
+"""Where prompt and response stand: in a row (decoders), as two texts (encoders), apart (encoder-decoders)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Layout:
     Args:
         facts: of the chat template.
         around: ids before and behind what the template writes of a prompt.
-        opening: ids that the decoder of an encoder-decoder reads before a response; () where it stands behind its
-            prompt.
+        opening: ids that the decoder of an encoder-decoder reads before a response; () where it stands behind
+            its prompt.
     """
 
     facts: TemplateFacts

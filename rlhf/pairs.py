@@ -82,7 +82,8 @@ def inspect_pairs(tokenizer: Any) -> PairFacts:
     if min(start, after) < 0 or not between or len(end) != 1:
         raise ModelError(
             f"the tokenizer of {name!r} makes {tokenizer.convert_ids_to_tokens(whole)} of two texts; an "
-            "encoder's puts a separator between them and one behind them"
+            "encoder's puts a separator between them and one behind them; give it such a post-processor, or "
+            "for a reward model set model.path to an encoder, or to a decoder"
         )
     if tokenizer.pad_token_id is None:
         raise ModelError(f"the tokenizer of {name!r} has no padding token; save it with the model's own")

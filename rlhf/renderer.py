@@ -6,50 +6,17 @@ Use it through `rlhf.rendering`, which has the rest of station 3.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf.encoding import ChatEncoder
 from rlhf.errors import DataError
-from rlhf.feedback.records import Message, Prompt
 from rlhf.layouts import layout_of
+from rlhf.rendered import WORDS, Messages, NoEmbedding, Rendered, TooLong, as_dicts
 
 __all__ = ["NoEmbedding", "Rendered", "Renderer", "TooLong"]
 
-Messages = Sequence[Message | Mapping[str, str]]
-TooLong = Literal["cut", "drop"]
-
 _CHUNK = 1000  # conversations written and encoded in one call
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A prompt with a response as token ids; the response's last id is the end token.
-
-    `prompt` is the record it was made of, where there is one.
-
-    >>> Rendered([5, 6], [7, 2]).response_mask
-    [False, False, True, True]
-    """
-
-    prompt_ids: list[int]
-    response_ids: list[int]
-    prompt: Prompt | None = None
-
-    @property
-    def ids(self) -> list[int]:
-        """Return the whole sequence."""
-        return self.prompt_ids + self.response_ids
-
-    @property
-    def response_mask(self) -> list[bool]:
-        """Return one entry an id: True for the response, its end token included."""
-        return [False] * len(self.prompt_ids) + [True] * len(self.response_ids)
-
-
-class NoEmbedding(DataError):
-    """A text became a token that the model has no embedding for: the tokenizer or its template is not its own."""
 
 
 class Renderer:
@@ -66,7 +33,8 @@ class Renderer:
         context_tokens: the most positions the model has; None: no limit.
         extra_stop_token_ids: more ids that end a response (a generation config may list some).
         pairs: the tokenizer is an encoder's: prompt and response are two texts to it, see `rlhf.pairs`.
-        decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see `rlhf.seq2seq`.
+        decoder_start_token_id: of an encoder-decoder, which reads prompt and response apart, see
+            `rlhf.seq2seq`.
         spells_specials: no end token comes of a text, also where the tokenizer knows it as a word (T5): for
             encoder-decoders, as reward models too, since the library's count their end tokens.
         num_embeddings: ids that the model can read; None: all.
@@ -136,7 +104,8 @@ class Renderer:
         """
         found: list[list[int] | DataError] = []
         for start in range(0, len(conversations), _CHUNK):
-            chunk = [_as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
+            chunk = [as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
+            self._encoder.count_line_breaks(["".join(one["content"] for one in talk) for talk in chunk])
             encoded: Sequence[list[int] | None] = self._encoder.encode_prompts(chunk) or [None] * len(chunk)
             found.extend(
                 self._readable(
@@ -155,7 +124,7 @@ class Renderer:
                     most = self.max_prompt_tokens
                     return DataError(f"a prompt has {len(ids)} tokens; max_prompt_tokens is {most}")
                 assert self.max_prompt_tokens is not None
-                ids = self._shortened(messages, ids, self.max_prompt_tokens)
+                ids = self._encoder.shortened(messages, ids, self.max_prompt_tokens)
         except DataError as error:
             return error
         self._encoder.count_special_text(messages)
@@ -163,33 +132,6 @@ class Renderer:
 
     def _too_long(self, ids: list[int]) -> bool:
         return self.max_prompt_tokens is not None and len(ids) > self.max_prompt_tokens
-
-    def _shortened(self, messages: list[dict[str, str]], ids: list[int], most: int) -> list[int]:
-        """Drop the oldest turns, then the beginning of the last; system message and template stay whole."""
-        system = messages[:1] if messages[0]["role"] == "system" else []
-        turns = messages[len(system) :]
-        while len(ids) > most and len(turns) > 1:
-            later = (place for place in range(1, len(turns)) if turns[place]["role"] == "user")
-            turns = turns[next(later) :]
-            ids = self._encoder.encode_prompt([*system, *turns])
-        if len(ids) <= most:
-            self.counts["cut_to_last_turns"] += 1
-            return ids
-        last = turns[-1]
-        content = self._encoder.encode([last["content"]], literal=True)[0]
-        while len(ids) > most and content:
-            content = content[len(ids) - most :]
-            text = self._encoder.decode(content).lstrip(
-                "\ufffd"
-            )  # half of a letter that the cut went through
-            ids = self._encoder.encode_prompt([*system, {"role": "user", "content": text}])
-        if len(ids) > most:
-            raise DataError(
-                f"a prompt needs {len(ids)} tokens even without its user's text (system, template); "
-                f"max_prompt_tokens is {most}"
-            )
-        self.counts["cut_within_turn"] += 1
-        return ids
 
     def render_response(self, text: str) -> list[int]:
         """Return the ids of a response, the end token last.
@@ -206,6 +148,7 @@ class Renderer:
         found: list[list[int] | DataError] = []
         for start in range(0, len(texts), _CHUNK):
             led = [self._lead + text for text in texts[start : start + _CHUNK]]
+            self._encoder.count_line_breaks(led)
             encoded = self._encoder.encode(led, literal=True)
             found.extend(self._readable(self._ended(ids)) for ids in encoded)
         return found
@@ -262,7 +205,7 @@ class Renderer:
         room = self.context_tokens - len(response)
         try:
             if room > 0:
-                return self._shortened(_as_dicts(messages), prompt, room) + response
+                return self._encoder.shortened(as_dicts(messages), prompt, room) + response
         except DataError:  # there is more in it than can be cut
             pass
         self.counts["cut_responses"] += 1
@@ -308,31 +251,10 @@ class Renderer:
 
     def report(self) -> list[str]:
         """Return a line for each code in `counts`."""
-        return [f"{_WORDS.get(code, code)}: {number:,}" for code, number in self.counts.most_common()]
-
-
-_WORDS = {
-    "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens)",
-    "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
-    "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
-    "special_text": "prompts that hold a special token's text, rendered as text",
-    "cut_responses": "responses that lost their end, to fit into the context",
-    "dropped_prompts": "records dropped for their prompt (refused by the template, or too long)",
-    "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",
-    "dropped_rankings": "rankings dropped (nothing compared is left)",
-}
+        return [f"{WORDS.get(code, code)}: {number:,}" for code, number in self.counts.most_common()]
 
 
 def _value(result: list[int] | DataError) -> list[int]:
     if isinstance(result, DataError):
         raise result
     return result
-
-
-def _as_dicts(messages: Messages) -> list[dict[str, str]]:
-    return [
-        {"role": message.role, "content": message.content}
-        if isinstance(message, Message)
-        else {"role": message["role"], "content": message["content"]}
-        for message in messages
-    ]

@@ -73,8 +73,8 @@ def generate(
     (then without a stop token: none is forced). `rows` are the prompts' numbers in the whole batch of all
     processes (default 0..B-1); `seed` and number decide the random draws. `batch_size` sequences are
     generated together (default all), in order of prompt length; the rows come back in the order given.
-    `opening` (`Renderer.opening`) is what an encoder-decoder's decoder reads before a response; the encoder reads
-    the prompt. () for a decoder, which reads the prompt itself.
+    `opening` (`Renderer.opening`) is what an encoder-decoder's decoder reads before a response; the encoder
+    reads the prompt. () for a decoder, which reads the prompt itself.
 
     Raises ModelError where prompt and response do not fit into the model's context.
     """
@@ -217,15 +217,17 @@ def check_context(
 ) -> None:
     """Raise ModelError where a prompt and a response do not fit into the model's context.
 
-    They do so together, or each by itself where a decoder is opened with tokens of its own (encoder-decoders).
+    They do so together, or each by itself where a decoder is opened with tokens of its own
+    (encoder-decoders).
     """
     limit = context_tokens(unwrap_model(model))
     if limit is not None and num_opening_tokens:
         if max(num_prompt_tokens, num_opening_tokens + num_response_tokens) > limit:
             raise ModelError(
-                f"{what} reads at most {limit} tokens each in its encoder and in its decoder, but a prompt has up to "
-                f"{num_prompt_tokens} tokens, and a response {num_response_tokens} with {num_opening_tokens} before "
-                "it; lower sampling.max_prompt_tokens or sampling.max_response_tokens"
+                f"{what} reads at most {limit} tokens each in its encoder and in its decoder, but a prompt "
+                f"has up to {num_prompt_tokens} tokens, and a response {num_response_tokens} with "
+                f"{num_opening_tokens} before it; lower sampling.max_prompt_tokens or "
+                "sampling.max_response_tokens"
             )
         return
     if limit is not None and num_prompt_tokens + num_response_tokens > limit:

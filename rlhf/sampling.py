@@ -88,9 +88,9 @@ def sample_batch(
     """Run transformers' `generate` on a padded batch, a few tokens at a time, dropping rows that have ended.
 
     Most responses are much shorter than the longest: carrying them on would be most of the work. `prompt_ids`
-    and `prompt_mask` (B, P) are left-padded, or right-padded for an encoder-decoder, whose decoder starts from
-    the `opening`; `noise` (B, max_new_tokens), None takes the likeliest tokens. Returns each row's new ids;
-    what follows a stop token in them means nothing.
+    and `prompt_mask` (B, P) are left-padded, or right-padded for an encoder-decoder, whose decoder starts
+    from the `opening`; `noise` (B, max_new_tokens), None takes the likeliest tokens. Returns each row's new
+    ids; what follows a stop token in them means nothing.
     """
     generator: Any = model
     stops = torch.tensor(list(stop_token_ids), device=prompt_ids.device)

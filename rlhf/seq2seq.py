@@ -1,4 +1,4 @@
-"""How an encoder-decoder reads prompt and response: the encoder is given the prompt, the decoder the response.
+"""How an encoder-decoder reads prompt and response: one to its encoder, the other to its decoder.
 
 The encoder is given what the tokenizer itself makes of the text that the chat template writes, special tokens
 and all: T5 was trained on inputs that end with </s>, BART on inputs between <s> and </s>. A saved model is
@@ -8,9 +8,9 @@ therefore used without this project as every other of its kind::
     model.generate(**tokenizer(text, return_tensors="pt"))
 
 The decoder is opened with the start token that the model's config names, and then with what the tokenizer
-puts before a text to be written (BART: <s>; T5: nothing), as the model has always met it. These ids are given:
-they are neither sampled nor learnt. The response follows with its end token, each encoded by itself. Nothing is
-assumed about what the tokenizer puts where; it is asked.
+puts before a text to be written (BART: <s>; T5: nothing), as the model has always met it. These ids are
+given: they are neither sampled nor learnt. The response follows with its end token, each encoded by itself.
+Nothing is assumed about what the tokenizer puts where; it is asked.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def seq2seq_template(
     if len(before) > 1:
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         raise ModelError(
-            f"the tokenizer of {name!r} puts {tokenizer.convert_ids_to_tokens(list(before))} before a text; a "
-            "generation config can name one such token only"
+            f"the tokenizer of {name!r} puts {tokenizer.convert_ids_to_tokens(list(before))} before a text; "
+            "a generation config can name one such token only"
         )
     start = (decoder_start_token_id,)
     return facts, around, start if before == start else start + before

@@ -1,8 +1,8 @@
 """Supervised fine-tuning on demonstrations: the loss counts the response with its end token, nothing else.
 
 The text is rendered once, by `rlhf.rendering`, exactly as PPO will render it; `trl.SFTTrainer` gets finished
-ids and labels and neither tokenises nor cuts anything. It knows decoders only: an encoder-decoder is trained by
-transformers' own `Trainer`, on the log-probabilities that PPO will take.
+ids and labels and neither tokenises nor cuts anything. It knows decoders only: an encoder-decoder is trained
+by transformers' own `Trainer`, on the log-probabilities that PPO will take.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def build_dataset(rendered: Sequence[Rendered]) -> Dataset:
 class _Seq2SeqTrainer(PlannedTrainer, Trainer):
     """`transformers.Trainer` with our schedule, order of the data, and loss.
 
-    The library's loss of some encoder-decoders (T5) is the mean of a micro-batch, whatever the number of tokens in
-    the whole step.
+    The library's loss of some encoder-decoders (T5) is the mean of a micro-batch, whatever the number of
+    tokens in the whole step.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -116,8 +116,8 @@ class _Seq2SeqTrainer(PlannedTrainer, Trainer):
 def build_seq2seq_dataset(rendered: Sequence[Rendered], opening: Sequence[int]) -> Dataset:
     """Turn rendered demonstrations into what encoder and decoder read, and labels.
 
-    Every token of the response is predicted from those before it; the opening is given. The decoder's rows hold the
-    last token too, from which nothing is predicted.
+    Every token of the response is predicted from those before it; the opening is given. The decoder's rows
+    hold the last token too, from which nothing is predicted.
 
     >>> build_seq2seq_dataset([Rendered(prompt_ids=[5, 6], response_ids=[7, 1])], opening=[0])[0]
     {'input_ids': [5, 6], 'decoder_input_ids': [0, 7, 1], 'labels': [7, 1]}
@@ -162,7 +162,8 @@ def train_sft(
         plan: sizes, rates and lengths of the run.
         run: gets metrics and checkpoints, and says which checkpoint to go on from.
         evaluate: called every `plan.evaluate_every` steps; what it returns is recorded.
-        opening: what an encoder-decoder's decoder reads before a response (`Renderer.opening`); () for a decoder.
+        opening: what an encoder-decoder's decoder reads before a response (`Renderer.opening`); () for a
+            decoder.
 
     Returns:
         The number of optimizer steps of the whole run.

@@ -67,7 +67,8 @@ class TemplateForm:
             lost = "earlier turns"
         if lost is not None:
             raise DataError(
-                f"the tokenizer's chat template leaves out {lost}; the setting chat_template gives another one"
+                f"the tokenizer's chat template leaves out {lost}; the setting chat_template "
+                "gives another one"
             )
 
 
@@ -115,8 +116,8 @@ def refuse_empty_template(tokenizer: Any) -> None:
     template = tokenizer.chat_template
     if isinstance(template, str) and not template.strip():
         raise ModelError(
-            f"the chat template of {name_of(tokenizer)!r} is empty; the setting chat_template gives another one, "
-            "and without the file (chat_template.jinja) there is a plain one"
+            f"the chat template of {name_of(tokenizer)!r} is empty; the setting chat_template gives another "
+            "one, and without the file (chat_template.jinja) there is a plain one"
         )
 
 
@@ -173,8 +174,8 @@ def find_form(tokenizer: Any) -> TemplateForm:
     for text, what in ((_ASKED, "a user's question"), (_ANSWERED, "an answer")):
         if text not in written[text]:
             raise ModelError(
-                f"the chat template of {name_of(tokenizer)!r} writes {written[text][:80]!r} for {what} {text!r}, "
-                "which is lost; the setting chat_template gives another one"
+                f"the chat template of {name_of(tokenizer)!r} writes {written[text][:80]!r} for {what} "
+                f"{text!r}, which is lost; the setting chat_template gives another one"
             )
     # A template that refuses one of these (None) says so itself, when it meets one.
     system = _holds(tokenizer, [{"role": "system", "content": _SYSTEM}, *asked], parts=parts)
@@ -195,9 +196,9 @@ def inspect_template(tokenizer: Any) -> TemplateFacts:
     """Find out what a tokenizer's template puts around an answer.
 
     Raises:
-        ModelError: there is no end-of-sequence token, or the template loses a question or an answer, or it writes
-            no generation prompt, so that a prompt would end with the token that ends a turn, or an answer would
-            begin with the tokens that open one.
+        ModelError: there is no end-of-sequence token, or the template loses a question or an answer, or it
+            writes no generation prompt, so that a prompt would end with the token that ends a turn, or an
+            answer would begin with the tokens that open one.
     """
     if tokenizer.eos_token_id is None:
         raise ModelError(

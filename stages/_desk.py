@@ -86,7 +86,8 @@ class Desk:
         """Whether PPO and SFT share a vocabulary, without which a KL means nothing."""
         from rlhf.scoring import same_rendering
 
-        same = same_rendering(self._load("sft")[1].tokenizer, self._load("ppo")[1].tokenizer)
+        one, other = self._load("sft")[1], self._load("ppo")[1]
+        same = one.opening == other.opening and same_rendering(one.tokenizer, other.tokenizer)
         note = "PPO and SFT have different tokenizers or chat templates: no KL between them"
         if not same and note not in self.notes:
             self.notes.append(note)

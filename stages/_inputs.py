@@ -144,8 +144,8 @@ def build_renderer(
 ) -> Renderer:
     """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response.
 
-    To an encoder prompt and response are two texts; an encoder-decoder reads them apart. `setting` is the dotted
-    key that named both.
+    To an encoder prompt and response are two texts; an encoder-decoder reads them apart. `setting` is the
+    dotted key that named both.
     """
     from rlhf.models.encoders import reads_pairs
     from rlhf.models.folders import check_vocabulary

@@ -57,6 +57,7 @@ def build_parts(
 
     `base` is what they are adapters on, where they are.
     """
+    from rlhf.models.seq2seq import is_encoder_decoder
     from rlhf.ppo.parts import build_parts as prepare_parts
     from rlhf.rollout import check_context
 
@@ -67,6 +68,12 @@ def build_parts(
     else:
         learner, reference = build_learner(settings, base), base.reference()
     policy = learner.policy
+    if is_encoder_decoder(reference.config) != is_encoder_decoder(policy.config):
+        raise ModelError(
+            "one of reference and policy is a decoder, the other an encoder-decoder; they read prompts in "
+            "other places",
+            where="reference.path",
+        )
     if _num_embeddings(reference) != _num_embeddings(policy):
         raise ModelError(
             "has another vocabulary than the policy; their KL means nothing", where="reference.path"

@@ -18,20 +18,21 @@ def check_seq2seq(settings: PpoSettings) -> None:
     path = settings.policy.path
     if settings.critic is not None and settings.critic.init_from == "reward":
         raise SettingsError(
-            f"is reward, but the policy {path!r} is an encoder-decoder, whose critic values what its decoder has "
-            "written, and a reward model reads prompt and response otherwise; set critic.init_from=policy or trunk",
+            f"is reward, but the policy {path!r} is an encoder-decoder, whose critic values what its decoder "
+            "has written, and a reward model reads prompt and response otherwise; set critic.init_from=policy"
+            " or trunk",
             where="critic.init_from",
         )
     ptx, text = settings.ptx, settings.evaluation.text
     if ptx is not None and (ptx.text or ptx.generator is not None):
         raise SettingsError(
-            f"the policy {path!r} is an encoder-decoder, which predicts a response to a prompt and not raw text; set "
-            "ptx.demonstrations instead of ptx.text and ptx.generator",
+            f"the policy {path!r} is an encoder-decoder, which predicts a response to a prompt and not raw "
+            "text; set ptx.demonstrations instead of ptx.text and ptx.generator",
             where="ptx.text" if ptx.text else "ptx.generator",
         )
     if text is not None:
         raise SettingsError(
-            f"the policy {path!r} is an encoder-decoder, which predicts a response to a prompt and not raw text: it "
-            "has no loss on text; set null",
+            f"the policy {path!r} is an encoder-decoder, which predicts a response to a prompt and not raw "
+            "text: it has no loss on text; set null",
             where="evaluation.text",
         )

@@ -108,8 +108,8 @@ def _asking(
         prompt = min(prompt, context if apart else context - most)
         if prompt < 1 or (apart and most >= context):
             raise SettingsError(
-                f"is {most}, which leaves no room for a prompt in the context of {context} tokens of {setting}; "
-                "lower it",
+                f"is {most}, which leaves no room for a prompt in the context of {context} tokens of "
+                f"{setting}; lower it",
                 where="centring.max_response_tokens",
             )
     return _inputs.build_renderer(tokenizer, policy, prompt, most, setting)

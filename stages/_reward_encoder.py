@@ -1,4 +1,4 @@
-"""The reward stage on an encoder (BERT, RoBERTa, DeBERTa, ModernBERT ...) or an encoder-decoder (BART, T5)."""
+"""The reward stage on an encoder (BERT, RoBERTa, DeBERTa ...) or an encoder-decoder (BART, T5)."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _check(settings: RewardSettings, apart: bool) -> None:
         )
     if settings.lora is not None and not settings.lora.merge:
         raise SettingsError(
-            f"an adapter by itself is for reward models that read as the policy does, and {path!r} is {kind}, which "
-            "reads two texts; set lora.merge=true",
+            f"an adapter by itself is for reward models that read as the policy does, and {path!r} is {kind},"
+            " which reads two texts; set lora.merge=true",
             where="lora.merge",
         )
     if settings.centring is not None and settings.centring.policy is None and not apart:

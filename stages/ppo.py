@@ -76,15 +76,17 @@ def check(settings: PpoSettings) -> None:
 
 
 def _check_critic(settings: PpoSettings) -> None:
-    """Refuse an encoder as the critic's start; one from the hub is refused when it is loaded."""
-    from rlhf.models.folders import holds_encoder
+    """Refuse a reader of whole texts as the critic's start; one from the hub is refused when it is loaded."""
+    from rlhf.models.folders import holds_encoder, holds_encoder_decoder
 
     if settings.critic is None or settings.critic.init_from != "reward":
         return
     path, _, _ = critic_start(settings)
-    if holds_encoder(path):
+    apart = holds_encoder_decoder(path)
+    if apart or holds_encoder(path):
+        kind = "an encoder-decoder" if apart else "an encoder"
         raise SettingsError(
-            f"is reward, but {path!r} is an encoder: it reads whole texts, and a critic values every token "
+            f"is reward, but {path!r} is {kind}: it reads whole texts, and a critic values every token "
             "from what came before it; set critic.init_from=policy",
             where="critic.init_from",
         )

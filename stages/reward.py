@@ -15,9 +15,10 @@ from rlhf.settings.reward import RewardSettings
 from stages import _inputs
 from stages._command import run_stage
 from stages._reading import PROMPT_LIMIT
-from stages._reward_centring import centre, check_centring, prepare_centring, told_zero
+from stages._reward_centring import centre, check_centring, prepare_centring
 from stages._reward_encoder import check_encoder, open_encoder
 from stages._reward_numbers import assess, judge, say_numbers, sequences_at_once
+from stages._reward_saving import keeps_adapter, save
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Ranking
@@ -89,10 +90,10 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
 
     # 4. What the SFT model says scores 0 on average from now on. What was learnt is saved before.
-    model = merged_copy(model) if has_adapter(model) and not _keeps_adapter(settings) else model
+    model = merged_copy(model) if has_adapter(model) and not keeps_adapter(settings) else model
     model.eval()
     if centring is not None:
-        _save(settings, run, model, tokenizer, after, centred=False)
+        save(settings, run, model, tokenizer, after, centred=False)
     numbers = centre(settings, centring, model, [ranking.prompt for ranking in train_set])
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
@@ -106,26 +107,8 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     say_numbers(numbers)
 
     # 6. A plain Hugging Face folder.
-    _save(settings, run, model, tokenizer, numbers, centred=True)
+    save(settings, run, model, tokenizer, numbers, centred=True)
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
-
-
-def _save(
-    settings: RewardSettings,
-    run: RunFolder,
-    model: Any,
-    tokenizer: Any,
-    numbers: dict[str, Any],
-    *,
-    centred: bool,
-) -> None:
-    from rlhf.models import save_model
-
-    if run.is_main:
-        card = _card(settings, numbers, model, centred=centred)
-        save_model(model, tokenizer, run.path, card=card, keep_adapter=_keeps_adapter(settings))
-        if not centred:
-            console.say(f"saved in {run.path} as it was trained; what follows is its zero, and numbers")
 
 
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
@@ -146,8 +129,8 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     disable_dropout(model)
     if is_classifier(model.config.architectures) or holds_score_head(settings.model.path):
         console.say(
-            f"{settings.model.path!r} is a reward model: it is trained on from the score head that it has; for a "
-            "new one set model.path to the model it was made of"
+            f"{settings.model.path!r} is a reward model: it is trained on from the head that it has; for "
+            "a new one set model.path to the model it was made of"
         )
     setattr(model.config, PROMPT_LIMIT, settings.reward.max_prompt_tokens)
     limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
@@ -155,19 +138,15 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
         return open_encoder(settings, model, limits)
     tokenizer = _inputs.open_tokenizer(settings.model)
     stops = _inputs.build_renderer(tokenizer, model, *limits).stop_token_ids
-    ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not _keeps_adapter(settings))
+    ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not keeps_adapter(settings))
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
-
-
-def _keeps_adapter(settings: RewardSettings) -> bool:
-    return settings.lora is not None and not settings.lora.merge
 
 
 def _goes_on(settings: RewardSettings) -> bool:
     """Say whether the reward model's adapter starts as a copy of the SFT model's."""
     from rlhf.models.adapters import is_adapter_folder
 
-    return _keeps_adapter(settings) and is_adapter_folder(settings.model.path)
+    return keeps_adapter(settings) and is_adapter_folder(settings.model.path)
 
 
 def _adapt(settings: RewardSettings, model: Any) -> Any:
@@ -183,7 +162,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     lora = _inputs.build_lora(settings.lora)
     if lora is None:
         return model
-    norm = norm_before_head(model) if _keeps_adapter(settings) else None
+    norm = norm_before_head(model) if keeps_adapter(settings) else None
     keep_whole = () if norm is None else (norm,)
     if not _goes_on(settings):
         revision = settings.model.revision
@@ -281,32 +260,6 @@ def _evaluation(
         return {name: found[name] for name in names}
 
     return evaluate
-
-
-def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any, *, centred: bool) -> str:
-    from rlhf.models.card import build_card
-    from rlhf.models.encoders import reads_pairs
-    from rlhf.models.inputs import plain_model
-
-    sources = ", ".join(source.path for source in settings.data.train)
-    text = f"Scores responses; `{settings.model.path}` trained on the rankings of {sources}. "
-    how = "prompt and response in the chat template, the end token included"
-    if reads_pairs(plain_model(model).config):
-        how = (
-            "two texts, `tokenizer(prompt, response)`, the prompt as "
-            "`tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)` writes it"
-        )
-    text += f"The score is the logit of `AutoModelForSequenceClassification` for {how}. "
-    text += told_zero(settings, model, centred=centred)
-    return build_card(
-        settings.run.name or "Reward model",
-        text,
-        task="text-classification",
-        base_model=settings.model.path,
-        numbers=numbers,
-        tags=("reward-model",),
-        adapter=_keeps_adapter(settings),
-    )
 
 
 if __name__ == "__main__":

@@ -125,10 +125,11 @@ def test_prompt_and_response_are_cut_to_what_an_encoder_reads(tmp_path: Path, na
     short = reader.render_scored(ask, "The cat.", ended=True)
     assert short == prompt + reader.render_response("The cat.")
     middle = reader.render_scored(ask, "cat " * 30, ended=True)
-    assert len(middle) <= 60 and middle[-31:] == reader.render_response("cat " * 30)
+    assert len(middle) <= 60
+    assert middle[-31:] == reader.render_response("cat " * 30)
     assert "cut_responses" not in reader.counts
     whole = reader.render_scored(ask, "cat " * 300, ended=False)
-    assert len(whole) == 60 and whole[: len(prompt)] == prompt and whole[-1] == end
+    assert (len(whole), whole[: len(prompt)], whole[-1]) == (60, prompt, end)
     assert reader.counts["cut_responses"] == 1
     assert torch.isfinite(score_sequences(model, [short, middle, whole], 2)).all()
 

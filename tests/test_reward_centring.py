@@ -112,7 +112,7 @@ def test_a_reward_model_is_trained_on_from_its_head(tmp_path: Path, words: list[
     judge = write_reward(tmp_path / "judge")
     more = (f"model.path={judge}", f"centring.policy.path={tmp_path}/runs/sft", "reward.learning_rate=1e-9")
     assert run_main(main, lay_over(words, *more)) == 0
-    assert "is a reward model: it is trained on from the score head that it has" in capsys.readouterr().out
+    assert "is a reward model: it is trained on from the head that it has" in capsys.readouterr().out
     one, other = (
         load_reward_model(str(folder)).score.weight for folder in (judge, tmp_path / "runs" / "reward")
     )

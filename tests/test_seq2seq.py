@@ -11,6 +11,8 @@ from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassificati
 from rlhf.feedback.records import Message, Prompt
 from rlhf.models import load_policy, load_reward_model, load_tokenizer
 from rlhf.models.encoders import note_separator
+from rlhf.models.folders import holds_encoder, holds_encoder_decoder
+from rlhf.models.saving import save_model
 from rlhf.rendering import Renderer
 from rlhf.rollout import respond, response_logprobs
 from rlhf.scoring import score_sequences
@@ -39,6 +41,33 @@ def test_sft_and_ppo_leave_plain_models(tmp_path: Path, name: str, critic: str) 
         assert "AutoModelForSeq2SeqLM" in (root / stage / "README.md").read_text()
     assert not torch.equal(*(weights_of(root / stage)["shared.weight" if name != "bart" else "model.shared.weight"]
                              for stage in ("sft", "ppo")))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODERS)
+def test_every_family_loads_as_what_it_is(tmp_path: Path, name: str) -> None:
+    """Of BART the library has a decoder alone too, which would load without a word."""
+    base = write_seq2seq(tmp_path, name)
+    model = load_policy(base)
+    assert type(model) is type(AutoModelForSeq2SeqLM.from_pretrained(base))
+    assert model.config.is_encoder_decoder
+    assert holds_encoder_decoder(base)
+    assert not holds_encoder(base)
+
+
+def test_a_saved_model_opens_as_ours_does(tmp_path: Path) -> None:
+    base = write_seq2seq(tmp_path / "base", "bart")
+    model, tokenizer = load_policy(base), load_tokenizer(base)
+    assert model.generation_config.forced_eos_token_id == 2  # BART's own habit
+    renderer = build_renderer(tokenizer, model, 64, 12)
+    save_model(
+        model, tokenizer, tmp_path / "saved", stop_token_ids=renderer.stop_token_ids, opening=renderer.opening
+    )
+    config = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "saved").generation_config
+    assert (config.decoder_start_token_id, config.forced_bos_token_id, config.forced_eos_token_id) == (
+        2,
+        0,
+        None,
+    )
 
 
 def is_what_everyone_loads(folder: Path) -> None:

@@ -3,6 +3,7 @@
 - `rlhf.models.loading`: folder or hub id to tokenizer, policy, reward model
 - `rlhf.models.values`: one number a token (critic) or a response (reward model) from a model with a score
   head
+- `rlhf.models.encoders`, `rlhf.models.seq2seq`: what encoders and encoder-decoders are given
 - `rlhf.models.centring`: move a reward model's zero inside its own weights
 - `rlhf.models.adapters`, `rlhf.models.adapter_folders`: LoRA through peft
 - `rlhf.models.one_base`: several models as adapters on one frozen base

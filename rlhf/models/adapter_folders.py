@@ -138,20 +138,20 @@ def load_adapter(
 
 
 def _check_weights(path: str, setting: str, trust_remote_code: bool) -> None:
-    """Make sure that there are weights which run no code when they are read, unless their maker is trusted."""
+    """Refuse weights that can run code when they are read, unless their maker is trusted."""
     folder = Path(path).expanduser()
     if (folder / "adapter_model.safetensors").is_file():
         return
     if not (folder / "adapter_model.bin").is_file():
         raise ModelError(
-            f"{path!r} holds an adapter_config.json, but no weights (adapter_model.safetensors); copy the whole "
-            f"folder again, or set {setting} to another model",
+            f"{path!r} holds an adapter_config.json, but no weights (adapter_model.safetensors); copy the "
+            f"whole folder again, or set {setting} to another model",
             where=setting,
         )
     if not trust_remote_code:
         raise ModelError(
-            f"{path!r} holds its weights as adapter_model.bin, which can run code when it is read; save them as "
-            f"safetensors{or_trust(setting)}",
+            f"{path!r} holds its weights as adapter_model.bin, which can run code when it is read; save them "
+            f"as safetensors{or_trust(setting)}",
             where=setting,
         )
 

@@ -28,7 +28,8 @@ def build_card(
     Args:
         title: its heading.
         text: a paragraph: what was trained on what.
-        task: "text-generation" (decoders), "text2text-generation" (encoder-decoders) or "text-classification".
+        task: "text-generation" (decoders), "text2text-generation" (encoder-decoders) or
+            "text-classification".
         base_model: path or hub id of what it started from.
         numbers: what was measured, shown as a table.
         tags: more tags beside "rlhf".

@@ -1,8 +1,9 @@
 """Encoders (BERT, RoBERTa, DeBERTa, ModernBERT ...) as reward models: which models are, what they are given.
 
 They read prompt and response as two texts, both ways, and pool by a head of their own; `rlhf.pairs` says how
-the two texts become ids. An encoder-decoder (BART, T5) as a reward model does the same: the library's classifiers
-of that kind give both texts to encoder and decoder and read the decoder's state at the last end token.
+the two texts become ids. An encoder-decoder (BART, T5) as a reward model does the same: the library's
+classifiers of that kind give both texts to encoder and decoder and read the decoder's state at the last end
+token.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def is_classifier(architectures: Sequence[str] | None) -> bool:
 
 
 def holds_reward_model(path: str) -> bool:
-    """Say whether a local folder holds a model with a score, or an adapter that is one; False for a hub id."""
+    """Say whether a local folder holds a model that scores, or its adapter; False for a hub id."""
     from rlhf.models.adapter_folders import holds_score_head
 
     folder = Path(path).expanduser()
@@ -148,9 +148,9 @@ def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:
 def check_vocabulary(tokenizer: Any, model: Any, setting: str | None = None) -> None:
     """Refuse a tokenizer that has tokens which the model has no embedding for.
 
-    The other way round is usual: embeddings are made more than there are tokens, for round numbers. Special tokens
-    behind the last embedding are no mistake where nothing writes them (Gemma 3's <image_soft_token> in models
-    of text): a text never becomes one, and `Renderer` refuses what does.
+    The other way round is usual: embeddings are made more than there are tokens, for round numbers. Special
+    tokens behind the last embedding are no mistake where nothing writes them (Gemma 3's <image_soft_token> in
+    models of text): a text never becomes one, and `Renderer` refuses what does.
 
     Raises:
         ModelError: says both numbers, and the dotted key `setting` where there is one.

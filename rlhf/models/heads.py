@@ -75,7 +75,8 @@ def initialise_head(model: Any) -> None:
 def keep_head_in_float32(model: Any) -> None:
     """Hold the head's own parameters in float32 whatever the backbone's type is.
 
-    A reader of pairs applies its head itself, so that the head is also told to read what comes in another type.
+    A reader of pairs applies its head itself, so that the head is also told to read what comes in another
+    type.
     """
     score_head(model).float()
     if reads_pairs(plain_model(model).config):

@@ -54,8 +54,8 @@ class Learner(nn.Module):
         """Look at the last tokens of each row: what predicts them, and what the critic expects before them.
 
         Args:
-            input_ids: (B, T), at least one token before the last `num_last`; left-padded, or right-padded where
-                these are the rows of an encoder-decoder's decoder.
+            input_ids: (B, T), at least one token before the last `num_last`; left-padded, or right-padded
+                where these are the rows of an encoder-decoder's decoder.
             attention_mask: (B, T), True counts.
             num_last: n, how many tokens at the end of each row.
             want: what is computed; the other is None.

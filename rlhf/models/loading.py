@@ -194,9 +194,9 @@ def build_reward_model(
 ) -> Any:
     """Put a fresh score head on the backbone of a language model (InstructGPT, section 3.5: its SFT model).
 
-    A model that is a reward model already keeps its head, and is trained on: a head drawn anew would throw away
-    what was learnt, and make of it a slower start than its own base. Otherwise the head starts at standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail
-    11), drawn from torch's global generator.
+    A reward model keeps its own head: one drawn anew would throw away what was learnt. Otherwise it starts at
+    standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 11), drawn from
+    torch's global generator.
 
     Raises:
         ModelError: nothing there, or an architecture without a sequence classification head.
@@ -204,10 +204,9 @@ def build_reward_model(
     """
     from rlhf.models.heads import initialise_head, keep_head_in_float32, restore_score_bias
 
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     check_model_path(path, setting=setting)
     if holds_score_head(path):
-        return load_reward_model(path, dtype=dtype, setting=setting, **options)
+        return load_reward_model(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
     if is_adapter_folder(path):
         from transformers import AutoModelForSequenceClassification
 
@@ -268,7 +267,6 @@ def ensure_distinct_pad(
     """Give a reward model a padding token that is no end token, in place.
 
     End tokens are the tokenizer's and `stop_token_ids`, those of its renderer (the template's end of a turn).
-
     transformers finds the last token of a sequence by its id: it takes the last one that is not
     `pad_token_id`. With pad equal to end it would read the score one token early; with no pad it refuses
     batches (trl#2778). Our own read-out uses the mask; this makes the saved model right for everyone else.

@@ -113,7 +113,8 @@ def _cannot_load(what: str, path: str, error: Exception, setting: str) -> ModelE
     else:
         near = _near_folder(path)
         guess = f" (did you mean {near!r}?)" if near else ""
-        check = f"there is no folder {path!r} here{guess}, and as a hub id it cannot be read: check name and network"
+        check = f"there is no folder {path!r} here{guess}, and as a hub id it cannot be read: "
+        check += "check name and network"
         if wants_trust or "safetensors" in reason:
             check += or_trust(setting)
     return ModelError(

@@ -51,8 +51,8 @@ def save_model(
         folder: where to; made if missing.
         card: text of README.md, with its YAML header.
         stop_token_ids: every token that ends a response, kept in the generation config.
-        opening: what an encoder-decoder's decoder reads before a response (one or two ids), kept there too, so that
-            everyone's `generate` begins as ours did; () for others.
+        opening: what an encoder-decoder's decoder reads before a response (one or two ids), kept there too,
+            so that everyone's `generate` begins as ours did; () for others.
         dtype: type of the saved weights; the model's own when None.
         keep_adapter: leave LoRA as an adapter instead of merging it into the weights.
 
@@ -101,8 +101,8 @@ def _told_to_generate(
 ) -> Any:
     """Return the generation config to save: the model's own with our stop tokens.
 
-    All else is kept as it is, also values that the library would not save as they are not in use: whoever loads
-    the model gets what the base would have done.
+    All else is kept as it is, also values that the library would not save as they are not in use: whoever
+    loads the model gets what the base would have done.
     """
     told = copy.deepcopy(model.generation_config)
     _set_stop_tokens(told, tokenizer, stop_token_ids)
@@ -121,7 +121,7 @@ def _set_stop_tokens(config: Any, tokenizer: Any, stop_token_ids: tuple[int, ...
 
 
 def _set_opening(config: Any, opening: tuple[int, ...]) -> None:
-    """Have everyone's `generate` open the decoder as ours did, and force no end on it at its length limit (BART)."""
+    """Have everyone's `generate` open the decoder as ours did, and force no end at its limit (BART)."""
     config.decoder_start_token_id, *first = opening
     config.forced_bos_token_id = first[0] if first else None
     config.forced_eos_token_id = None

@@ -52,8 +52,8 @@ def decoder_start(model: Any) -> int:
         if isinstance(start, int):
             return start
     raise ModelError(
-        f"the config of {inner.name_or_path!r} names no decoder_start_token_id, with which its decoder begins "
-        "every text; set it in config.json"
+        f"the config of {inner.name_or_path!r} names no decoder_start_token_id, with which its decoder "
+        "begins every text; set it in config.json"
     )
 
 
@@ -126,7 +126,7 @@ class Seq2SeqCritic(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, aside: Aside) -> Tensor:
-        """Return (B, T) float32: the value after each token of the decoder's rows; at padding it means nothing."""
+        """Return (B, T) float32: the value after each token of the decoder's rows; junk at padding."""
         inputs = seq2seq_inputs(input_ids, attention_mask, aside)
         hidden = self.model(**inputs, use_cache=False).last_hidden_state
         with torch.autocast(hidden.device.type, enabled=False):

@@ -20,6 +20,7 @@ from rlhf.rollout import (
     response_logprobs,
     rows_of,
 )
+from rlhf.sampling import NoiseSampler
 from tests.seq2seq import CONTEXT, seq2seq_model
 
 STOP = 1
@@ -68,7 +69,7 @@ def test_each_token_is_predicted_from_the_opening_and_those_before_it(policy):
         assert (logprobs[row, len(response) :] == 0).all()
 
 
-def test_padding_of_encoder_and_decoder_means_nothing(policy):
+def test_inv05_padding_of_encoder_and_decoder_means_nothing(policy):
     expected = response_logprobs(policy, sampled(policy), 1.0)
     assert torch.equal(response_logprobs(policy, sampled(policy, pad=30), 1.0), expected)
     wide = build_generation(
@@ -93,43 +94,30 @@ def test_only_the_response_and_what_stands_before_a_token_get_gradient(policy):
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_what_is_sampled_is_what_is_recomputed(policy, temperature, monkeypatch):
-    """Every step's distribution while sampling, with memory and dropped rows, is that of the training forward."""
-    steps = []
-    call = "rlhf.sampling.NoiseSampler.__call__"
-    from rlhf.sampling import NoiseSampler
+def test_inv02_inv06_inv07_what_is_sampled_is_what_is_recomputed(policy, temperature, monkeypatch):
+    """Each step's distribution while sampling, with the library's memory, is that of the training forward."""
+    seen, kept = [], NoiseSampler.__call__
 
-    kept = NoiseSampler.__call__
-
-    def spy(self, ids, scores):
-        chosen = kept(self, ids, scores)
-        steps.append((ids.clone(), torch.log_softmax(scores.float() / temperature, -1), chosen.argmax(-1)))
+    def spy(sampler, ids, scores):
+        chosen = kept(sampler, ids, scores)
+        logprobs = torch.log_softmax(scores.float() / temperature, -1)
+        seen.append(float(logprobs[0, chosen[0].argmax()]))
         return chosen
 
-    monkeypatch.setattr(call, spy)
-    stops = list(range(20, 28))
-    options = {"stop_token_ids": stops, "pad_token_id": 3, "max_new_tokens": 20, "temperature": temperature}
-    opening = opening_of(policy)
+    monkeypatch.setattr(NoiseSampler, "__call__", spy)
+    options = {"stop_token_ids": list(range(20, 28)), "pad_token_id": 3, "max_new_tokens": 20, "temperature": temperature,
+               "seed": 2, "opening": opening_of(policy)}  # fmt: skip
     prompts = [[5 + n % 3, *range(6, 7 + n)] for n in range(8)]
-    generation = generate(policy, prompts, seed=2, opening=opening, **options)
-    lengths = generation.response_mask.sum(1)
+    together = generate(policy, prompts, **options)
+    lengths = together.response_mask.sum(1)
     assert lengths.min() < 8 < lengths.max(), "some end in the first stretch, some go on into the second"
-    recomputed = response_logprobs(policy, generation, temperature)
-    at_sampling = {}
-    for ids, logprobs, chosen in steps:
-        for row, token in enumerate(chosen.tolist()):
-            at_sampling[(*ids[row].tolist(), token)] = at_sampling.get((*ids[row].tolist(), token), []) + [
-                logprobs[row, token]
-            ]
-    for row, response in enumerate(generation.responses()):
-        for place in range(len(response)):
-            found = at_sampling[(*opening, *response[: place + 1])]
-            assert min(abs(float(value - recomputed[row, place])) for value in found) < 2e-5
-    one_by_one = [
-        generate(policy, [prompt], seed=2, rows=[row], opening=opening, **options).responses()[0]
-        for row, prompt in enumerate(prompts)
-    ]
-    assert one_by_one == generation.responses()
+    recomputed = response_logprobs(policy, together, temperature)
+    for row, prompt in enumerate(prompts):
+        seen.clear()
+        (alone_ids,) = generate(policy, [prompt], rows=[row], **options).responses()
+        assert alone_ids == together.responses()[row], "nor do rows that ended and were dropped matter"
+        found = torch.tensor(seen[: len(alone_ids)])
+        torch.testing.assert_close(found, recomputed[row, : len(alone_ids)], atol=3e-5, rtol=0)
 
 
 def test_values_stand_before_the_tokens_and_see_nothing_of_them(policy):
@@ -167,6 +155,12 @@ def test_a_critic_of_its_own_shares_no_weight_and_needs_all_it_has(policy):
     logits, values = learner(ids, mask, 5, aside=aside)
     (logits.sum() + values.sum()).backward()
     assert all(parameter.grad is not None for parameter in learner.parameters())
+
+
+def test_a_new_critics_head_starts_as_small_as_a_reward_models(policy):
+    torch.manual_seed(0)
+    heads = torch.cat([Seq2SeqCritic(trunk_of(policy)).score.weight for _ in range(100)])
+    assert float(heads.detach().std()) == pytest.approx(1 / 17**0.5, rel=0.1)
 
 
 def test_inv72_values_are_float32_also_under_autocast(policy):

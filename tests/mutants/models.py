@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from tests.maths.wrong_versions import Entry
 
+SEQ2SEQ = ("tests/models/test_seq2seq.py",)
+
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
+    "rlhf/models/seq2seq.py": [
+        ("\"attention_mask\": aside.mask.long(),", "\"attention_mask\": torch.ones_like(aside.mask.long()),", "the encoder attends to padding", SEQ2SEQ),
+        ("model(**inputs, use_cache=False).last_hidden_state\n        with", "model(**inputs, use_cache=False).encoder_last_hidden_state\n        with",
+         "a critic that reads the encoder", SEQ2SEQ),
+        ("with torch.autocast(hidden.device.type, enabled=False):\n            values", "if True:\n            values", "values not in float32", SEQ2SEQ),
+        ("std=1.0 / math.sqrt(width + 1)", "std=0.0", "a critic's head that starts at zero", SEQ2SEQ),
+    ],
+    "rlhf/models/attention.py": [
+        ("    if getattr(model.config, \"relative_attention_num_buckets\", None) is not None:\n", "    if False:\n",
+         "T5's first ratio is not 1: another kernel has the gradient", ("tests/ppo/test_seq2seq.py::test_inv01_the_first_ratio_is_one_and_the_first_kl_is_zero",)),
+    ],
     "rlhf/models/values.py": [
         ("values.gather(1, last_positions(attention_mask).unsqueeze(1)).squeeze(1)", "values[:, -1]",
          "score read at the last column, padding or not"),
@@ -74,8 +87,10 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "a pad token that the policy has no embedding for"),
         ("tokenizer.eos_token = eos_token", "pass", "the end token asked for is ignored"),
         ("tokenizer.chat_template = chat_template", "pass", "the template asked for is ignored"),
-        ("if holds_score_head(path) or is_classifier(model.config.architectures):", "if False:",
+        ("if holds_score_head(path) or is_classifier(config.architectures):", "if False:",
          "a reward model loaded as policy: its output layer is random"),
+        ("AutoModelForSeq2SeqLM if is_encoder_decoder(config) else AutoModelForCausalLM", "AutoModelForCausalLM",
+         "of BART the decoder alone is loaded", ("tests/test_seq2seq.py::test_every_family_loads_as_what_it_is",)),
         ("if not is_classifier(model.config.architectures):", "if False:",
          "a policy loaded as reward model: its head is random"),
         ("if model.config.num_labels != 1:", "if False:", "the first of several labels taken for the score"),
@@ -137,6 +152,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "adapters on the library's default layers only (q and v)"),
     ],
     "rlhf/models/saving.py": [
+        ("config.forced_bos_token_id = first[0] if first else None", "config.forced_bos_token_id = None",
+         "BART's first token is left to chance for those who load it", ("tests/test_seq2seq.py::test_a_saved_model_opens_as_ours_does",)),
+        ("    config.forced_eos_token_id = None\n", "", "an end forced on cut responses of BART", ("tests/test_seq2seq.py::test_a_saved_model_opens_as_ours_does",)),
         ("while hasattr(model, \"module\") or hasattr(model, \"_orig_mod\"):", "while hasattr(model, \"module\"):",
          "keys with _orig_mod. before them"),
         ("while hasattr(model, \"module\") or hasattr(model, \"_orig_mod\"):", "if hasattr(model, \"module\") or hasattr(model, \"_orig_mod\"):",

@@ -142,7 +142,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("advantages=credited, returns=returns)", "advantages=credited, returns=credited + old_values)",
          "returns after whitening (torchtune)", RAW),
         ("if whiten_advantages else raw_advantages", "if True else raw_advantages", "whitened whatever is asked", RAW),
-        ("values = learner(ids, mask)[:, -num_response_tokens - 1 : -1]", "values = learner(ids, mask)[:, -num_response_tokens:]",
+        ("values = values_before(learner, ids, mask, num_response_tokens, aside)", "values = learner(ids, mask)[:, -num_response_tokens:]",
          "values read one place late: they know the token", BEFORE),
         ("    return align_left(values, generation)", "    return values", "right-aligned values taken for left-aligned ones",
          (f"{STEPS}inv05_values_of_the_learner_are_those_of_each_row_alone",)),

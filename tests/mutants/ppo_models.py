@@ -25,7 +25,7 @@ UNFIT = (f"{SCORING}scores_of_tokens_that_do_not_fit_are_named",)
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/models/learner.py": [
-        ("values = self.critic(input_ids, attention_mask)[:, -num_last - 1 : -1]", "values = self.critic(input_ids, attention_mask)[:, -num_last:]",
+        ("return values[:, -num_last - 1 : -1]", "return values[:, -num_last:]",
          "the critic reads one place late", ROW_ALONE),
         ("    return logits[:, -num_last - 1 : -1]", "    return logits[:, -num_last:]", "logits one place late", SUM),
         ("hidden = seen[0][:, -num_last - 1 : -1]", "hidden = seen[0][:, -num_last:]", "trunk head reads the token that it is to value", HEAD),
@@ -42,7 +42,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          (f"{ONE_BASE}every_trained_parameter_gets_a_gradient_in_one_call",)),
         ("else (self.policy, self.critic.model)", "else (self.policy,)", "checkpointing never reaches the critic",
          ("tests/ppo/test_update.py::test_inv71_gradients_are_equal_with_gradient_checkpointing",)),
-        ("**forward_inputs(model, input_ids, attention_mask)", "**forward_inputs(model, input_ids, torch.ones_like(attention_mask))", "the policy attends to padding", SUM),
+        ("inputs = forward_inputs(model, input_ids, attention_mask)", "inputs = forward_inputs(model, input_ids, torch.ones_like(attention_mask))", "the policy attends to padding", SUM),
     ],
     "rlhf/models/encoders.py": [
         ("second * attention_mask.long()", "torch.zeros_like(second)", "a response read as part of the prompt's text (BERT)", ENCODERS),

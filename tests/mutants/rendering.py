@@ -6,6 +6,8 @@ from tests.maths.wrong_versions import Entry
 
 LIMITS = ("tests/test_rendering_limits.py",)
 
+SEQ2SEQ = ("tests/test_rendering_seq2seq.py",)
+
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/rendering.py": [
@@ -49,15 +51,10 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "responses end with eos where the template ends a turn otherwise"),
         ("facts.end_token_id if pad is None else pad", "0 if pad is None else pad",
          "no pad token: pads with whatever id 0 is"),
-        ("turns = turns[next(later) :]", "turns = turns[: next(later)]", "newest turns dropped", LIMITS),
-        ("content = content[len(ids) - self.max_prompt_tokens :]",
-         "content = content[: self.max_prompt_tokens - len(ids)]", "a long question loses its end", LIMITS),
-        ("ids = self._shortened(messages, ids)", "ids = ids[: self.max_prompt_tokens]",
+        ("ids = self._encoder.shortened(messages, ids, self.max_prompt_tokens)", "ids = ids[: self.max_prompt_tokens]",
          "truncation on the right: the generation prompt is lost", LIMITS),
-        ("ids = self._shortened(messages, ids)", "ids = ids[-self.max_prompt_tokens :]",
+        ("ids = self._encoder.shortened(messages, ids, self.max_prompt_tokens)", "ids = ids[-self.max_prompt_tokens :]",
          "truncation on the left: bos and the first turn's marker are lost", LIMITS),
-        ("system = messages[:1] if messages[0][\"role\"] == \"system\" else []", "system = messages[:0]",
-         "system message dropped with the oldest turns", LIMITS),
         ("if not self.pairs and any(stop in ids for stop in self.stop_token_ids):", "if False:",
          "a response with an end token in its middle", LIMITS),
         ("if self.max_response_tokens is not None and len(ids) > self.max_response_tokens:\n",
@@ -75,12 +72,27 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "text after the end goes to the judge"),
         ("if index in self.stop_token_ids), len(ids))", "if index == self.end_token_id), len(ids))",
          "text is cut at one of the stop tokens only"),
-        ("most = context - (1 if response is None else response)", "most = context",
-         "prompts fill the context, no room for a response", LIMITS),
-        ("len(rendered.ids) <= self.context_tokens", "len(rendered.prompt_ids) <= self.context_tokens",
+        ("self._num_read(rendered) <= self.context_tokens", "len(rendered.prompt_ids) <= self.context_tokens",
          "context checked for the prompt alone", LIMITS),
     ],
+    "rlhf/layouts.py": [
+        ("else context - shortest", "else context", "prompts fill the context, no room for a response", LIMITS),
+        ("return max(num_prompt_tokens, len(self.opening) + num_response_tokens)", "return max(num_prompt_tokens, num_response_tokens)",
+         "a response longer than what the opening leaves", SEQ2SEQ),
+    ],
+    "rlhf/seq2seq.py": [
+        ("lead=\"\")", "lead=inspect_template(tokenizer).lead)", "a response that begins with the space of a continued text", SEQ2SEQ),
+        ("supply_chat_template(tokenizer, special_tokens=False)", "supply_chat_template(tokenizer)", "two opening tokens around a prompt (BART)", SEQ2SEQ),
+        ("start if before == start else start + before", "start", "BART's decoder opened without <s>", SEQ2SEQ),
+        ("tuple(whole[place + len(part) :])", "()", "T5's encoder input without its </s>", SEQ2SEQ),
+    ],
     "rlhf/encoding.py": [
+        ("turns = turns[next(later) :]", "turns = turns[: next(later)]", "newest turns dropped", LIMITS),
+        ("content = content[len(ids) - most :]",
+         "content = content[: most - len(ids)]", "a long question loses its end", LIMITS),
+        ("system = messages[:1] if messages[0][\"role\"] == \"system\" else []", "system = messages[:0]",
+         "system message dropped with the oldest turns", LIMITS),
+        ("self._spell(text) if self._special_text.search(text)", "ids if self._special_text.search(text)", "the text </s> ends T5's prompt", SEQ2SEQ),
         ("add_special_tokens=False", "add_special_tokens=True", "double BOS"),
         ("split_special_tokens=literal", "split_special_tokens=False",
          "special tokens written in a text become special tokens"),

@@ -21,6 +21,7 @@ TABLES = (MATHS, ROLLOUT, RENDERING, MODELS, RANKING, TRAINING, PPO, PPO_CORE, P
 # Who tests a file that no test file mirrors.
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/generation.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/scoring.py": (
         "tests/test_scoring.py",
         "tests/test_scoring_ids.py",
@@ -28,10 +29,15 @@ TESTED_BY = {
     ),
     "rlhf/sampling.py": ("tests/test_sampling.py", "tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
+    "rlhf/rendered.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/templates.py": ("tests/test_rendering.py", "tests/test_templates.py"),
-    "rlhf/models/generation_config.py": ("tests/models/test_saving.py",),
+    "rlhf/models/generation_config.py": (
+        "tests/models/test_saving.py",
+        "tests/test_sampling.py",
+        "tests/test_rollout_leftovers.py",
+    ),
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
     "rlhf/models/heads.py": ("tests/models/test_values.py",),

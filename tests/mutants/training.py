@@ -5,11 +5,18 @@ from __future__ import annotations
 from tests.maths.wrong_versions import Entry
 
 EFFECTS = ("tests/training/test_effects.py",)
+SEQ2SEQ = ("tests/test_sft_seq2seq.py",)
 RESUMED = "tests/ranking/test_training.py::test_inv73_resumed_run_ends_with_the_same_weights"
 
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/sft.py": [
+        ("/ num_items_in_batch * self.accelerator.num_processes", "/ counts.sum()", "T5: mean of micro-batch means", SEQ2SEQ),
+        ("\"decoder_input_ids\": [[*opening, *one.response_ids] for", "\"decoder_input_ids\": [[*opening[:1], *opening[:1], *one.response_ids] for",
+         "BART: trained behind another opening than is sampled from", SEQ2SEQ),
+        ("\"input_ids\": [list(one.prompt_ids) for", "\"input_ids\": [list(one.ids) for", "the encoder reads the response", SEQ2SEQ),
+        ("given = build_generation(prompts, responses, (), pad_token_id, device, opening)", "given = build_generation(prompts, [one[:-1] or one for one in responses], (), pad_token_id, device, opening)",
+         "an encoder-decoder's end token not measured", SEQ2SEQ),
         ("[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for", "list(one.ids) for",
          "labels include the prompt"),
         ("[IGNORED] * len(one.prompt_ids) + list(one.response_ids) for",

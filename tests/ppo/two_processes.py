@@ -28,6 +28,7 @@ from rlhf.scoring import RewardModelScorer
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 from tests.launching import leave
 from tests.models.adapters import SPEC, write_reward_adapter, write_sft, write_sft_adapter
+from tests.ppo.seq2seq import seq2seq_parts
 from tests.ppo.texts import uneven_rows
 from tests.ppo.tiny import tiny_parts, tiny_prompts, tiny_recipe, weights
 
@@ -63,6 +64,8 @@ MODES: dict[str, dict[str, Any]] = {
     "leave_one_out": {"advantages": "leave_one_out", **GROUPS},
     "group_normalised": {"advantages": "group_normalised", "kl_in": "loss", "kl_loss": "k3", **GROUPS},
     "one_base": {},
+    "seq2seq": {},  # an encoder-decoder with adapters and a critic of its own
+    "seq2seq_trunk": {"value_coef": 0.1, "kl_in": "loss", "kl_loss": "k3"},
 }
 
 
@@ -71,6 +74,9 @@ def parts_of(mode: str, folder: Path, recipe: Recipe, accelerator: Accelerator) 
     if mode == "one_base":
         return parts_on_one_base(folder / "models", recipe, accelerator)
     options: dict[str, Any] = {"accelerator": accelerator}
+    if mode.startswith("seq2seq"):
+        lora, critic = mode == "seq2seq", "trunk" if mode == "seq2seq_trunk" else "own"
+        return seq2seq_parts(recipe, "bart" if lora else "t5", lora=lora, critic=critic, **options)
     if mode == "lora":
         torch.manual_seed(0)  # adapters start at random, on every process alike
         options["policy"] = add_lora(tiny_gpt2(tiny_tokenizer(), seed=0), LoraSpec(4, 8.0))
