@@ -77,11 +77,11 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "mask turned round", ("tests/ranking/test_sharing.py",)),
     ],
     "rlhf/models/loading.py": [
-        ("ends = {tokenizer.eos_token_id, None}", "ends = {None}",
+        ("ends = {tokenizer.eos_token_id, *stop_token_ids, None}", "ends = {*stop_token_ids, None}",
          "reward model with pad == eos: transformers reads its score one early"),
         ("model.config.pad_token_id = tokenizer.pad_token_id", "pass",
          "no pad id in the reward model's config: batches refused (trl#2778)"),
-        ("    if len(tokenizer) > num_embeddings:\n", "    if False:\n",
+        ("    if tokenizer.pad_token_id >= num_embeddings:\n", "    if False:\n",
          "a pad token without an embedding"),
         ("tokenizer.pad_token = tokenizer.eos_token", "tokenizer.add_special_tokens({\"pad_token\": \"[PAD]\"})",
          "a pad token that the policy has no embedding for"),

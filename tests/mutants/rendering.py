@@ -35,11 +35,13 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("rendered.append(RenderedPrompt(prompt, ids))", "rendered.append(RenderedPrompt(prompts[len(rendered)], ids))",
          "after a dropped prompt, columns of another one", LIMITS),
     ],
-    "rlhf/renderer.py": [
+    "rlhf/rendered.py": [
         ("[False] * len(self.prompt_ids) + [True] * len(self.response_ids)",
          "[True] * len(self.prompt_ids) + [True] * len(self.response_ids)", "prompt trained like the response"),
         ("[True] * len(self.response_ids)", "[True] * (len(self.response_ids) - 1) + [False]",
          "end token never trained"),
+    ],
+    "rlhf/renderer.py": [
         ("stops = (facts.end_token_id, facts.eos_token_id, *extra_stop_token_ids)",
          "stops = (facts.eos_token_id, *extra_stop_token_ids)",
          "stops at the tokenizer's eos only, not at the turn's end (trl#5338)"),
@@ -100,8 +102,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "a user's message can end its own turn"),
         ("clean_up_tokenization_spaces=False", "clean_up_tokenization_spaces=True",
          "decoding tidies spaces before punctuation"),
-        ("write_conversations(self.tokenizer, conversations, generation_prompt=True)",
-         "write_conversations(self.tokenizer, conversations, generation_prompt=False)",
+        ("conversations, generation_prompt=True, parts=self._form.parts",
+         "conversations, generation_prompt=False, parts=self._form.parts",
          "no generation prompt"),
         ("if joined and joined[-1][\"role\"] in (\"system\", message[\"role\"]):",
          "if joined and joined[-1][\"role\"] == message[\"role\"]:", "system message lost or refused"),
