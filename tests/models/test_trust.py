@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -71,9 +72,10 @@ def with_code(folder: Path, what: str, *, scores: bool = False) -> tuple[str, Pa
     """Write a model whose files name code of its own for `what`; returns where it is, and where the code notes."""
     tokenizer = tiny_tokenizer()
     save_model(tiny_reward_model(tokenizer) if scores else tiny_gpt2(tokenizer), tokenizer, folder)
-    classes = {
-        "config": {"AutoConfig": "mine.Config"},
-        "model": {"AutoModelForCausalLM": "mine.Policy", "AutoModelForSequenceClassification": "mine.Judge"},
+    models = {"AutoModelForCausalLM": "mine.Policy", "AutoModelForSequenceClassification": "mine.Judge"}
+    classes: dict[str, Any] = {
+        "config": {"AutoConfig": "mine.Config", **models},
+        "model": models,
         "tokenizer": {"AutoTokenizer": [None, "mine.Tokens"]},
     }
     file = folder / ("tokenizer_config.json" if what == "tokenizer" else "config.json")
