@@ -80,15 +80,16 @@ def build_parts(
         )
     names = ("the policy", "the critic")
     lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
-    renderer = _inputs.build_renderer(tokenizer, policy, *lengths, "policy.path")
+    num_opening = 2 if is_encoder_decoder(policy.config) else 0  # at most: the start token and one more
     for model, what in (*zip(learner.transformers(), names, strict=False), (reference, "the reference")):
-        check_context(model, *lengths, what, len(renderer.opening))
+        check_context(model, *lengths, what, num_opening)
         if _num_embeddings(model) < _num_embeddings(policy):
             raise ModelError(
                 f"{what} has embeddings for {_num_embeddings(model):,} tokens, and the policy can sample "
                 f"{_num_embeddings(policy):,}; set critic.init_from=policy or trunk",
                 where="critic",
             )
+    renderer = _inputs.build_renderer(tokenizer, policy, *lengths, "policy.path")
     scorer = build_scorer(settings, settings.scores, "scores", accelerator, renderer, base)
     if base is not None:
         say_memory(base, learner, reference, scorer)

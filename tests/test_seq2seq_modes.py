@@ -126,7 +126,7 @@ def test_a_reference_of_another_kind_is_refused(tmp_path: Path, capsys: pytest.C
         (("ptx={text: [{path: x.jsonl}], coef: 1.0}",), "ptx.text: the policy {base!r} is an encoder-decoder"),
         (("ptx={generator: data/pocket_world/raw_text.py:documents, num_documents: 10, coef: 1.0}",), "set ptx.demonstrations instead"),
         (("evaluation.text={generator: data/pocket_world/raw_text.py:documents, num_documents: 10}",), "it has no loss on text; set null"),
-        (("sampling.max_response_tokens=95",), "max_response_tokens 95 do not fit into the model's context of 96 tokens (each by itself)"),
+        (("sampling.max_response_tokens=95",), "the policy reads at most 96 tokens each in its encoder and in its decoder"),
     ],
 )  # fmt: skip
 def test_what_ppo_cannot_do_is_one_message(

@@ -111,7 +111,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("temperature, reading.start.shape[1])", "temperature, ids.shape[1])",
          "the same random numbers again after some tokens"),
         ("sampled = mask.new_ones(len(ids), ids.shape[1] - mask.shape[1])",
-         "sampled = (ids[:, mask.shape[1] :] != ids[0, 0]).long()",
+         "sampled = (ids[:, mask.shape[1] :] != 0).long()",
          "a sampled pad token is hidden from the tokens after it", IDS),
         ("cache.batch_select_indices(going_on)", "cache.batch_select_indices(torch.arange(len(going_on)))",
          "remembered keys of other rows"),
