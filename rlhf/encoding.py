@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rlhf.errors import DataError
-from rlhf.templates import Conversation, special_ids, write_conversations
+from rlhf.templates import Conversation, TemplateForm, special_ids, write_conversations
 
 __all__ = ["ChatEncoder", "encode_documents", "encode_each"]
 
@@ -30,6 +30,7 @@ class ChatEncoder:
         counts: where conversations are counted that had to be adapted (joined_turns, special_text).
         around: ids before and behind each conversation, where an encoder reads it as the first of two texts.
         spells_specials: where the tokenizer cannot read a special token's text as text, spell it.
+        form: how the template is given conversations; None: as they are.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class ChatEncoder:
         counts: Counter[str],
         around: tuple[Sequence[int], Sequence[int]] = ((), ()),
         spells_specials: bool = False,
+        form: TemplateForm | None = None,
     ) -> None:
         self.tokenizer = tokenizer
+        self._form = form or TemplateForm()
         self.counts = counts
         self._around = around
         self._spells_specials = spells_specials
@@ -87,7 +90,7 @@ class ChatEncoder:
         if any(self._has_special_text(messages) for messages in conversations):
             return None
         try:
-            texts = write_conversations(self.tokenizer, conversations, generation_prompt=True)
+            texts = self._write(conversations)
         except DataError:
             return None
         return [self._put_around(ids) for ids in self.encode(texts)]
@@ -100,8 +103,15 @@ class ChatEncoder:
         """
         if self._has_special_text(messages):
             return self._put_around(self._encode_literally(messages))
-        texts = write_conversations(self.tokenizer, [messages], generation_prompt=True)
+        texts = self._write([messages])
         return self._put_around(self.encode(texts)[0])
+
+    def _write(self, conversations: Sequence[Conversation]) -> list[str]:
+        for messages in conversations:
+            self._form.check(messages)
+        return write_conversations(
+            self.tokenizer, conversations, generation_prompt=True, parts=self._form.parts
+        )
 
     def _put_around(self, ids: list[int]) -> list[int]:
         before, behind = self._around
@@ -110,8 +120,8 @@ class ChatEncoder:
     def adapt(self, messages: Conversation) -> Conversation:
         """Return the conversation in a form that the template takes.
 
-        That is itself; or, where the template refuses it, with its system message joined to the first turn
-        and the turns of one speaker in a row joined (counted as joined_turns).
+        That is itself; or, where the template refuses it or would lose its system message, with that joined
+        to the first turn and the turns of one speaker in a row joined (counted as joined_turns).
 
         Raises:
             DataError: the template refuses that too.
@@ -142,7 +152,7 @@ class ChatEncoder:
             {"role": message["role"], "content": self._special_text.sub(place, message["content"])}
             for message in messages
         ]
-        pieces = write_conversations(self.tokenizer, [held], generation_prompt=True)[0].split(place)
+        pieces = self._write([held])[0].split(place)
         if len(pieces) != len(texts) + 1:  # the template left a message out, or wrote one twice
             raise DataError(
                 "a message holds the text of a special token, and the chat template moves it about"
@@ -156,6 +166,40 @@ class ChatEncoder:
         """Count texts with line breaks, where the tokenizer reads these as spaces (T5's has none)."""
         if self._loses_line_breaks:
             self.counts["lost_line_breaks"] += sum("\n" in text for text in texts)
+
+    def shortened(self, messages: list[dict[str, str]], ids: list[int], most: int) -> list[int]:
+        """Drop the oldest turns, then the beginning of the last; system message and template stay whole.
+
+        Args:
+            messages: the conversation.
+            ids: its ids, more than `most`.
+            most: the most ids that are to be left.
+
+        Raises:
+            DataError: no cut makes it that short.
+        """
+        system = messages[:1] if messages[0]["role"] == "system" else []
+        turns = messages[len(system) :]
+        while len(ids) > most and len(turns) > 1:
+            later = (place for place in range(1, len(turns)) if turns[place]["role"] == "user")
+            turns = turns[next(later) :]
+            ids = self.encode_prompt([*system, *turns])
+        if len(ids) <= most:
+            self.counts["cut_to_last_turns"] += 1
+            return ids
+        last = turns[-1]
+        content = self.encode([last["content"]], literal=True)[0]
+        while len(ids) > most and content:
+            content = content[len(ids) - most :]
+            text = self.decode(content).lstrip("\ufffd")  # half of a letter that the cut went through
+            ids = self.encode_prompt([*system, {"role": "user", "content": text}])
+        if len(ids) > most:
+            raise DataError(
+                f"a prompt needs {len(ids)} tokens even without its user's text (system, template); "
+                f"max_prompt_tokens is {most}"
+            )
+        self.counts["cut_within_turn"] += 1
+        return ids
 
     def count_special_text(self, messages: Conversation) -> None:
         """Count a rendered conversation that holds a special token's text."""

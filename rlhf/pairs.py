@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlhf.errors import ModelError
-from rlhf.templates import TemplateFacts, write_conversation
+from rlhf.templates import (
+    TemplateFacts,
+    TemplateForm,
+    find_form,
+    refuse_empty_template,
+    write_conversation,
+)
 
 __all__ = ["PairFacts", "inspect_pairs", "pair_template", "supply_pair_template"]
 
@@ -44,17 +50,20 @@ class PairFacts:
         opening: ids before the first ([CLS]; may be none).
         between: ids between the two ([SEP]; RoBERTa has two).
         end_token_id: the one id behind the second ([SEP]).
+        form: how its chat template is given conversations.
     """
 
     opening: tuple[int, ...]
     between: tuple[int, ...]
     end_token_id: int
+    form: TemplateForm
 
 
 def supply_pair_template(tokenizer: Any) -> None:
     """Give an encoder's tokenizer without a chat template a plain one, saved with it."""
     if tokenizer.chat_template is None:
         tokenizer.chat_template = _TRANSCRIPT
+    refuse_empty_template(tokenizer)
 
 
 def inspect_pairs(tokenizer: Any) -> PairFacts:
@@ -62,7 +71,7 @@ def inspect_pairs(tokenizer: Any) -> PairFacts:
 
     Raises:
         ModelError: it does not part them, ends them with no or several tokens, has no padding token, or has a
-            chat template that writes the separator itself.
+            chat template that writes the separator itself, or that loses the question.
     """
     name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
     first, second = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (_FIRST, _SECOND))
@@ -79,13 +88,15 @@ def inspect_pairs(tokenizer: Any) -> PairFacts:
         )
     if tokenizer.pad_token_id is None:
         raise ModelError(f"the tokenizer of {name!r} has no padding token; save it with the model's own")
-    asked = write_conversation(tokenizer, [{"role": "user", "content": _FIRST}], generation_prompt=True)
+    form = find_form(tokenizer)
+    question = [{"role": "user", "content": _FIRST}]
+    asked = write_conversation(tokenizer, question, generation_prompt=True, parts=form.parts)
     if {*whole[:start], *between} & {*tokenizer(asked, add_special_tokens=False)["input_ids"]}:
         raise ModelError(
             f"the chat template of {name!r} writes the tokens that open and part the two texts, which the "
             "tokenizer does; give a template without them by model.chat_template"
         )
-    return PairFacts(tuple(whole[:start]), tuple(between), end[0])
+    return PairFacts(tuple(whole[:start]), tuple(between), end[0], form)
 
 
 def pair_template(tokenizer: Any) -> tuple[TemplateFacts, tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -97,7 +108,8 @@ def pair_template(tokenizer: Any) -> tuple[TemplateFacts, tuple[tuple[int, ...],
     supply_pair_template(tokenizer)
     facts = inspect_pairs(tokenizer)
     end = facts.end_token_id
-    return TemplateFacts(end_token_id=end, eos_token_id=end, lead=""), (facts.opening, facts.between)
+    told = TemplateFacts(end_token_id=end, eos_token_id=end, lead="", form=facts.form)
+    return told, (facts.opening, facts.between)
 
 
 def _place(whole: list[int], part: list[int], start: int) -> int:

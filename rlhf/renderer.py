@@ -6,46 +6,17 @@ Use it through `rlhf.rendering`, which has the rest of station 3.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from rlhf.encoding import ChatEncoder
 from rlhf.errors import DataError
-from rlhf.feedback.records import Message, Packed, Prompt
 from rlhf.layouts import layout_of
+from rlhf.rendered import WORDS, Messages, NoEmbedding, Rendered, TooLong, as_dicts
 
-__all__ = ["Rendered", "Renderer", "TooLong"]
-
-Messages = Sequence[Message | Mapping[str, str]]
-TooLong = Literal["cut", "drop"]
+__all__ = ["NoEmbedding", "Rendered", "Renderer", "TooLong"]
 
 _CHUNK = 1000  # conversations written and encoded in one call
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered(Packed):
-    """A prompt with a response as token ids; the response's last id is the end token.
-
-    `prompt` is the record it was made of, where there is one.
-
-    >>> Rendered([5, 6], [7, 2]).response_mask
-    [False, False, True, True]
-    """
-
-    prompt_ids: list[int]
-    response_ids: list[int]
-    prompt: Prompt | None = None
-
-    @property
-    def ids(self) -> list[int]:
-        """Return the whole sequence."""
-        return self.prompt_ids + self.response_ids
-
-    @property
-    def response_mask(self) -> list[bool]:
-        """Return one entry an id: True for the response, its end token included."""
-        return [False] * len(self.prompt_ids) + [True] * len(self.response_ids)
 
 
 class Renderer:
@@ -66,6 +37,7 @@ class Renderer:
             `rlhf.seq2seq`.
         spells_specials: no end token comes of a text, also where the tokenizer knows it as a word (T5): for
             encoder-decoders, as reward models too, since the library's count their end tokens.
+        num_embeddings: ids that the model can read; None: all.
 
     Attributes:
         end_token_id: what ends a rendered response: the template's end-of-turn token, else the eos token.
@@ -91,12 +63,14 @@ class Renderer:
         pairs: bool = False,
         decoder_start_token_id: int | None = None,
         spells_specials: bool = False,
+        num_embeddings: int | None = None,
     ) -> None:
         layout = layout_of(tokenizer, pairs=pairs, decoder_start_token_id=decoder_start_token_id)
         facts = layout.facts
         self.tokenizer = tokenizer
         self.pairs = pairs
         self.context_tokens = context_tokens
+        self.num_embeddings = num_embeddings
         self.max_response_tokens = max_response_tokens
         self.max_prompt_tokens = layout.most_prompt_tokens(
             max_prompt_tokens, max_response_tokens, context_tokens
@@ -111,7 +85,7 @@ class Renderer:
         self._lead = facts.lead
         self._layout = layout
         self.spells_specials = spells_specials or bool(layout.opening)
-        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around, self.spells_specials)
+        self._encoder = ChatEncoder(tokenizer, self.counts, layout.around, self.spells_specials, facts.form)
 
     def render_prompt(self, messages: Messages) -> list[int]:
         """Return the ids of a conversation with the generation prompt, ending where a response starts.
@@ -130,11 +104,13 @@ class Renderer:
         """
         found: list[list[int] | DataError] = []
         for start in range(0, len(conversations), _CHUNK):
-            chunk = [_as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
+            chunk = [as_dicts(messages) for messages in conversations[start : start + _CHUNK]]
             self._encoder.count_line_breaks(["".join(one["content"] for one in talk) for talk in chunk])
             encoded: Sequence[list[int] | None] = self._encoder.encode_prompts(chunk) or [None] * len(chunk)
             found.extend(
-                self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
+                self._readable(
+                    self._render_one(messages, too_long) if ids is None or self._too_long(ids) else ids
+                )
                 for messages, ids in zip(chunk, encoded, strict=True)
             )
         return found
@@ -147,7 +123,8 @@ class Renderer:
                 if too_long == "drop":
                     most = self.max_prompt_tokens
                     return DataError(f"a prompt has {len(ids)} tokens; max_prompt_tokens is {most}")
-                ids = self._shortened(messages, ids)
+                assert self.max_prompt_tokens is not None
+                ids = self._encoder.shortened(messages, ids, self.max_prompt_tokens)
         except DataError as error:
             return error
         self._encoder.count_special_text(messages)
@@ -155,34 +132,6 @@ class Renderer:
 
     def _too_long(self, ids: list[int]) -> bool:
         return self.max_prompt_tokens is not None and len(ids) > self.max_prompt_tokens
-
-    def _shortened(self, messages: list[dict[str, str]], ids: list[int]) -> list[int]:
-        """Drop the oldest turns, then the beginning of the last; system message and template stay whole."""
-        assert self.max_prompt_tokens is not None
-        system = messages[:1] if messages[0]["role"] == "system" else []
-        turns = messages[len(system) :]
-        while self._too_long(ids) and len(turns) > 1:
-            later = (place for place in range(1, len(turns)) if turns[place]["role"] == "user")
-            turns = turns[next(later) :]
-            ids = self._encoder.encode_prompt([*system, *turns])
-        if not self._too_long(ids):
-            self.counts["cut_to_last_turns"] += 1
-            return ids
-        last = turns[-1]
-        content = self._encoder.encode([last["content"]], literal=True)[0]
-        while self._too_long(ids) and content:
-            content = content[len(ids) - self.max_prompt_tokens :]
-            text = self._encoder.decode(content).lstrip(
-                "\ufffd"
-            )  # half of a letter that the cut went through
-            ids = self._encoder.encode_prompt([*system, {"role": "user", "content": text}])
-        if self._too_long(ids):
-            raise DataError(
-                f"a prompt needs {len(ids)} tokens even without its user's text (system, template); "
-                f"max_prompt_tokens is {self.max_prompt_tokens}"
-            )
-        self.counts["cut_within_turn"] += 1
-        return ids
 
     def render_response(self, text: str) -> list[int]:
         """Return the ids of a response, the end token last.
@@ -200,8 +149,22 @@ class Renderer:
         for start in range(0, len(texts), _CHUNK):
             led = [self._lead + text for text in texts[start : start + _CHUNK]]
             self._encoder.count_line_breaks(led)
-            found.extend(map(self._ended, self._encoder.encode(led, literal=True)))
+            encoded = self._encoder.encode(led, literal=True)
+            found.extend(self._readable(self._ended(ids)) for ids in encoded)
         return found
+
+    def _readable(self, ids: list[int] | DataError) -> list[int] | DataError:
+        """Refuse ids behind the last embedding: tokens of other models that share the tokenizer."""
+        if self.num_embeddings is None or isinstance(ids, DataError):
+            return ids
+        highest = max(ids, default=0)
+        if highest < self.num_embeddings:
+            return ids
+        token = self.tokenizer.convert_ids_to_tokens(highest)
+        return NoEmbedding(
+            f"holds the token {token!r} (id {highest:,}), but the model has embeddings for "
+            f"{self.num_embeddings:,} tokens; give the model its own tokenizer and chat template"
+        )
 
     def _ended(self, ids: list[int]) -> list[int] | DataError:
         # No encoder stops at a separator, and to sentencepiece (DeBERTa) the text "[SEP]" is always one.
@@ -225,6 +188,30 @@ class Renderer:
         """
         ids = self.render_response(text)
         return ids if ended or self.pairs else ids[:-1]
+
+    def render_scored(self, messages: Messages, text: str, *, ended: bool) -> list[int]:
+        """Return prompt and response, which another model wrote, as ids that fit into the context.
+
+        Where both together are too long the prompt loses its oldest part, as everywhere; where that is not
+        enough, the response its end. Both are counted.
+
+        Raises:
+            DataError: as `render_prompt`, which a caller can try beforehand, and `render_response`.
+        """
+        prompt, response = self.render_prompt(messages), self.render_sampled(text, ended=ended)
+        if self.fits(Rendered(prompt, response)):
+            return prompt + response
+        assert self.context_tokens is not None
+        room = self.context_tokens - len(response)
+        try:
+            if room > 0:
+                return self._encoder.shortened(as_dicts(messages), prompt, room) + response
+        except DataError:  # there is more in it than can be cut
+            pass
+        self.counts["cut_responses"] += 1
+        room = max(self.context_tokens - len(prompt), 0)
+        kept = response[: max(room - 1, 0)] + response[-1:] if self.pairs else response[:room]
+        return (prompt + kept)[: self.context_tokens]
 
     def render_demonstration(self, messages: Messages, response: str) -> Rendered:
         """Return prompt and response as ids, joined by the one rule.
@@ -264,31 +251,10 @@ class Renderer:
 
     def report(self) -> list[str]:
         """Return a line for each code in `counts`."""
-        return [f"{_WORDS.get(code, code)}: {number:,}" for code, number in self.counts.most_common()]
-
-
-_WORDS = {
-    "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens)",
-    "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
-    "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
-    "lost_line_breaks": "texts with line breaks that the tokenizer reads as spaces (it has none)",
-    "special_text": "prompts that hold a special token's text, rendered as text",
-    "dropped_prompts": "records dropped for their prompt (refused by the template, or too long)",
-    "dropped_responses": "responses dropped (longer than max_response_tokens or the context)",
-    "dropped_rankings": "rankings dropped (nothing compared is left)",
-}
+        return [f"{WORDS.get(code, code)}: {number:,}" for code, number in self.counts.most_common()]
 
 
 def _value(result: list[int] | DataError) -> list[int]:
     if isinstance(result, DataError):
         raise result
     return result
-
-
-def _as_dicts(messages: Messages) -> list[dict[str, str]]:
-    return [
-        {"role": message.role, "content": message.content}
-        if isinstance(message, Message)
-        else {"role": message["role"], "content": message["content"]}
-        for message in messages
-    ]

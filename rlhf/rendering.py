@@ -23,7 +23,7 @@ from rlhf.encoding import encode_documents
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Message, Packed, Prompt, Ranking
 from rlhf.feedback.shelf import Ledger, shelve
-from rlhf.renderer import Rendered, Renderer, TooLong
+from rlhf.renderer import NoEmbedding, Rendered, Renderer, TooLong
 from rlhf.templates import supply_chat_template
 
 __all__ = [
@@ -124,6 +124,7 @@ def render_demonstrations(demonstrations: Sequence[Demonstration], renderer: Ren
         for some in _portions(demonstrations):
             prompts = encoder.ids_of([one.prompt for one in some])
             responses = renderer.render_response_batch([one.response for one in some])
+            _refuse_unreadable(responses, [one.prompt for one in some])
             for one, prompt_ids, response_ids in zip(some, prompts, responses, strict=True):
                 if isinstance(prompt_ids, DataError):
                     continue
@@ -151,7 +152,9 @@ def render_rankings(rankings: Sequence[Ranking], renderer: Renderer) -> Sequence
         for some in _portions(rankings):
             prompts = encoder.ids_of([one.prompt for one in some])
             texts = list(chain.from_iterable(one.responses for one in some))
-            responses = iter(renderer.render_response_batch(texts))
+            encoded = renderer.render_response_batch(texts)
+            _refuse_unreadable(encoded, [one.prompt for one in some for _ in one.responses])
+            responses = iter(encoded)
             for ranking, prompt_ids in zip(some, prompts, strict=True):
                 found = [next(responses) for _ in ranking.responses]
                 if isinstance(prompt_ids, DataError):
@@ -212,6 +215,7 @@ class _PromptEncoder:
         self.renderer.counts.clear()
         self.renderer.counts.update(counts)
         found = [ids[prompt.messages] for prompt in prompts]
+        _refuse_unreadable(found, prompts)
         num_refused = sum(isinstance(one, DataError) for one in found)
         if num_refused:
             self.renderer.counts["dropped_prompts"] += num_refused
@@ -222,6 +226,17 @@ class _PromptEncoder:
     ) -> dict[tuple[Message, ...], list[int] | DataError]:
         encoded = self.renderer.render_prompt_batch(conversations, too_long=self.too_long)
         return dict(zip(conversations, encoded, strict=True))
+
+
+def _refuse_unreadable(found: Sequence[list[int] | DataError], prompts: Sequence[Prompt]) -> None:
+    """Stop at the first text with a token that the model cannot read: more of them would follow.
+
+    Raises:
+        DataError: with the place of its row.
+    """
+    for ids, prompt in zip(found, prompts, strict=True):
+        if isinstance(ids, NoEmbedding):
+            raise DataError(ids.message, prompt.where)
 
 
 def _portions(records: Sequence[Record]) -> Iterator[list[Record]]:

@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from rlhf.errors import ModelError
 from rlhf.generation import Generation, align_left, build_generation, join, rows_of
 from rlhf.maths.logprobs import token_logprobs
+from rlhf.models.generation_config import own_generation_config
 from rlhf.models.inputs import context_tokens, plain_model
 from rlhf.models.learner import Learner, last_logits
 from rlhf.models.saving import unwrap_model
 from rlhf.models.seq2seq import is_encoder_decoder
 from rlhf.rendering import pad_left, pad_right
-from rlhf.sampling import own_generation_config, sample_batch, sampling_noise
+from rlhf.sampling import sample_batch, sampling_noise
 
 __all__ = [
     "Generation",

@@ -7,8 +7,7 @@ number of processes, and not on a generator whose state would have to be saved.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -23,7 +22,6 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from transformers.modeling_outputs import BaseModelOutput
 
-from rlhf.models.inputs import plain_model
 from rlhf.models.quiet import quiet_library
 from rlhf.models.seq2seq import Aside, encode
 
@@ -182,22 +180,3 @@ def _can_drop_rows(cache: Any) -> bool:
     if isinstance(cache, EncoderDecoderCache):
         return _can_drop_rows(cache.self_attention_cache) and _can_drop_rows(cache.cross_attention_cache)
     return isinstance(cache, DynamicCache) and all(type(layer) in _KEYS_AND_VALUES for layer in cache.layers)
-
-
-@contextmanager
-def own_generation_config(model: nn.Module) -> Iterator[None]:
-    """Hide the model's generation config while generating.
-
-    transformers fills what a given configuration leaves open from the model's own: with an empty one there is
-    nothing to leak.
-    """
-    # peft gives the model inside the wrapper's, and leaves it there
-    holders: list[Any] = [model, plain_model(model)]
-    originals = [holder.generation_config for holder in holders]
-    for holder in holders:
-        holder.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        for holder, original in zip(holders, originals, strict=True):
-            holder.generation_config = original

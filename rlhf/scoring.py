@@ -93,7 +93,7 @@ class RewardModelScorer:
         else:
             ended = generation.ended.tolist()
             sequences = [
-                self.renderer.render_prompt(prompt.messages) + self.renderer.render_sampled(text, ended=end)
+                self.renderer.render_scored(prompt.messages, text, ended=end)
                 for prompt, text, end in zip(prompts, texts, ended, strict=True)
             ]
         self._check_lengths(sequences)
@@ -235,6 +235,17 @@ def models_of(scorer: Scorer) -> list[nn.Module]:
         return [model for member in scorer.members for model in models_of(member)]
     if isinstance(scorer, WeightedScorer):
         return [model for part, _ in scorer.parts for model in models_of(part)]
+    return []
+
+
+def readers_of(scorer: Scorer) -> list[tuple[str, Renderer]]:
+    """Return name and renderer of each reward model that is given text, also inside sums and ensembles."""
+    if isinstance(scorer, RewardModelScorer):
+        return [] if scorer.renderer is None else [(scorer.name, scorer.renderer)]
+    if isinstance(scorer, EnsembleScorer):
+        return [reader for member in scorer.members for reader in readers_of(member)]
+    if isinstance(scorer, WeightedScorer):
+        return [reader for part, _ in scorer.parts for reader in readers_of(part)]
     return []
 
 

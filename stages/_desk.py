@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stages import _inputs
+from stages._reading import build_reader
 
 if TYPE_CHECKING:
     from rlhf.evaluation.report.answers import Answer
@@ -106,18 +107,13 @@ class Desk:
         return model.eval().to(self.device), tokenizer
 
     def _scorer(self, policy: Renderer) -> Any:
-        from rlhf.models.encoders import is_encoder, reads_pairs
-        from rlhf.rendering import Renderer
+        from rlhf.models.encoders import reads_pairs
         from rlhf.scoring import RewardModelScorer, reads_ids
 
         assert self._reward is not None
         model, tokenizer = self._reward
-        pairs = reads_pairs(model.config)
-        by_ids = not pairs and reads_ids(policy, tokenizer)
-        renderer = (
-            None
-            if by_ids
-            else Renderer(tokenizer, pairs=pairs, spells_specials=pairs and not is_encoder(model.config))
-        )
+        by_ids = not reads_pairs(model.config) and reads_ids(policy, tokenizer)
+        limits = self.settings.evaluation
+        renderer = None if by_ids else build_reader(model, tokenizer, limits.max_response_tokens)
         path = str(self.settings.stages.reward)
         return RewardModelScorer(path, model, renderer, self.settings.evaluation.microbatch_size)

@@ -200,6 +200,7 @@ def build_renderer(
         pairs=reads_pairs(model.config) and not apart,
         decoder_start_token_id=decoder_start(model) if apart else None,
         spells_specials=is_encoder_decoder(model.config),
+        num_embeddings=model.get_input_embeddings().num_embeddings,
     )
 
 

@@ -9,6 +9,7 @@ from rlhf.errors import DataError
 from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
 from stages._ppo_models import build_scorer
+from stages._reading import keep_readable
 
 if TYPE_CHECKING:
     from rlhf.models.one_base import OneBase
@@ -34,8 +35,12 @@ def build_evaluation(
 
     name = settings.evaluation.judge
     judge = load_function(name) if name is not None else None
-    chosen = _chosen(prompts, settings.evaluation.num_prompts)
     held_out_scorer = _held_out_scorer(settings, parts, base)
+    if held_out_scorer is not None:
+        kept = keep_readable([one.prompt for one in prompts], held_out_scorer, "data.validation")
+        readable = {id(prompt) for prompt in kept}
+        prompts = [one for one in prompts if id(one.prompt) in readable]
+    chosen = _chosen(prompts, settings.evaluation.num_prompts)
     text_loss = _text_loss(settings, parts, text) if text else None
 
     def evaluate_now() -> Evaluation:

@@ -11,6 +11,7 @@ from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._ppo_one_base import build_learner, critic_start, say_memory, shares_base
 from stages._ppo_seq2seq import check_seq2seq
+from stages._reading import build_reader
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -134,8 +135,7 @@ def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
             check_has_tokenizer(path, setting=setting)
         except ModelError:  # weights alone: nothing says that they mean other tokens
             continue
-        # its end token is not asked for: what ends a response is the policy's
-        own = load_tokenizer(path, setting=setting, eos_token=tokenizer.eos_token, **options)
+        own = load_tokenizer(path, setting=setting, ends=False, **options)  # the policy's ends a response
         if not same_tokens(tokenizer, own):
             raise ModelError(
                 f"{path!r} numbers tokens otherwise than the policy, whose ids {reads}", where=setting
@@ -269,13 +269,12 @@ def _load_reward_model(
     from rlhf.models import disable_dropout, load_reward_model, load_tokenizer
     from rlhf.models.encoders import is_encoder, note_separator, reads_pairs
     from rlhf.models.folders import check_vocabulary
-    from rlhf.rendering import Renderer
     from rlhf.rollout import check_context
     from rlhf.scoring import RewardModelScorer, reads_ids
 
     options: dict[str, Any] = {"revision": source.revision, "trust_remote_code": source.trust_remote_code}
     if base is not None and shares_base(settings, source, path, base, setting):
-        model = base.reward_model(path, setting=setting)
+        model = base.reward_model(path, setting=setting, trust_remote_code=source.trust_remote_code)
     else:
         model = load_reward_model(path, dtype=source.dtype, setting=setting, **options)
     disable_dropout(model)
@@ -289,12 +288,12 @@ def _load_reward_model(
         kind = "an encoder" if is_encoder(model.config) else "an encoder-decoder"
         console.say(f"{setting} is {kind}: it is given prompt and response as two texts, not ids")
         note_separator(model, own_tokenizer)
-        renderer = Renderer(own_tokenizer, pairs=True, spells_specials=not is_encoder(model.config))
+        renderer = build_reader(model, own_tokenizer, settings.sampling.max_response_tokens)
     elif not reads_ids(policy, own_tokenizer):
         other = "has another tokenizer or chat template than the policy"
         reason = "reads prompt and response in a row, and the policy apart" if policy.opening else other
         console.say(f"{setting} {reason}: it is given text, not ids")
-        renderer = Renderer(own_tokenizer)  # cuts nothing: too long for this model is an error of its scorer
+        renderer = build_reader(model, own_tokenizer, settings.sampling.max_response_tokens)
     else:
         told = settings.sampling
         what = f"the reward model {path!r}"

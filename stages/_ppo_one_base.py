@@ -90,8 +90,9 @@ def build_learner(settings: PpoSettings, base: OneBase) -> Learner:
         return TrunkLearner(policy)
     if settings.critic.init_from == "policy":
         return SeparateLearner(policy, base.new_critic(lora))
-    path, setting, _ = critic_start(settings)
-    return SeparateLearner(policy, base.critic(path, setting=setting))
+    path, setting, source = critic_start(settings)
+    trusts = source is not None and source.trust_remote_code
+    return SeparateLearner(policy, base.critic(path, setting=setting, trust_remote_code=trusts))
 
 
 def critic_start(settings: PpoSettings) -> tuple[str, str, ScoreSettings | None]:

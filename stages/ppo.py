@@ -20,6 +20,7 @@ from stages._ppo_models import build_parts, build_recipe
 from stages._ppo_one_base import check_adapters, critic_start, open_base
 from stages._ppo_seq2seq import check_seq2seq
 from stages._processes import end
+from stages._reading import keep_readable, say_reading_counts
 from stages._texts import build_texts, check_ptx, check_texts, text_sources
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation, *text_sources(settings))
     train_records, held_out_records = _read(settings)
+    train_records = keep_readable(train_records, parts.scorer, "data.train")
+    held_out_records = keep_readable(held_out_records, parts.scorer, "data.validation")
     prompts = _inputs.epoch_of(render_prompts(train_records, parts.renderer), settings.data.train)
     held_out = render_prompts(held_out_records, parts.renderer)
     _inputs.say_counts("rendering", parts.renderer)
@@ -157,6 +160,8 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     progress = train_ppo(
         parts, recipe, prompts, run=run, evaluate=evaluate, habits=habits, callbacks=callbacks
     )
+
+    say_reading_counts(parts.scorer)
 
     # 4. A plain Hugging Face folder.
     numbers = _export(settings, run, parts, progress)

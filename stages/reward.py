@@ -14,9 +14,11 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.reward import RewardSettings
 from stages import _inputs
 from stages._command import run_stage
-from stages._reward_centring import centre, told_zero
+from stages._reading import PROMPT_LIMIT
+from stages._reward_centring import centre, check_centring, prepare_centring
 from stages._reward_encoder import check_encoder, open_encoder
 from stages._reward_numbers import assess, evaluation, judge, say_numbers
+from stages._reward_saving import keeps_adapter, save
 from stages._reward_strength import check_strength, measure
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.adapter_folders import check_goes_on
-    from rlhf.models.folders import check_model_path, check_writes
+    from rlhf.models.folders import check_model_path
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
@@ -50,9 +52,7 @@ def check(settings: RewardSettings) -> None:
         check_strength(settings, readings["train"].records)
     check_model_path(settings.model.path)
     check_encoder(settings)
-    if settings.centring is not None and settings.centring.policy is not None:
-        check_model_path(settings.centring.policy.path, setting="centring.policy.path")
-        check_writes(settings.centring.policy.path, setting="centring.policy.path")
+    check_centring(settings)
     _inputs.check_lora(settings.lora)
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
@@ -64,12 +64,12 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     from accelerate import PartialState
 
     from rlhf.feedback.splits import leave_out_known
-    from rlhf.models import save_model
     from rlhf.models.adapters import has_adapter, merged_copy
     from rlhf.models.quantised import num_weights
 
     # 1. The SFT model with a fresh score head, without dropout; rankings as ids.
     tokenizer, model, renderer = _open(settings)
+    centring = prepare_centring(settings, model, renderer)
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
     records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
     for name in SPLITS[1:]:
@@ -93,11 +93,13 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     after = evaluate()
     run.metrics.append({"step": num_steps, **{f"reward/{name}": value for name, value in after.items()}})
 
-    # 4. What the SFT model says scores 0 on average from now on.
-    if has_adapter(model) and not _keeps_adapter(settings):
+    # 4. What the SFT model says scores 0 on average from now on. What was learnt is saved before.
+    if has_adapter(model) and not keeps_adapter(settings):
         model = merged_copy(model).to(PartialState().device)
     model.eval()
-    numbers = centre(settings, model, (ranking.prompt for ranking in train_set), renderer)
+    if centring is not None:
+        save(settings, run, model, tokenizer, after, centred=False)
+    numbers = centre(settings, centring, model, (ranking.prompt for ranking in train_set))
 
     # 5. After, on the test rankings, beside what anybody would get without a reward model.
     numbers |= assess(settings, run, model, test_set, records)
@@ -110,16 +112,15 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     say_numbers(numbers)
 
     # 6. A plain Hugging Face folder.
-    if run.is_main:
-        card = _card(settings, numbers, model)
-        save_model(model, tokenizer, run.path, card=card, keep_adapter=_keeps_adapter(settings))
+    save(settings, run, model, tokenizer, numbers, centred=True)
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
 
 
 def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
-    from rlhf.models.adapter_folders import adapter_base, adapter_revision
+    from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head
     from rlhf.models.encoders import reads_pairs
+    from rlhf.models.folders import is_classifier
 
     path, revision = settings.model.path, settings.model.revision
     if _goes_on(settings):  # on its base, as an adapter's place is not on another adapter
@@ -131,23 +132,26 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
         trust_remote_code=settings.model.trust_remote_code,
     )
     disable_dropout(model)
+    if is_classifier(model.config.architectures) or holds_score_head(settings.model.path):
+        console.say(
+            f"{settings.model.path!r} is a reward model: it is trained on from the head that it has; for "
+            "a new one set model.path to the model it was made of"
+        )
+    setattr(model.config, PROMPT_LIMIT, settings.reward.max_prompt_tokens)
     limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
     if reads_pairs(model.config):
         return open_encoder(settings, model, limits)
     tokenizer = _inputs.open_tokenizer(settings.model)
-    ensure_distinct_pad(model, tokenizer, may_grow=not _keeps_adapter(settings))
+    stops = _inputs.build_renderer(tokenizer, model, *limits).stop_token_ids
+    ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not keeps_adapter(settings))
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
-
-
-def _keeps_adapter(settings: RewardSettings) -> bool:
-    return settings.lora is not None and not settings.lora.merge
 
 
 def _goes_on(settings: RewardSettings) -> bool:
     """Say whether the reward model's adapter starts as a copy of the SFT model's."""
     from rlhf.models.adapters import is_adapter_folder
 
-    return _keeps_adapter(settings) and is_adapter_folder(settings.model.path)
+    return keeps_adapter(settings) and is_adapter_folder(settings.model.path)
 
 
 def _adapt(settings: RewardSettings, model: Any) -> Any:
@@ -165,7 +169,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
     lora = _inputs.build_lora(settings.lora)
     if lora is None:
         return model
-    norm = norm_before_head(model) if _keeps_adapter(settings) else None
+    norm = norm_before_head(model) if keeps_adapter(settings) else None
     keep_whole = () if norm is None else (norm,)
 
     def reload() -> Any:
@@ -186,6 +190,7 @@ def _adapt(settings: RewardSettings, model: Any) -> Any:
         trainable=True,
         fresh_head=True,
         keep_whole=keep_whole,
+        trust_remote_code=settings.model.trust_remote_code,
     )
 
 
@@ -258,32 +263,6 @@ def _train_set(
         "num_rankings_left_out": num_left_out,
         "num_ranked_sets": len(train_set),
     }
-
-
-def _card(settings: RewardSettings, numbers: dict[str, Any], model: Any) -> str:
-    from rlhf.models.card import build_card
-    from rlhf.models.encoders import reads_pairs
-    from rlhf.models.inputs import plain_model
-
-    sources = ", ".join(source.path for source in settings.data.train)
-    text = f"Scores responses; `{settings.model.path}` trained on the rankings of {sources}. "
-    how = "prompt and response in the chat template, the end token included"
-    if reads_pairs(plain_model(model).config):
-        how = (
-            "two texts, `tokenizer(prompt, response)`, the prompt as "
-            "`tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)` writes it"
-        )
-    text += f"The score is the logit of `AutoModelForSequenceClassification` for {how}. "
-    text += told_zero(settings, model)
-    return build_card(
-        settings.run.name or "Reward model",
-        text,
-        task="text-classification",
-        base_model=settings.model.path,
-        numbers=numbers,
-        tags=("reward-model",),
-        adapter=_keeps_adapter(settings),
-    )
 
 
 if __name__ == "__main__":

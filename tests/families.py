@@ -13,6 +13,7 @@ from tests.helpers import tiny_tokenizer
 from tests.tokenizers import gpt2_like, llama_like, qwen_like
 
 CONTEXT = 128
+IMAGE = "<image_soft_token>"
 SMALL = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -22,6 +23,14 @@ SMALL = {
     "max_position_embeddings": CONTEXT,
 }
 GPT = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": CONTEXT}
+
+
+def one_too_many(tokenizer: Any) -> Any:
+    """Add the token for images that Gemma 3's models of text have no embedding for."""
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]}, replace_extra_special_tokens=False)
+    return tokenizer
+
+
 # Name in transformers, what differs from `SMALL`, and the tokenizer.
 DECODERS: dict[str, tuple[str, dict[str, Any], Callable[[], Any]]] = {
     "gpt2": ("gpt2", GPT, gpt2_like),
@@ -35,7 +44,7 @@ DECODERS: dict[str, tuple[str, dict[str, Any], Callable[[], Any]]] = {
     "qwen3": ("qwen3", {"head_dim": 8}, qwen_like),
     "gemma": ("gemma", {"head_dim": 8}, llama_like),
     "gemma2": ("gemma2", {"head_dim": 8, "sliding_window": 16}, llama_like),
-    "gemma3": ("gemma3_text", {"head_dim": 8, "sliding_window": 16}, llama_like),
+    "gemma3": ("gemma3_text", {"head_dim": 8, "sliding_window": 16}, lambda: one_too_many(llama_like())),
     "phi": ("phi", {}, gpt2_like),
     "phi3": ("phi3", {}, llama_like),
     "opt": ("opt", {"ffn_dim": 32, "word_embed_proj_dim": 16}, llama_like),
@@ -66,7 +75,8 @@ def write_decoder(folder: Path, name: str, **changes: Any) -> str:
     model_type, own, make = DECODERS[name]
     tokenizer = make()
     ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    values = {**SMALL, "vocab_size": len(tokenizer) + SPARE, **ends, "pad_token_id": tokenizer.pad_token_id}
+    size = len(tokenizer) - 1 if IMAGE in tokenizer.get_vocab() else len(tokenizer) + SPARE
+    values = {**SMALL, "vocab_size": size, **ends, "pad_token_id": tokenizer.pad_token_id}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         config = AutoConfig.for_model(model_type, **{**values, **own, **changes})

@@ -17,11 +17,12 @@ from rlhf.pairs import supply_pair_template
 from rlhf.rendering import Renderer
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.scoring import score_sequences
+from stages._reading import build_reader
 from tests.encoders import ANSWERS, ASK, ENCODERS, TALK, write_encoder
 from tests.families import DECODERS, write_decoder
 from tests.ppo_stage import lay_over
 from tests.ppo_stage import main as run_ppo
-from tests.stage_data import run_main, summary_of, write_base
+from tests.stage_data import run_main, summary_of, write_base, write_jsonl
 from tests.test_families import ppo_words, reward_words
 from tests.test_reward_stage import main as run_reward
 
@@ -80,17 +81,57 @@ def test_inv26_the_positions_that_roberta_keeps_for_padding_are_no_context(tmp_p
     assert context_tokens(bert) == 160
 
 
-def test_inv26_lengths_beyond_the_encoders_context_are_refused(
-    tmp_path: Path, words: list[str], capsys: Any
-) -> None:
+def test_inv26_lengths_beyond_the_encoders_context_are_refused(tmp_path: Path, capsys: Any) -> None:
     encoder = write_encoder(tmp_path / "encoder", "bert", trained=True, max_position_embeddings=12)
-    told = (f"scores=[{{model: {encoder}}}]", "critic.init_from=policy", "ppo.num_updates=1")
-    assert run_main(run_ppo, lay_over(words, *told)) == 2
-    assert "reads at most 12 tokens, but prompt and response have" in capsys.readouterr().err
     write_base(tmp_path / "runs" / "sft")
     told = (f"model.path={encoder}", f"centring.policy.path={tmp_path}/runs/sft")
     assert run_main(run_reward, [*reward_words(tmp_path / "runs"), *told]) == 2
     assert "do not fit into the model's context of 12 tokens" in capsys.readouterr().err
+
+
+def test_a_long_prompt_that_comes_late_does_not_end_ppo(
+    tmp_path: Path, words: list[str], capsys: Any
+) -> None:
+    """The encoder reads 60 tokens, and learnt to read prompts of 20: longer ones lose their oldest part."""
+    encoder = write_encoder(
+        tmp_path / "encoder", "bert", trained=True, max_position_embeddings=60, reward_max_prompt_tokens=20
+    )
+    rows = [{"prompt": "Say " + "a " * (40 if number == 9 else 2) + str(number)} for number in range(10)]
+    told = (
+        f"data.train=[{{path: {write_jsonl(tmp_path / 'late.jsonl', rows)}}}]",
+        f"scores=[{{model: {encoder}}}]",
+        "critic.init_from=policy",
+        "ppo.num_updates=2",
+        "sampling.max_prompt_tokens=100",
+    )
+    assert run_main(run_ppo, lay_over(words, *told)) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"data.train for {encoder}: prompts whose last turn lost its beginning (max_prompt_tokens): 1" in said
+    )
+
+
+@pytest.mark.parametrize("name", ["bert", "deberta"])
+def test_prompt_and_response_are_cut_to_what_an_encoder_reads(tmp_path: Path, name: str) -> None:
+    model = load_reward_model(
+        write_encoder(tmp_path / "encoder", name, trained=True, max_position_embeddings=60)
+    )
+    tokenizer = load_tokenizer(str(tmp_path / "encoder"), pairs=True)
+    reader = build_reader(model, tokenizer, 20)
+    assert (reader.max_prompt_tokens, reader.context_tokens) == (40, 60)
+    ask = [{"role": "user", "content": "Say " + "apple " * 100 + "now"}]
+    prompt, end = reader.render_prompt(ask), tokenizer.sep_token_id
+    assert len(prompt) <= 40
+    short = reader.render_scored(ask, "The cat.", ended=True)
+    assert short == prompt + reader.render_response("The cat.")
+    middle = reader.render_scored(ask, "cat " * 30, ended=True)
+    assert len(middle) <= 60
+    assert middle[-31:] == reader.render_response("cat " * 30)
+    assert "cut_responses" not in reader.counts
+    whole = reader.render_scored(ask, "cat " * 300, ended=False)
+    assert (len(whole), whole[: len(prompt)], whole[-1]) == (60, prompt, end)
+    assert reader.counts["cut_responses"] == 1
+    assert torch.isfinite(score_sequences(model, [short, middle, whole], 2)).all()
 
 
 def test_what_an_encoder_cannot_be_is_one_message(tmp_path: Path, words: list[str], capsys: Any) -> None:

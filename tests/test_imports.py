@@ -17,7 +17,7 @@ TIERS = (
     {"errors"},
     {"user_code"},
     {"maths", "feedback"},
-    {"templates", "pairs", "seq2seq", "layouts", "encoding", "renderer", "rendering", "models"},
+    {"templates", "pairs", "seq2seq", "layouts", "encoding", "rendered", "renderer", "rendering", "models"},
     {"functions", "generation", "sampling", "rollout", "scoring"},
     {"settings"},
     {"runs"},

@@ -11,6 +11,7 @@ from rlhf.models.saving import save_model
 from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer
 from tests.ppo_stage import lay_over, main
 from tests.stage_data import run_main
+from tests.tokenizers import gpt2_like
 
 
 def test_inv41_a_reward_model_with_another_tokenizer_is_given_text(tmp_path, words, capsys):
@@ -48,3 +49,13 @@ def test_inv41_neither_critic_nor_reference_reads_ids_of_another_tokenizer(tmp_p
     assert setting in said
     assert "numbers tokens otherwise than the policy" in said
     assert ("critic.init_from=policy or trunk" in said) == (setting != "reference.path")
+
+
+def test_a_critic_of_a_tokenizer_without_the_policys_end_token_says_what_to_set(tmp_path, words, capsys):
+    tokenizer = gpt2_like()
+    tokenizer.pad_token = tokenizer.eos_token
+    save_model(tiny_reward_model(tokenizer), tokenizer, tmp_path / "other")
+    assert run_main(main, lay_over(words, f"scores=[{{model: {tmp_path}/other}}]")) == 2
+    said = capsys.readouterr().err
+    assert "scores[0].model: " in said
+    assert "whose ids the critic would read; set critic.init_from=policy or trunk" in said

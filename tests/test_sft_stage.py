@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,16 @@ def test_inv72_float16_of_the_accelerate_config_is_refused_on_a_cpu(
     assert run_main(main, [*words, "sft.mixed_precision=null"]) == 2
     said = capsys.readouterr().err
     assert "sft.mixed_precision is null, and the accelerate config's mixed_precision is fp16" in said
+
+
+def test_a_base_with_a_generation_config_that_the_library_would_not_save_is_trained_to_its_end(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """With checkpoints, before which the trainer has changed the config."""
+    file = tmp_path / "base" / "generation_config.json"
+    told = {"min_p": 0.1, "do_sample": False, "temperature": 0.7, "length_penalty": 2.0, "pad_token_id": None}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **told}))
+    assert run_main(main, [*words, "sft.epochs=1", "evaluation.every_updates=null"]) == 0
+    saved = json.loads((tmp_path / "sft" / "generation_config.json").read_text())
+    assert {name: saved.get(name) for name in list(told)[:4]} == dict(list(told.items())[:4])
+    AutoModelForCausalLM.from_pretrained(tmp_path / "sft")

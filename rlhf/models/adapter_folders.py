@@ -10,7 +10,7 @@ from rlhf.errors import ModelError, SettingsError
 from rlhf.models.adapters import LoraSpec, freeze_kept, is_adapter_folder, kept_whole
 from rlhf.models.heads import HEAD_NAMES, head_names, set_score_bias
 from rlhf.models.quantised import shown_as_quantised
-from rlhf.models.reading import call_loader
+from rlhf.models.reading import call_loader, or_trust
 
 __all__ = [
     "adapter_base",
@@ -85,6 +85,7 @@ def load_adapter(
     fresh_head: bool = False,
     keep_whole: tuple[str, ...] = (),
     shared: bool = False,
+    trust_remote_code: bool = False,
 ) -> Any:
     """Put a folder's adapter on a model; returns peft's model around it.
 
@@ -97,6 +98,7 @@ def load_adapter(
             model's own, and part of the adapter from now on.
         keep_whole: names of further modules that become part of it, not trained.
         shared: others use the model's weights too, so an adapter that changes them is refused.
+        trust_remote_code: read weights that are not safetensors, too.
 
     Raises:
         ModelError: the folder is damaged, or its adapter does not fit on the model.
@@ -106,6 +108,7 @@ def load_adapter(
     from peft.utils import load_peft_weights
 
     what = "LoRA adapter"
+    _check_weights(path, setting, trust_remote_code)
     heads = head_names(model) if fresh_head else ()
     config = _read_config(path, setting, heads, keep_whole)
     if shared:
@@ -136,6 +139,25 @@ def load_adapter(
     return adapted
 
 
+def _check_weights(path: str, setting: str, trust_remote_code: bool) -> None:
+    """Refuse weights that can run code when they are read, unless their maker is trusted."""
+    folder = Path(path).expanduser()
+    if (folder / "adapter_model.safetensors").is_file():
+        return
+    if not (folder / "adapter_model.bin").is_file():
+        raise ModelError(
+            f"{path!r} holds an adapter_config.json, but no weights (adapter_model.safetensors); copy the "
+            f"whole folder again, or set {setting} to another model",
+            where=setting,
+        )
+    if not trust_remote_code:
+        raise ModelError(
+            f"{path!r} holds its weights as adapter_model.bin, which can run code when it is read; save them "
+            f"as safetensors{or_trust(setting)}",
+            where=setting,
+        )
+
+
 def _read_config(path: str, setting: str, heads: tuple[str, ...], keep_whole: tuple[str, ...]) -> Any:
     """Read what peft needs to know; with `heads`, of an adapter that goes on as a reward model's."""
     from peft import PeftConfig
@@ -149,9 +171,9 @@ def _read_config(path: str, setting: str, heads: tuple[str, ...], keep_whole: tu
     return config
 
 
-def merge_adapter(model: Any, path: str, *, setting: str) -> Any:
+def merge_adapter(model: Any, path: str, *, setting: str, trust_remote_code: bool = False) -> Any:
     """Add a folder's adapter to a model's weights, in place; returns the plain model."""
-    adapted = load_adapter(model, path, setting=setting)
+    adapted = load_adapter(model, path, setting=setting, trust_remote_code=trust_remote_code)
     merged = call_loader(adapted.merge_and_unload, path, "LoRA adapter", setting)
     return merged.requires_grad_(True)  # a model like any other again
 

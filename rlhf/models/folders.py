@@ -20,6 +20,7 @@ __all__ = [
     "check_writes",
     "holds_encoder",
     "holds_encoder_decoder",
+    "holds_reward_model",
     "is_classifier",
     "remedy",
     "says_nothing",
@@ -68,24 +69,26 @@ def check_reward_path(path: str, *, setting: str) -> None:
         ModelError: as there, or the local folder holds no model with a score.
 
     """
-    from rlhf.models.adapter_folders import holds_score_head
-
     check_model_path(path, setting=setting)
-    folder = Path(path).expanduser()
-    if is_adapter_folder(folder):
-        scores = holds_score_head(str(folder))
-    elif folder.is_dir():
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        scores = is_classifier(config.get("architectures"))
-    else:  # a hub id: its loader will say
-        return
-    if not scores:
+    # what a hub id is, its loader will say
+    if Path(path).expanduser().is_dir() and not holds_reward_model(path):
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
 
 
 def is_classifier(architectures: Sequence[str] | None) -> bool:
     """Say whether a config's `architectures` are those of a model that gives scores."""
     return any("SequenceClassification" in name for name in architectures or ())
+
+
+def holds_reward_model(path: str) -> bool:
+    """Say whether a local folder holds a model that scores, or its adapter; False for a hub id."""
+    from rlhf.models.adapter_folders import holds_score_head
+
+    folder = Path(path).expanduser()
+    if is_adapter_folder(folder):
+        return holds_score_head(str(folder))
+    file = folder / "config.json"
+    return file.is_file() and is_classifier(json.loads(file.read_text(encoding="utf-8")).get("architectures"))
 
 
 def holds_encoder(path: str) -> bool:
@@ -145,14 +148,21 @@ def check_has_tokenizer(path: str, *, setting: str = "model.path") -> None:
 def check_vocabulary(tokenizer: Any, model: Any, setting: str | None = None) -> None:
     """Refuse a tokenizer that has tokens which the model has no embedding for.
 
-    The other way round is usual: embeddings are made more than there are tokens, for round numbers.
+    The other way round is usual: embeddings are made more than there are tokens, for round numbers. Special
+    tokens behind the last embedding are no mistake where nothing writes them (Gemma 3's <image_soft_token> in
+    models of text): a text never becomes one, and `Renderer` refuses what does.
 
     Raises:
         ModelError: says both numbers, and the dotted key `setting` where there is one.
 
     """
     num_embeddings = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > num_embeddings:
+    if len(tokenizer) <= num_embeddings:
+        return
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    written = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id}
+    beyond = {index for index in tokenizer.get_vocab().values() if index >= num_embeddings}
+    if beyond - special or beyond & written:
         raise ModelError(
             f"the tokenizer of {tokenizer.name_or_path!r} has {len(tokenizer):,} tokens, but the model has "
             f"embeddings for {num_embeddings:,}; give the model its own tokenizer",
@@ -185,7 +195,7 @@ def _check_files(folder: Path, path: str, setting: str) -> None:
 
     for file in filter(Path.is_file, (folder / name for name in _JSON_FILES)):
         try:
-            json.loads(file.read_text(encoding="utf-8"))
+            _check_content(file.name, json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise _damaged(file, path, setting, error) from error
     for file in sorted(folder.glob("*.safetensors")):
@@ -194,6 +204,21 @@ def _check_files(folder: Path, path: str, setting: str) -> None:
                 pass
         except (OSError, ValueError, SafetensorError) as error:
             raise _damaged(file, path, setting, error) from error
+
+
+def _check_content(name: str, content: Any) -> None:
+    """Refuse what no loader of the library expects.
+
+    Raises:
+        ValueError: says what was found.
+
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not names with values")
+    ends = content.get("eos_token_id")
+    ends = ends if isinstance(ends, list) else [ends]
+    if name == "generation_config.json" and not all(end is None or type(end) is int for end in ends):
+        raise ValueError(f"eos_token_id is {content['eos_token_id']!r}; it is a number or a list of numbers")
 
 
 def _damaged(file: Path, path: str, setting: str, error: Exception) -> ModelError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,6 +44,7 @@ def load_tokenizer(
     eos_token: str | None = None,
     chat_template: str | None = None,
     pairs: bool = False,
+    ends: bool = True,
     setting: str = "model.path",
 ) -> Any:
     """Load a tokenizer that can end a response, or with `pairs` an encoder's, which ends no turn.
@@ -57,6 +59,7 @@ def load_tokenizer(
         eos_token: the token that ends a response, for tokenizers that name none or another one.
         chat_template: Jinja text that replaces the tokenizer's own template.
         pairs: it is an encoder's: what it needs is asked for by `rlhf.pairs`, and no end token.
+        ends: it needs an end token; False where only its vocabulary is looked at.
         setting: the dotted key that errors name.
 
     Raises:
@@ -78,10 +81,10 @@ def load_tokenizer(
         if eos_token not in tokenizer.get_vocab():
             raise ModelError(f"{eos_token!r} is not a token of {path!r}", where=told)
         tokenizer.eos_token = eos_token
-    if tokenizer.eos_token_id is None and not pairs:
+    if tokenizer.eos_token_id is None and ends and not pairs:
         remedy_here = f"set {told}" if told else "save it with one"
         raise ModelError(f"tokenizer of {path!r} has no end-of-sequence token; {remedy_here}")
-    if tokenizer.pad_token_id is None and not pairs:
+    if tokenizer.pad_token_id is None and tokenizer.eos_token_id is not None and not pairs:
         tokenizer.pad_token = tokenizer.eos_token
     if chat_template is not None:
         tokenizer.chat_template = chat_template
@@ -135,7 +138,7 @@ def load_policy(
         setting,
     )
     if base is not path:
-        model = merge_adapter(model, path, setting=setting)
+        model = merge_adapter(model, path, setting=setting, trust_remote_code=trust_remote_code)
     choose_attention(model)
     return add_lora(model, lora, revision=revision) if lora is not None else model
 
@@ -171,7 +174,7 @@ def load_reward_model(
         base, revision = _checked_base(path), adapter_revision(path)
         model = _load_classifier(base, dtype, revision, trust_remote_code, setting)
         keep_head_in_float32(model)
-        return merge_adapter(model, path, setting=setting)
+        return merge_adapter(model, path, setting=setting, trust_remote_code=trust_remote_code)
     model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
     if not is_classifier(model.config.architectures):
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
@@ -191,16 +194,19 @@ def build_reward_model(
 ) -> Any:
     """Put a fresh score head on the backbone of a language model (InstructGPT, section 3.5: its SFT model).
 
-    The head starts at standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail
-    11), drawn from torch's global generator.
+    A reward model keeps its own head: one drawn anew would throw away what was learnt. Otherwise it starts at
+    standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 11), drawn from
+    torch's global generator.
 
     Raises:
         ModelError: nothing there, or an architecture without a sequence classification head.
 
     """
-    from rlhf.models.heads import initialise_head, keep_head_in_float32
+    from rlhf.models.heads import initialise_head, keep_head_in_float32, restore_score_bias
 
     check_model_path(path, setting=setting)
+    if holds_score_head(path):
+        return load_reward_model(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
     if is_adapter_folder(path):
         from transformers import AutoModelForSequenceClassification
 
@@ -212,7 +218,10 @@ def build_reward_model(
     else:
         model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
     _check_one_number(model, path, setting)
-    initialise_head(model)
+    if is_classifier(model.config.architectures):
+        restore_score_bias(model, path)
+    else:
+        initialise_head(model)
     keep_head_in_float32(model)
     return model
 
@@ -252,9 +261,12 @@ def _load_classifier(
     return choose_attention(model)
 
 
-def ensure_distinct_pad(model: Any, tokenizer: Any, *, may_grow: bool = True) -> None:
+def ensure_distinct_pad(
+    model: Any, tokenizer: Any, *, stop_token_ids: Sequence[int] = (), may_grow: bool = True
+) -> None:
     """Give a reward model a padding token that is no end token, in place.
 
+    End tokens are the tokenizer's and `stop_token_ids`, those of its renderer (the template's end of a turn).
     transformers finds the last token of a sequence by its id: it takes the last one that is not
     `pad_token_id`. With pad equal to end it would read the score one token early; with no pad it refuses
     batches (trl#2778). Our own read-out uses the mask; this makes the saved model right for everyone else.
@@ -268,7 +280,7 @@ def ensure_distinct_pad(model: Any, tokenizer: Any, *, may_grow: bool = True) ->
     """
     check_vocabulary(tokenizer, model)
     num_embeddings = model.get_input_embeddings().num_embeddings
-    ends = {tokenizer.eos_token_id, None}
+    ends = {tokenizer.eos_token_id, *stop_token_ids, None}
     if tokenizer.pad_token_id in ends:
         spare = may_grow or len(tokenizer) < num_embeddings
         if tokenizer.unk_token_id not in ends:
@@ -282,7 +294,7 @@ def ensure_distinct_pad(model: Any, tokenizer: Any, *, may_grow: bool = True) ->
                 f"the tokenizer of {tokenizer.name_or_path!r} has no token that can be padding, and a new "
                 "one needs an embedding, which an adapter does not hold; set lora.merge=true"
             )
-    if len(tokenizer) > num_embeddings:
+    if tokenizer.pad_token_id >= num_embeddings:
         # The padding's embedding is never attended to, so any value will do: no resampling from the others.
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -62,6 +62,8 @@ class OneBase:
         adapter: folder of the adapter that makes the SFT policy of it (SFT with lora.merge=false); None where
             the base is the SFT policy.
         revision: of the base on the hub; None is the newest, or a local folder.
+        trust_remote_code: read the adapter's weights also where they are not safetensors.
+        setting: the dotted key that errors name.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class OneBase:
         adapter: str | None = None,
         *,
         revision: str | None = None,
+        trust_remote_code: bool = False,
         setting: str = "policy.path",
     ) -> None:
+        self._trusts = trust_remote_code
         self.model = model.requires_grad_(False)
         self.path = path
         self.adapter = adapter
@@ -87,7 +91,9 @@ class OneBase:
         model = share(self.model)
         if self.adapter is None:
             return model
-        return load_adapter(model, self.adapter, setting=self._setting, shared=True)
+        return load_adapter(
+            model, self.adapter, setting=self._setting, shared=True, trust_remote_code=self._trusts
+        )
 
     def policy(self, spec: LoraSpec) -> Any:
         """Make the policy: the SFT policy with what is trained of it.
@@ -103,7 +109,14 @@ class OneBase:
         if self.adapter is None:
             return add_lora(model, spec, revision=self.revision)
         check_goes_on(self.adapter, spec, self._setting)
-        return load_adapter(model, self.adapter, setting=self._setting, trainable=True, shared=True)
+        return load_adapter(
+            model,
+            self.adapter,
+            setting=self._setting,
+            trainable=True,
+            shared=True,
+            trust_remote_code=self._trusts,
+        )
 
     def new_critic(self, spec: LoraSpec) -> Critic | Seq2SeqCritic:
         """Make a critic that starts as the policy does, with a new head from torch's global generator.
@@ -117,26 +130,41 @@ class OneBase:
         if self.adapter is None:
             return Critic(add_lora(model, spec, keep_trainable=head_names(model)))
         adapted = load_adapter(
-            model, self.adapter, setting=self._setting, trainable=True, fresh_head=True, shared=True
+            model,
+            self.adapter,
+            setting=self._setting,
+            trainable=True,
+            fresh_head=True,
+            shared=True,
+            trust_remote_code=self._trusts,
         )
         return Critic(adapted)
 
-    def critic(self, path: str, *, setting: str = "critic.path") -> Critic:
+    def critic(self, path: str, *, setting: str = "critic.path", trust_remote_code: bool = False) -> Critic:
         """Make a critic that starts as a reward model does: adapter and head are copies of its own."""
-        return Critic(self._load(path, setting, trainable=True))
+        return Critic(self._load(path, setting, trust_remote_code, trainable=True))
 
-    def reward_model(self, path: str, *, setting: str = "reward_model.path") -> Any:
+    def reward_model(
+        self, path: str, *, setting: str = "reward_model.path", trust_remote_code: bool = False
+    ) -> Any:
         """Make a frozen reward model of an adapter folder that `holds` approves of; its head is float32."""
-        return self._load(path, setting, trainable=False)
+        return self._load(path, setting, trust_remote_code, trainable=False)
 
     def holds(self, path: str) -> bool:
         """Say whether a folder is a reward model that is an adapter on this base."""
         return is_reward_adapter_on(path, self.path, self.revision)
 
-    def _load(self, path: str, setting: str, *, trainable: bool) -> Any:
+    def _load(self, path: str, setting: str, trust_remote_code: bool, *, trainable: bool) -> Any:
         if not self.holds(path):
             raise ModelError(f"{path!r} is no adapter of a reward model on {self.path!r}", where=setting)
-        return load_adapter(self._classifier(), path, setting=setting, trainable=trainable, shared=True)
+        return load_adapter(
+            self._classifier(),
+            path,
+            setting=setting,
+            trainable=trainable,
+            shared=True,
+            trust_remote_code=trust_remote_code,
+        )
 
     def _classifier(self) -> Any:
         """Put a score head of zeros, in float32, on the base's transformer.
@@ -200,8 +228,14 @@ def load_one_base(
             base, dtype=dtype, revision=base_revision, trust_remote_code=trust_remote_code, setting=named_in
         )
 
-    model = quantise(load(), reload=load) if quantize else load()
-    return OneBase(model, base, adapter, revision=base_revision, setting=setting)
+    return OneBase(
+        quantise(load(), reload=load) if quantize else load(),
+        base,
+        adapter,
+        revision=base_revision,
+        trust_remote_code=trust_remote_code,
+        setting=setting,
+    )
 
 
 def place_of_base(path: str, revision: str | None) -> tuple[str, str | None]:

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from rlhf.errors import ModelError
 from rlhf.models.quiet import quiet_library
 
-__all__ = ["call_loader", "load_weights", "weights_options"]
+__all__ = ["call_loader", "load_weights", "or_trust", "weights_options"]
 
 # What the library raises for files that are damaged, incomplete or not its own.
-_BROKEN_FILES = (OSError, ValueError, LookupError, TypeError, AttributeError, ImportError)
+_BROKEN_FILES = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    ArithmeticError,  # sizes of 0
+    AssertionError,
+    pickle.UnpicklingError,
+)
 
 
 def call_loader(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
     """Call a loader of the library and turn what users cause into one message."""
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     try:
         with quiet_library():
             return read()
+    except (
+        StrictDataclassError
+    ) as error:  # a value of the wrong type in config.json; the second line says which
+        said = ValueError(" ".join(line.strip() for line in str(error).splitlines()))
+        raise _cannot_load(what, path, said, setting) from error
     except (*_BROKEN_FILES, SafetensorError) as error:
         raise _cannot_load(what, path, error, setting) from error
     except RuntimeError as error:
@@ -68,14 +86,14 @@ def weights_options(path: str, revision: str | None, trust_remote_code: bool, se
     if pickled and not trust_remote_code and not any(folder.glob("*.safetensors")):
         raise ModelError(
             f"{path!r} holds its weights as {pickled[0]}, which can run code when it is read; save them as "
-            f"safetensors{_or_trust(setting)}",
+            f"safetensors{or_trust(setting)}",
             where=setting,
         )
     safe = {} if trust_remote_code else {"use_safetensors": True}
     return {"revision": revision, "trust_remote_code": trust_remote_code, **safe}
 
 
-def _or_trust(setting: str) -> str:
+def or_trust(setting: str) -> str:
     """Name the setting that allows it, where the section of `setting` has one."""
     section, _, _ = setting.rpartition(".")
     known = section and section != "critic" and ":" not in setting
@@ -86,11 +104,33 @@ def _cannot_load(what: str, path: str, error: Exception, setting: str) -> ModelE
     reason = str(error).strip().splitlines()[0].rstrip(" .:") if str(error).strip() else ""
     if not isinstance(error, (OSError, ValueError, ImportError)):
         reason = f"{type(error).__name__}: {reason}"  # the words alone say little: "'added_tokens'"
-    local = Path(path).expanduser().is_dir()
-    check = "copy the folder again if a file is damaged or missing" if local else "check name and network"
-    if not local and "safetensors" in reason:
-        check += _or_trust(setting)
+    wants_trust = "trust_remote_code" in str(error) and or_trust(setting)
+    if wants_trust:
+        reason = "it needs Python code that comes with the model, and which is not trusted"
+    if Path(path).expanduser().is_dir():
+        check = "copy the folder again if a file is damaged or missing"
+        check = f"read that code{or_trust(setting)}" if wants_trust else check
+    else:
+        near = _near_folder(path)
+        guess = f" (did you mean {near!r}?)" if near else ""
+        check = f"there is no folder {path!r} here{guess}, and as a hub id it cannot be read: "
+        check += "check name and network"
+        if wants_trust or "safetensors" in reason:
+            check += or_trust(setting)
     return ModelError(
         f"cannot load a {what} from {path!r}: {reason}; {check}, or set {setting} to another model",
         where=setting,
     )
+
+
+def _near_folder(path: str) -> str | None:
+    """Return the model's folder whose path is spelt nearly like `path`; None where there is none."""
+    here = Path()
+    for part in Path(path).parts:
+        names = [folder.name for folder in here.iterdir() if folder.is_dir()] if here.is_dir() else []
+        found = [part] if part in names else get_close_matches(part, names, n=1)
+        if not found:
+            return None
+        here /= found[0]
+    holds_model = any((here / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return str(here) if holds_model else None

@@ -13,9 +13,12 @@ from typing import Any
 import torch
 
 from rlhf.models.adapters import has_adapter, merged_copy
+from rlhf.models.generation_config import own_generation_config
 from rlhf.models.quiet import quiet_library
 
 __all__ = ["save_model", "unwrap_model"]
+
+GENERATION_FILE = "generation_config.json"
 
 
 def unwrap_model(model: Any) -> Any:
@@ -81,12 +84,11 @@ def _write_parts(
     stop_token_ids: tuple[int, ...],
     opening: tuple[int, ...],
 ) -> None:
-    generation_config = model.generation_config if model.can_generate() else None
-    if generation_config is not None:
-        _set_stop_tokens(generation_config, tokenizer, stop_token_ids)
-    if generation_config is not None and opening:
-        _set_opening(generation_config, opening)
-    model.save_pretrained(folder)
+    told = _told_to_generate(model, tokenizer, stop_token_ids, opening) if model.can_generate() else None
+    with own_generation_config(model):
+        model.save_pretrained(folder)
+    if told is not None and not has_adapter(model):
+        told.to_json_file(folder / GENERATION_FILE)
     tokenizer.save_pretrained(folder)
     if card is not None:
         (folder / "README.md").write_text(card, encoding="utf-8")
@@ -94,15 +96,28 @@ def _write_parts(
         (folder / "README.md").unlink()
 
 
+def _told_to_generate(
+    model: Any, tokenizer: Any, stop_token_ids: tuple[int, ...], opening: tuple[int, ...]
+) -> Any:
+    """Return the generation config to save: the model's own with our stop tokens.
+
+    All else is kept as it is, also values that the library would not save as they are not in use: whoever
+    loads the model gets what the base would have done.
+    """
+    told = copy.deepcopy(model.generation_config)
+    _set_stop_tokens(told, tokenizer, stop_token_ids)
+    if opening:
+        _set_opening(told, opening)
+    return told
+
+
 def _set_stop_tokens(config: Any, tokenizer: Any, stop_token_ids: tuple[int, ...]) -> None:
-    """Add our stop tokens to those known; sampling leftovers without `do_sample` would fail to save."""
+    """Add our stop tokens to those known."""
     known = config.eos_token_id
     known = [] if known is None else [known] if isinstance(known, int) else list(known)
     stops = list(dict.fromkeys([*known, *stop_token_ids])) or [tokenizer.eos_token_id]
     config.eos_token_id = stops[0] if len(stops) == 1 else stops
     config.pad_token_id = tokenizer.pad_token_id
-    if any(getattr(config, name, None) not in (None, 1.0) for name in ("temperature", "top_p", "top_k")):
-        config.do_sample = True
 
 
 def _set_opening(config: Any, opening: tuple[int, ...]) -> None:

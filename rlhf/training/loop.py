@@ -10,6 +10,7 @@ import torch
 from transformers import PrinterCallback, TrainerCallback
 
 from rlhf.errors import RunError
+from rlhf.models.generation_config import own_generation_config
 from rlhf.models.quiet import quiet_library
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
@@ -100,7 +101,8 @@ class PlannedTrainer:
         with self.run.checkpoint(trainer.state.global_step) as partial:
             trainer.args.output_dir = str(partial)
             try:
-                super()._save_checkpoint(model, trial)  # type: ignore[misc]
+                with own_generation_config(trainer.model):
+                    super()._save_checkpoint(model, trial)  # type: ignore[misc]
             finally:
                 trainer.args.output_dir = goal
             trainer.accelerator.wait_for_everyone()

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2ForSequenceClassification
+from transformers import AutoModelForSequenceClassification, GPT2ForSequenceClassification
 
 from rlhf.errors import ModelError
 from rlhf.models import LoraSpec, add_lora
 from rlhf.models.folders import check_model_path, check_vocabulary
+from rlhf.models.heads import set_score_bias
 from rlhf.models.loading import (
     build_reward_model,
     ensure_distinct_pad,
@@ -19,8 +20,11 @@ from rlhf.models.loading import (
     load_tokenizer,
 )
 from rlhf.models.saving import save_model
+from rlhf.models.values import sequence_scores
+from rlhf.rendering import Renderer
+from tests.families import write_decoder
 from tests.helpers import tiny_gpt2, tiny_gpt2_config, tiny_reward_model, tiny_tokenizer
-from tests.tokenizers import gpt2_like
+from tests.tokenizers import gpt2_like, qwen_like
 
 
 @pytest.fixture
@@ -210,3 +214,95 @@ def test_inv64_a_reward_model_starts_from_the_adapter_that_sft_left(folder: str,
     base = load_policy(folder).base_model.state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     assert not torch.equal(found["h.0.attn.c_attn.weight"], base["h.0.attn.c_attn.weight"])
+
+
+def test_tokens_of_others_behind_the_last_embedding_are_no_mistake_where_nothing_writes_them() -> None:
+    """Gemma 3's tokenizer has one for images, also in its models of text alone."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": ["<image>"]}, replace_extra_special_tokens=False
+    )
+    model = tiny_gpt2(tokenizer, vocab_size=len(tokenizer) - 1)
+    check_vocabulary(tokenizer, model)
+    reward = tiny_reward_model(tokenizer, vocab_size=len(tokenizer) - 1)
+    num_tokens = len(tokenizer)
+    ensure_distinct_pad(reward, tokenizer)
+    assert tokenizer.pad_token_id < reward.get_input_embeddings().num_embeddings
+    tokenizer.pad_token = "<image>"
+    with pytest.raises(ModelError, match=f"has {len(tokenizer)} tokens, but the model has embeddings for"):
+        check_vocabulary(tokenizer, model)
+    ordinary = tiny_tokenizer()
+    ordinary.add_tokens(["<word>"])
+    with pytest.raises(ModelError, match=f"has {num_tokens} tokens"):
+        check_vocabulary(ordinary, model)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config.json", "[]", "holds a list"),
+        ("adapter_config.json", "3", "holds a int"),
+        ("generation_config.json", '{"eos_token_id": "x"}', "eos_token_id is 'x'; it is a number or a list"),
+        ("generation_config.json", '{"eos_token_id": [1, "x"]}', r"eos_token_id is \[1, 'x'\]"),
+    ],
+)
+def test_files_that_hold_something_else_are_found_before_anything_is_loaded(
+    folder: str, file: str, content: str, message: str
+) -> None:
+    (Path(folder) / file).write_text(content)
+    with pytest.raises(ModelError, match=message):
+        check_model_path(folder)
+
+
+@pytest.mark.parametrize("changes", [{"n_head": 0}, {"n_embd": "wide"}, {"vocab_size": None}])
+def test_sizes_that_are_none_are_one_message(folder: str, changes: dict[str, object]) -> None:
+    change_config(folder, **changes)
+    for load in (load_policy, build_reward_model):
+        with pytest.raises(ModelError, match=r"cannot load a|are not those of its config"):
+            load(folder)
+
+
+def test_a_misspelt_folder_that_could_be_a_hub_id_says_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path / "my" / "base_model")
+    monkeypatch.chdir(tmp_path)
+    message = r"no folder 'my/base-model' here \(did you mean 'my/base_model'\?\), and as a hub id it cannot be read"
+    for load in (load_policy, load_tokenizer, build_reward_model):
+        with pytest.raises(ModelError, match=message):
+            load("my/base-model")
+    with pytest.raises(ModelError, match="no folder 'nobody/nothing' here, and as a hub id"):
+        load_policy("nobody/nothing")
+
+
+def test_a_reward_model_that_is_trained_on_keeps_its_head_and_its_zero(tmp_path: Path) -> None:
+    tokenizer = tiny_tokenizer()
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path / "gpt2")
+    for name, base in (
+        ("gpt2", str(tmp_path / "gpt2")),
+        ("llama", write_decoder(tmp_path / "llama", "llama")),
+    ):
+        model = build_reward_model(base)
+        set_score_bias(model, 0.5)
+        save_model(model, tokenizer, tmp_path / f"{name}-reward")
+        again = build_reward_model(str(tmp_path / f"{name}-reward"))
+        assert torch.equal(again.score.weight, model.score.weight)
+        assert again.score.bias.item() == 0.5
+
+
+def test_inv17_padding_is_not_the_templates_end_of_a_turn_either(tmp_path: Path) -> None:
+    """With it, everyone's `AutoModelForSequenceClassification` reads the score one token early."""
+    tokenizer = qwen_like()
+    tokenizer.pad_token = "<|im_end|>"
+    base = write_decoder(tmp_path / "base", "qwen2")
+    model = build_reward_model(base).eval()
+    renderer = Renderer(tokenizer)
+    ensure_distinct_pad(model, tokenizer, stop_token_ids=renderer.stop_token_ids)
+    assert tokenizer.pad_token_id not in renderer.stop_token_ids
+    save_model(model, tokenizer, tmp_path / "reward")
+    rendered = renderer.render_demonstration([{"role": "user", "content": "Why?"}], "Zebras.")
+    ids = torch.tensor([rendered.ids])
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "reward")
+    ours = sequence_scores(model, ids, torch.ones_like(ids, dtype=torch.bool))
+    torch.testing.assert_close(plain(ids).logits[:, 0], ours, atol=1e-5, rtol=0)

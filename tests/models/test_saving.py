@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -65,17 +66,39 @@ def test_inv74_names_have_no_prefix_whatever_is_around_the_model(
     assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(IDS).logits, model(IDS).logits)
 
 
-def test_inv74_the_generation_config_is_kept(tmp_path: Path) -> None:
-    """Sampling settings without do_sample would fail to save, or be lost."""
+PUBLISHED = [
+    {"do_sample": True, "temperature": 0.6, "top_p": 0.9, "top_k": 7, "repetition_penalty": 1.1, "max_length": 99},
+    {"do_sample": False, "temperature": 0.7, "top_p": 0.9},
+    {"temperature": 0.6},
+    {"min_p": 0.1},
+    {"typical_p": 0.9},
+    {"epsilon_cutoff": 0.1},
+    {"length_penalty": 2.0},
+    {"num_beams": 1, "early_stopping": True},
+    {"top_k": 1},
+    {"do_sample": True, "temperature": 0.0},
+    {"output_scores": True, "use_cache": False, "cache_implementation": "static"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", PUBLISHED, ids=str)
+def test_inv74_the_generation_config_is_kept_whatever_is_in_it(
+    tmp_path: Path, told: dict[str, object]
+) -> None:
+    """The library refuses to save changed ones with values that are not in use; a greedy model stays greedy."""
     tokenizer = tiny_tokenizer()
-    model = tiny_gpt2(tokenizer)
-    kept = {"top_k": 7, "top_p": 0.8, "temperature": 0.6, "repetition_penalty": 1.1, "max_length": 99}
-    for name, value in kept.items():
-        setattr(model.generation_config, name, value)
-    save_model(model, tokenizer, tmp_path, stop_token_ids=[1])
-    found = GenerationConfig.from_pretrained(tmp_path)
-    assert {name: getattr(found, name) for name in kept} == kept
-    assert (found.do_sample, found.eos_token_id) == (True, 1)
+    save_model(tiny_gpt2(tokenizer), tokenizer, tmp_path / "base")
+    file = tmp_path / "base" / "generation_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **told}))
+    model = load_policy(str(tmp_path / "base"))
+    before = model.generation_config.to_dict()
+    save_model(model, tokenizer, tmp_path / "saved", stop_token_ids=[1, 9])
+    assert model.generation_config.to_dict() == before
+    found = GenerationConfig.from_pretrained(tmp_path / "saved")
+    assert {name: getattr(found, name) for name in told} == told
+    assert (found.do_sample, found.eos_token_id) == (told.get("do_sample"), [1, 9])
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "saved")
+    plain.save_pretrained(tmp_path / "again")  # as anybody may do with a published model
 
 
 def test_other_files_of_the_run_stay(tmp_path: Path) -> None:

@@ -50,11 +50,17 @@ TESTED_BY = {
     ),
     "rlhf/sampling.py": ("tests/test_sampling.py", "tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/rendering.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
+    "rlhf/rendered.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/renderer.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
     "rlhf/encoding.py": ("tests/test_rendering.py", "tests/test_rendering_limits.py"),
+    "rlhf/templates.py": ("tests/test_rendering.py", "tests/test_templates.py"),
+    "rlhf/models/generation_config.py": (
+        "tests/models/test_saving.py",
+        "tests/test_sampling.py",
+        "tests/test_rollout_leftovers.py",
+    ),
     "rlhf/feedback/splits.py": ("tests/feedback/test_mixture.py",),
     "rlhf/feedback/reading.py": ("tests/feedback/test_mixture.py", "tests/feedback/test_reading.py"),
-    "rlhf/templates.py": ("tests/test_rendering.py",),
     "rlhf/feedback/findings/orders.py": (
         "tests/feedback/findings/test_orders.py",
         "tests/feedback/findings/test_judgements.py",

@@ -256,5 +256,8 @@ def also(*looks: Look) -> Look:
 def every_load_gets(value: Any) -> Callable[[Any, Any], bool]:
     """All loads are told the value, and none of them is in the baseline."""
     return lambda before, after: (
-        bool(after) and len(after) == len(before) and {told for _, told in after} == {value}
+        bool(after)
+        and [loader for loader, _ in after] == [loader for loader, _ in before]
+        and all(told == value for _, told in after)
+        and all(told != value for _, told in before)
     )

@@ -12,7 +12,7 @@ from rlhf.settings.layers import resolve_settings
 from rlhf.settings.sft import SftSettings
 from tests.settings.effects.checking import check, check_refused
 from tests.settings.effects.effect import Effect, Refused, rises, times
-from tests.settings.effects.look import named
+from tests.settings.effects.look import every_load_gets, named
 
 
 class Pretended:
@@ -106,3 +106,18 @@ def test_a_refusal_needs_its_words() -> None:
         check_refused(Refused("sft.epochs", "0.0", "is not a word of it"), lab)
     with pytest.raises(pytest.fail.Exception):
         check_refused(Refused("sft.epochs", "4.0", ""), lab)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "passes"),
+    [
+        ([("AutoTokenizer", None), ("AutoConfig", None)], [("AutoTokenizer", True), ("AutoConfig", True)], True),
+        ([("AutoTokenizer", True)], [("AutoTokenizer", True)], False),  # so it was before
+        ([("AutoTokenizer", None), ("AutoConfig", True)], [("AutoTokenizer", True), ("AutoConfig", True)], False),
+        ([("AutoTokenizer", None), ("AutoConfig", None)], [("AutoTokenizer", True), ("AutoConfig", None)], False),
+        ([("AutoTokenizer", None), ("AutoConfig", None)], [("AutoTokenizer", True)], False),
+        ([], [], False),
+    ],
+)  # fmt: skip
+def test_every_load_is_told_and_none_was_before(before: list, after: list, passes: bool) -> None:
+    assert every_load_gets(True)(before, after) is passes
