@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlhf.errors import DataError, ModelError
+from rlhf.feedback.mapping import Source
 from rlhf.feedback.reading import read_rankings
 from rlhf.feedback.records import Message, Prompt, Reading
 from rlhf.settings.shared import ModelSettings
@@ -36,14 +37,17 @@ def test_what_was_found_out_about_a_source_is_said_in_one_line(
 ) -> None:
     rows = [{"question": "Q", "a": "x", "b": "y", "winner": "b", "judge": "ann"}]
     write_jsonl(tmp_path / "mine.jsonl", rows)
-    say_reading("data.train", read_rankings([{"path": str(tmp_path / "mine.jsonl")}]))
-    assert capsys.readouterr().out.splitlines() == [
-        f"data.train: {tmp_path}/mine.jsonl read as two responses and a label, because columns a and b are text "
-        "in 1 of 1 row; winner a: a is better, b: b is better; question is text in 1 of 1 row; not read: judge",
-        "data.train: 1 rows read, 1 records",
-    ]
-    say_reading("data.train", read_rankings([{"path": str(tmp_path / "mine.jsonl"), **GIVEN}]))
-    assert capsys.readouterr().out == "data.train: 1 rows read, 1 records\n", "a given format is not said"
+    auto = [Source(path=str(tmp_path / "mine.jsonl"))]
+    say_reading("data.train", auto, read_rankings(auto))
+    said = capsys.readouterr().out
+    assert (
+        f"{tmp_path}/mine.jsonl read as two responses and a label, because columns a and b are text "
+        "in 1 of 1 row; winner a: a is better, b: b is better; question is text in 1 of 1 row; not read: judge"
+    ) in said
+    assert "BEST" in said
+    given = [Source(path=str(tmp_path / "mine.jsonl"), **GIVEN)]
+    say_reading("data.train", given, read_rankings(given))
+    assert "because" not in capsys.readouterr().out, "a given format has no evidence"
 
 
 GIVEN = {
