@@ -31,7 +31,9 @@ def read_values(file: Path) -> Iterator[dict[str, Any] | BadRow]:
     try:
         import pyarrow
     except ImportError as error:
-        raise DataError(f"{file.suffix} is read by pyarrow, which is not installed", str(file)) from error
+        raise DataError(
+            f"{file.suffix} is read by pyarrow, which is not installed", str(file), "unreadable"
+        ) from error
     try:
         if file.stat().st_size == 0:
             raise BadRow("file is empty", str(file), "empty_file")
@@ -133,7 +135,9 @@ def saved_files(folder: Path) -> list[Path] | None:
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(entry.name for entry in folder.iterdir() if (entry / "state.json").is_file())
         shown = ", ".join(str(folder / split) for split in splits) or "there is none"
-        raise DataError(f"holds the splits that save_to_disk wrote; name one of them: {shown}", str(folder))
+        raise DataError(
+            f"holds the splits that save_to_disk wrote; name one of them: {shown}", str(folder), "bad_source"
+        )
     state = folder / "state.json"
     if not (state.is_file() and (folder / "dataset_info.json").is_file()):
         return None
@@ -141,9 +145,10 @@ def saved_files(folder: Path) -> list[Path] | None:
         files = [folder / entry["filename"] for entry in json.loads(state.read_bytes())["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            "does not say which files save_to_disk wrote; save the data again", str(state)
+            "does not say which files save_to_disk wrote; save the data again", str(state), "broken_file"
         ) from error
     gone = [file for file in files if not file.is_file()]
     if gone or not files:
-        raise DataError(f"names {gone[0].name if gone else 'no file'}, which is not there", os.fspath(state))
+        name = gone[0].name if gone else "no file"
+        raise DataError(f"names {name}, which is not there", os.fspath(state), "file_not_found")
     return files

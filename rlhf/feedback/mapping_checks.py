@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from rlhf.errors import DataError
 from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split, StrengthFrom
 from rlhf.feedback.labels import are_signed, check_label_values
+from rlhf.feedback.paths import check_path, check_template
 from rlhf.feedback.presets import check_preset
 from rlhf.feedback.strengths import check_strength_values
 from rlhf.feedback.turns import check_markers
@@ -29,6 +30,8 @@ _CHOICES = {
     "strength_from": (None, *get_args(StrengthFrom)),
 }
 HUB_KEYS = ("config", "split", "revision", "data_dir")
+_TEMPLATES = ("prompt", "system", "response", "chosen", "rejected", "text")
+_PATHS = ("ranks", "scores", "labels", "strengths", "annotator", "id", "group", "json_columns")
 # Settings that say something about one format only, with their defaults.
 _ONLY_READ_IN: dict[str, dict[str, object]] = {
     "pairwise": {"labels": "label", "label_values": {}, "label_layout": "pairs"},
@@ -52,6 +55,7 @@ def check_source(source: Source) -> None:
     """
     try:
         _check_choices(source)
+        _check_paths(source)
         _check_hub(source)
         _check_functions(source)
         _check_prompt(source)
@@ -75,6 +79,21 @@ def _check_choices(source: Source) -> None:
     for name in ("prompt", "responses", "scores", "labels", "strengths"):
         if getattr(source, name) == ():
             raise DataError(f"{name} is an empty list; name at least one column")
+
+
+def _check_paths(source: Source) -> None:
+    for check, names in ((check_template, _TEMPLATES), (check_path, _PATHS)):
+        for name in names:
+            value = getattr(source, name)
+            if isinstance(value, str):
+                check(name, value)
+            for number, part in enumerate(value if isinstance(value, tuple) else ()):
+                check(f"{name}[{number}]", part)
+    if isinstance(source.responses, str):
+        check_path("responses", source.responses)
+    else:
+        for number, part in enumerate(source.responses):
+            check_template(f"responses[{number}]", part)
 
 
 def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:

@@ -55,7 +55,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ('return record.prompt.group if isinstance(record, (Demonstration, Ranking)) else record.group',
          'return record.prompt.id if isinstance(record, (Demonstration, Ranking)) else record.id',
          "divided by row: siblings on both sides", READING),
-        ('hashlib.sha256(f"{seed}:{group}".encode())', 'hashlib.sha256(f"{group}".encode())', "the seed draws nothing",
+        ('hashlib.sha256(f"{draw}:{group}".encode())', 'hashlib.sha256(f"{group}".encode())', "the seed draws nothing",
          READING),
         ('int.from_bytes(digest[:8], "big")', 'int.from_bytes(digest[:8], "little")',
          "another division: a published test set leaks into training", READING),
@@ -165,7 +165,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          "a tree without rankings is dropped in silence", BAD),
         ("if before != row:", "if before[0] != row[0]:", "two rows of one id in one source", READING),
         ('if self.source.on_bad_row == "stop":', 'if False:', "bad rows are skipped unasked", READING),
-        ("del records[source.limit :]", "pass", "limit is exceeded by what one row gives", READING),
+        ("kept[: source.limit - num_kept]", "kept", "limit is exceeded by what one row gives", READING),
     ],
     "rlhf/feedback/tables.py": [
         ('yield annotator, (1, 2), None', 'yield annotator, (2, 1), None', "chosen is the worse one", TABLES),
