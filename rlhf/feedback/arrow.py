@@ -19,6 +19,7 @@ __all__ = ["ARROW_EXTENSIONS", "read_values", "saved_files", "values_of"]
 ARROW_EXTENSIONS = (".parquet", ".arrow", ".feather")
 
 _ROWS_AT_ONCE = 1000
+_MARK = b"\xff\xff\xff\xff"  # before each message; streams of before Arrow 0.15 have none
 _END_OF_STREAM = b"\0\0\0\0"
 
 
@@ -65,7 +66,7 @@ def _ipc_batches(file: Path) -> Iterator[Any]:
 
     with file.open("rb") as stream:
         start = stream.read(6)
-        stream.seek(max(0, file.stat().st_size - len(_END_OF_STREAM)))
+        stream.seek(max(0, file.stat().st_size - len(_MARK + _END_OF_STREAM)))
         end = stream.read()
     if start.startswith(b"FEA1"):
         raise BadRow("is a Feather file of version 1; write it again as version 2", str(file), "broken_file")
@@ -78,7 +79,8 @@ def _ipc_batches(file: Path) -> Iterator[Any]:
         with pyarrow.ipc.open_stream(source) as reader:
             _check_columns(reader.schema.names, file)
             yield from reader
-        if end != _END_OF_STREAM:  # pyarrow takes a stream that stops between two batches for a whole one
+        mark = _MARK if start.startswith(_MARK) else b""
+        if not end.endswith(mark + _END_OF_STREAM):  # pyarrow takes a stream that stops between two batches for a whole one
             raise BadRow(
                 "the stream has no end mark (cut off while copying?); fetch it again",
                 str(file),

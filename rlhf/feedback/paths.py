@@ -75,7 +75,7 @@ def check_path(name: str, path: str) -> None:
     Raises:
         DataError: with the setting.
     """
-    if not path.strip():
+    if not path:
         raise DataError(f"{name} is empty; name a column")
     try:
         _steps(path)

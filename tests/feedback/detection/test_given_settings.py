@@ -67,10 +67,10 @@ def test_settings_that_no_layout_depends_on_are_kept(tmp_path: Path) -> None:
         split="train",
         test_fraction=0.5,
         limit=3,
-        system="Brief.",
+        system="about",
     )
     found = detect_source(source, "demonstrations").source
-    assert (found.split, found.test_fraction, found.limit, found.system) == ("train", 0.5, 3, "Brief.")
+    assert (found.split, found.test_fraction, found.limit, found.system) == ("train", 0.5, 3, "about")
 
 
 def test_one_description_of_a_file_serves_all_kinds(tmp_path: Path) -> None:

@@ -19,6 +19,12 @@ TEXT = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\t:#{}[]'\"\\,&*?|->%@`~ yno1.0e"),
     min_size=1,
 )
+# A column's name; with brackets, dots or braces in it, it would be a path or a template.
+NAME = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="[]{}.")
+    | st.sampled_from("\n\t:#'\"\\,&*?|->%@`~ yno10e"),
+    min_size=1,
+)
 
 
 def both_ways(source: Source) -> None:
@@ -67,8 +73,11 @@ def test_how_it_looks() -> None:
     )
 
 
-@given(texts=st.lists(TEXT, min_size=6, max_size=6), number=st.floats(0, allow_infinity=False))
-def test_any_text_comes_back(texts: list[str], number: float) -> None:
+@given(
+    texts=st.tuples(TEXT, NAME, NAME, NAME, NAME, TEXT),
+    number=st.floats(0, allow_infinity=False),
+)
+def test_any_text_comes_back(texts: tuple[str, ...], number: float) -> None:
     path, prompt, first, second, label, marker = texts
     both_ways(
         Source(
