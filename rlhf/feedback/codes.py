@@ -103,6 +103,11 @@ _ROWS = _errors(
         "bad_value": ("A typed column holds what Python has no type for.", "Write the column as text."),
         "prompt_mismatch": ("The responses do not answer one prompt.", "Correct the row, or prompt:."),
         "bad_roles": ("Turns have unknown roles or an impossible order.", "Correct them, or set roles."),
+        "unread_history": (
+            "Earlier turns stand in a column that no setting reads.",
+            "Make messages of them.",
+        ),
+        "not_trained_on": ("A response says that it is not to be trained on.", "Leave the row out."),
         "bad_transcript": ("A transcript lacks its markers or its answer.", "Correct it, or markers."),
         "bad_tree": ("A message tree is broken.", "See text, role and replies of its messages."),
         "equal_id": ("Two rows have one id.", "Name another column as id, or none."),
@@ -117,6 +122,7 @@ _READERS = _warnings(
         "deleted_message": ("A message of a tree is deleted.", "Nothing; it goes with its replies."),
         "missing_rank": ("Responses without a rank are not compared.", "Nothing, where that is meant."),
         "missing_label": ("An annotator gave no label.", "Nothing, where that is meant."),
+        "unread_system": ("A row has a system text that no setting reads.", "Set system: system."),
         "missing_strength": (
             "It is not known how much better a response is.",
             "Nothing, where that is meant.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
+from itertools import combinations
 from typing import TYPE_CHECKING, get_args
 
 from rlhf.errors import DataError
@@ -18,7 +20,7 @@ from rlhf.feedback.turns import check_markers
 if TYPE_CHECKING:
     from rlhf.feedback.mapping import Source
 
-__all__ = ["check_source"]
+__all__ = ["check_source", "formats_that_read", "given_settings"]
 
 _CHOICES = {
     "format": get_args(Format),
@@ -32,13 +34,24 @@ _CHOICES = {
 HUB_KEYS = ("config", "split", "revision", "data_dir")
 _TEMPLATES = ("prompt", "system", "response", "chosen", "rejected", "text")
 _PATHS = ("ranks", "scores", "labels", "strengths", "annotator", "id", "group", "json_columns")
-# Settings that say something about one format only, with their defaults.
-_ONLY_READ_IN: dict[str, dict[str, object]] = {
-    "pairwise": {"labels": "label", "label_values": {}, "label_layout": "pairs"},
-    "scored": {"scores": "scores", "best": None, "tie_within": 0.0, "missing": ()},
+_COLUMNS = ("canonical", "pair", "pairwise", "scored")
+# Settings that not every format reads.
+_READ_IN: dict[str, tuple[str, ...]] = {
+    "prompt": _COLUMNS,
+    "markers": (*_COLUMNS, "transcript"),
+    "system": (*_COLUMNS, "transcript", "tree"),
+    "roles": _COLUMNS,
+    "response": _COLUMNS,
+    "responses": ("canonical", "pairwise", "scored"),
+    "ranks": ("canonical",),
+    **dict.fromkeys(("chosen", "rejected"), ("pair", "transcript")),
+    **dict.fromkeys(("labels", "label_values", "label_layout"), ("pairwise",)),
+    **dict.fromkeys(("scores", "best", "tie_within", "missing"), ("scored",)),
+    "annotator": (*_COLUMNS, "transcript"),
+    "id": (*_COLUMNS, "transcript", "text"),
+    "text": (*_COLUMNS, "transcript", "text"),
+    "replies": ("tree",),
 }
-
-
 _CHOSEN = ("pair", "transcript")
 _STRENGTH_IN = {
     "column": ("canonical", "pairwise", "scored", *_CHOSEN),
@@ -141,19 +154,43 @@ def _check_prompt(source: Source) -> None:
         )
 
 
+def formats_that_read(source: Source, name: str) -> tuple[str, ...] | None:
+    """Return the formats that read a setting; None: all do."""
+    if source.strength_from == "scores" and name in ("scores", "best", "missing"):
+        return (*_READ_IN[name], *_CHOSEN)
+    return _READ_IN.get(name)
+
+
+def given_settings(source: Source) -> list[str]:
+    """Return the settings that are not their defaults, but for the path."""
+    return [
+        entry.name
+        for entry in fields(source)
+        if entry.name != "path"
+        and getattr(source, entry.name)
+        != (entry.default if entry.default_factory is MISSING else entry.default_factory())
+    ]
+
+
 def _check_all_are_read(source: Source) -> None:
-    told: dict[str, str] = {}  # with format auto: the format that is given by a setting of its own
-    for reader, settings in _ONLY_READ_IN.items():
-        given = [name for name, default in settings.items() if getattr(source, name) != default]
-        if source.strength_from == "scores" and source.format in _CHOSEN:
-            given = [name for name in given if name not in ("scores", "best", "missing")]
-        if given and source.format not in ("auto", reader):
-            raise DataError(f"{given[0]} is only read where format is {reader}, not {source.format}")
-        if given:
-            told[reader] = given[0]
-    if len(told) > 1:
-        shown = ", and ".join(f"{name} only where format is {reader}" for reader, name in told.items())
-        raise DataError(f"{shown.replace(' only', ' is read only', 1)}; drop one of them")
+    told: dict[str, tuple[str, ...]] = {}
+    for name in given_settings(source):
+        formats = formats_that_read(source, name)
+        if formats is not None:
+            told[name] = formats
+    if source.format != "auto":
+        for name, formats in told.items():
+            if source.format not in formats:
+                raise DataError(
+                    f"{name} is only read where format is {', '.join(formats)}, not {source.format}"
+                )
+        return
+    for (name, formats), (other, others) in combinations(told.items(), 2):
+        if not set(formats) & set(others):
+            raise DataError(
+                f"{name} is read only where format is {', '.join(formats)}, and {other} only where format is "
+                f"{', '.join(others)}; drop one of them"
+            )
 
 
 def _check_labels(source: Source) -> None:
