@@ -236,12 +236,17 @@ def _check_strength(source: Source) -> None:
     check_strength_values(source.strength_values)
     if where is None:
         return
-    if source.format not in _STRENGTH_IN[where]:
+    if source.format not in ("auto", *_STRENGTH_IN[where]):
         raise DataError(
             f"strength_from: {where} is only read where format is {', '.join(_STRENGTH_IN[where])}, "
             f"not {source.format}"
         )
-    if where == "labels" and (source.label_layout == "one_hot" or not are_signed(source.label_values)):
+    is_told = source.format != "auto" or bool(source.label_values)
+    if (
+        where == "labels"
+        and is_told
+        and (source.label_layout == "one_hot" or not are_signed(source.label_values))
+    ):
         raise DataError(
             "strength_from: labels takes a label's distance from 0, so labels below 0 must all say one side, "
             'those above 0 the other, and 0 tie, e.g. {"<0": first, 0: tie, ">0": second}; name a column by '

@@ -277,12 +277,11 @@ class _Seen:
 def _check_new(record: Prompt | Demonstration | Ranking, seen: _Seen, row: tuple[int, str]) -> None:
     """Refuse an id that another row has; but several annotators may rank one, and a row may give several.
 
-    The rows of several annotators are one prompt (and several demonstrations of it).
+    The rows that a source has for several annotators of one id are one prompt.
     """
     prompt = record if isinstance(record, Prompt) else record.prompt
     name = prompt.id
-    if not isinstance(record, Ranking) and seen.has(prompt):
-        return
+    is_met = not isinstance(record, Ranking) and seen.has(prompt)
     before = seen.first(name, record.annotator if isinstance(record, Ranking) else None, row)
-    if before != row:
+    if before != row and not (is_met and before[0] == row[0]):
         raise BadRow(f"id {name!r} stands at {before[1]} already; ids must differ", row[1], "equal_id")

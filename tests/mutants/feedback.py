@@ -163,7 +163,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("        self.num_rows += 1\n        self.bad(error)\n", "        self.bad(error)\n", "lines that are no JSON are no rows", LINES),
         ("                self.take_note(\"no_record\", row.where, \"gives no record of this kind\", skipped=True)\n", "                pass\n",
          "a tree without rankings is dropped in silence", BAD),
-        ("if before != row:", "if before[0] != row[0]:", "two rows of one id in one source", READING),
+        ("if before != row and not", "if before[0] != row[0] and not", "two rows of one id in one source", READING),
         ('if self.source.on_bad_row == "stop":', 'if False:', "bad rows are skipped unasked", READING),
         ("kept[: source.limit - num_kept]", "kept", "limit is exceeded by what one row gives", READING),
     ],

@@ -13,7 +13,7 @@ from rlhf.feedback import Source, build_sources
 from rlhf.feedback.detection import mapping_yaml
 from rlhf.feedback.preset_table import PRESETS
 from rlhf.settings.yaml_file import parse_yaml
-from tests.settings.effects.sources import MORE_TOLD, TOLD
+from tests.settings.effects.sources import ALL_TOLD
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\t:#{}[]'\"\\,&*?|->%@`~ yno1.0e"),
@@ -34,7 +34,7 @@ def both_ways(source: Source) -> None:
         assert build_sources(read) == [source]
 
 
-@pytest.mark.parametrize("told", [{}, TOLD, MORE_TOLD])
+@pytest.mark.parametrize("told", [{}, *ALL_TOLD])
 def test_every_setting_comes_back(told: dict[str, Any]) -> None:
     both_ways(Source(path="data/mine.jsonl", **told))
 
