@@ -70,8 +70,8 @@ PRESETS: Mapping[str, Preset] = {
             "annotator": "worker",
             "group": "info.id",
         },
-        "news rows (info.article) have no post and are refused; the space before a summary is kept; strength: "
-        "confidence 1 to 9, or null",
+        "news rows (info.article) have no post and are refused; the space before a summary is kept; "
+        "strength: confidence 1 to 9, or null",
     ),
     "webgpt": Preset(
         "openai/webgpt_comparisons",

@@ -112,7 +112,7 @@ def test_annotators_of_one_id_are_one_prompt(tmp_path: Path) -> None:
         len(read_demonstrations([{"path": path, "format": "canonical", "response": "{responses[0]}"}])) == 2
     )
     other = write_rows(tmp_path / "y.jsonl", [rows[0], {**rows[1], "prompt": "R"}])
-    with pytest.raises(DataError, match="y.jsonl:2: id 'q1' stands at .*y.jsonl:1 already"):
+    with pytest.raises(DataError, match=r"y\.jsonl:2: id 'q1' stands at .*y\.jsonl:1 already"):
         read_prompts([{"path": other}])
     with pytest.raises(DataError, match="ids must differ"):
         read_prompts([{"path": path}, {"path": path}])

@@ -40,7 +40,7 @@ ANOTHER: dict[str, Any] = {
     "system": "name",
     "roles": {"parrot": "assistant"},
     "label_values": {0: "second", 1: "first"},
-    "label_layout": "annotators",
+    "label_layout": "one_hot",
     "best": "lowest",
     "tie_within": 9.0,
     "missing": (2,),
