@@ -45,9 +45,7 @@ def call_with_columns(
     """
     messages = [prompt.as_dicts() for prompt in prompts]
     columns = {**prompt_columns(prompts), **{key: list(values) for key, values in more.items()}}
-    parameters = inspect.signature(function).parameters.values()
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-        columns = {key: values for key, values in columns.items() if key in {p.name for p in parameters}}
+    columns = _columns_taken(function, columns)
     mistake = cannot_take(function, [messages, texts], columns)
     if mistake is not None:
         given = ", ".join(["prompts", "responses", *(f"{key}=..." for key in columns)])
@@ -68,6 +66,14 @@ def call_with_columns(
             f"{name} gave {len(values)} values for {len(prompts)} responses; it must give one for each"
         )
     return values
+
+
+def _columns_taken(function: Callable[..., Any], columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return the columns that a function takes: those that it names, or all where it has ``**columns``."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        return columns
+    return {key: values for key, values in columns.items() if key in {p.name for p in parameters}}
 
 
 def prompt_columns(prompts: Sequence[Prompt]) -> dict[str, list[Any]]:
@@ -91,6 +97,14 @@ def judge_responses(
         RunError: it fails, or does not give what a judge gives.
     """
     checked: list[dict[str, float]] = []
+    mistake = cannot_take(judge, [[], []], _columns_taken(judge, prompt_columns(prompts)))
+    if mistake is not None:
+        raise RunError(
+            f"{name} cannot judge these prompts: {mistake} (it is called with the other columns of their "
+            f"rows: {', '.join(prompt_columns(prompts)) or 'none'}); name a judge of your own, or set "
+            "evaluation.judge: null",
+            where="evaluation.judge",
+        )
     for verdict, prompt in zip(call_with_columns(judge, prompts, texts, name), prompts, strict=True):
         if not isinstance(verdict, Mapping) or "score" not in verdict:
             raise RunError(

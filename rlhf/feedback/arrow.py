@@ -19,6 +19,7 @@ __all__ = ["ARROW_EXTENSIONS", "read_values", "saved_files", "values_of"]
 ARROW_EXTENSIONS = (".parquet", ".arrow", ".feather")
 
 _ROWS_AT_ONCE = 1000
+_MARK = b"\xff\xff\xff\xff"  # before each message; streams of before Arrow 0.15 have none
 _END_OF_STREAM = b"\0\0\0\0"
 
 
@@ -31,7 +32,9 @@ def read_values(file: Path) -> Iterator[dict[str, Any] | BadRow]:
     try:
         import pyarrow
     except ImportError as error:
-        raise DataError(f"{file.suffix} is read by pyarrow, which is not installed", str(file)) from error
+        raise DataError(
+            f"{file.suffix} is read by pyarrow, which is not installed", str(file), "unreadable"
+        ) from error
     try:
         if file.stat().st_size == 0:
             raise BadRow("file is empty", str(file), "empty_file")
@@ -63,7 +66,7 @@ def _ipc_batches(file: Path) -> Iterator[Any]:
 
     with file.open("rb") as stream:
         start = stream.read(6)
-        stream.seek(max(0, file.stat().st_size - len(_END_OF_STREAM)))
+        stream.seek(max(0, file.stat().st_size - len(_MARK + _END_OF_STREAM)))
         end = stream.read()
     if start.startswith(b"FEA1"):
         raise BadRow("is a Feather file of version 1; write it again as version 2", str(file), "broken_file")
@@ -76,7 +79,10 @@ def _ipc_batches(file: Path) -> Iterator[Any]:
         with pyarrow.ipc.open_stream(source) as reader:
             _check_columns(reader.schema.names, file)
             yield from reader
-        if end != _END_OF_STREAM:  # pyarrow takes a stream that stops between two batches for a whole one
+        mark = _MARK if start.startswith(_MARK) else b""
+        if not end.endswith(
+            mark + _END_OF_STREAM
+        ):  # pyarrow takes a stream that stops between two batches for a whole one
             raise BadRow(
                 "the stream has no end mark (cut off while copying?); fetch it again",
                 str(file),
@@ -133,7 +139,9 @@ def saved_files(folder: Path) -> list[Path] | None:
     if (folder / "dataset_dict.json").is_file():
         splits = sorted(entry.name for entry in folder.iterdir() if (entry / "state.json").is_file())
         shown = ", ".join(str(folder / split) for split in splits) or "there is none"
-        raise DataError(f"holds the splits that save_to_disk wrote; name one of them: {shown}", str(folder))
+        raise DataError(
+            f"holds the splits that save_to_disk wrote; name one of them: {shown}", str(folder), "bad_source"
+        )
     state = folder / "state.json"
     if not (state.is_file() and (folder / "dataset_info.json").is_file()):
         return None
@@ -141,9 +149,10 @@ def saved_files(folder: Path) -> list[Path] | None:
         files = [folder / entry["filename"] for entry in json.loads(state.read_bytes())["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            "does not say which files save_to_disk wrote; save the data again", str(state)
+            "does not say which files save_to_disk wrote; save the data again", str(state), "broken_file"
         ) from error
     gone = [file for file in files if not file.is_file()]
     if gone or not files:
-        raise DataError(f"names {gone[0].name if gone else 'no file'}, which is not there", os.fspath(state))
+        name = gone[0].name if gone else "no file"
+        raise DataError(f"names {name}, which is not there", os.fspath(state), "file_not_found")
     return files

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.paths import short_name, text_at, value_at
+from rlhf.feedback.paths import anything_at, check_text, short_name, value_at
 from rlhf.feedback.records import BadRow, Message, Prompt
 from rlhf.feedback.rows import Row
 
@@ -33,7 +33,8 @@ def named_group(row: Row, source: Source) -> str | None:
 
 def _label(row: Row, path: str | None, default: str) -> str | None:
     value = value_at(row, path) if path is not None else row.values.get(default)
-    return short_name(value, path or default, row.where)
+    name = short_name(value, path or default, row.where)
+    return name if name is None or name.strip() else None  # an empty cell of a table
 
 
 def build_prompt(
@@ -53,11 +54,13 @@ def build_prompt(
         BadRow: empty_prompt or bad_roles.
     """
     messages = list(messages)
-    system = "" if source.system is None else text_at(row, source.system)
+    system = "" if source.system is None else _system(row, source.system)
     if system.strip():
         if messages and messages[0].role == "system":
             raise BadRow("the prompt has a system message already; drop system:", row.where, "bad_roles")
         messages.insert(0, Message("system", system))
+    if not messages or (messages[-1].role == "user" and not messages[-1].content.strip()):
+        raise BadRow("the prompt is empty, or ends with an empty turn", row.where, "empty_prompt")
     if not any(message.content.strip() for message in messages if message.role == "user"):
         raise BadRow("the prompt is empty", row.where, "empty_prompt")
     group = group or named_group(row, source) or group_of_messages(messages)
@@ -66,6 +69,12 @@ def build_prompt(
         return Prompt(name, tuple(messages), group, row.where, columns)
     except DataError as error:
         raise BadRow(error.message, row.where, "bad_roles") from error
+
+
+def _system(row: Row, spec: str) -> str:
+    """Return the system text; null is none."""
+    value = anything_at(row, spec)
+    return "" if value is None else check_text(value, spec, row.where)
 
 
 def group_of_messages(messages: Sequence[Message]) -> str:

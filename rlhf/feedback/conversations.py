@@ -11,7 +11,7 @@ from rlhf.feedback.paths import anything_at, check_text, kind_of, text_at, value
 from rlhf.feedback.records import BadRow, Message, Prompt
 from rlhf.feedback.rows import Row
 from rlhf.feedback.strengths import strength_columns
-from rlhf.feedback.turns import split_prompt
+from rlhf.feedback.turns import ends_open, split_prompt
 
 __all__ = ["prompt_and_responses", "prompt_of"]
 
@@ -66,8 +66,22 @@ def prompt_and_responses(row: Row, source: Source, answers: Named) -> tuple[Prom
             other = "the prompt" if isinstance(stated, tuple) else repr(answers[0][0])
             raise BadRow(_mismatch(name, before, other, prompt, source), row.where, "prompt_mismatch")
         prompt = before if prompt is None else prompt
+    lead = _lead(row, source)
     built = build_prompt(prompt or (), row, source, columns=_other_columns(row, source))
-    return built, [text for _, text in ends]
+    return built, [text if before else text.removeprefix(lead) for before, text in ends]
+
+
+def _lead(row: Row, source: Source) -> str:
+    """Return what parts a response from the marker at the end of its prompt.
+
+    Of a transcript that is cut into columns behind "Assistant:" the space after that stands in the response;
+    it is taken off as it is from whole transcripts. Where `markers` does not say so, nothing is known to part
+    them, and a response is what the row holds.
+    """
+    if source.markers is None or not isinstance(source.prompt, str):
+        return ""
+    text = anything_at(row, source.prompt)
+    return " " if isinstance(text, str) and ends_open(text, source.markers) else ""
 
 
 def _stated(row: Row, source: Source) -> tuple[Message, ...] | Texts | None:
@@ -128,6 +142,11 @@ def _end(
     if messages[-1].role != "assistant":
         message = f"{name!r} must be text or end with the assistant's turn, not the {messages[-1].role}'s"
         raise BadRow(message, where, "bad_roles")
+    if value[-1].get("weight", 1) == 0:
+        message = (
+            f"the last message of {name!r} has weight 0: it is not to be trained on; leave such rows out"
+        )
+        raise BadRow(message, where, "not_trained_on")
     return messages[:-1], messages[-1].content
 
 

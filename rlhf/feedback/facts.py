@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import nan
 from statistics import fmean
 
+from rlhf.feedback.labels import fit_no_order
 from rlhf.feedback.records import Ranking
 from rlhf.feedback.shelf import Ledger
 
@@ -30,7 +31,7 @@ class RankingFacts:
         num_tied_rankings: rankings with at least one tie.
         num_all_ties: rankings with nothing but ties.
         num_intransitive: rankings whose labels fit no order.
-        num_partial: rankings with an unranked response.
+        num_partial: other rankings of which not all pairs are compared.
         num_strengths: untied pairs of which it is known how much better the better one is.
         strength_range: the smallest, the mean and the largest of these strengths; nan where there is none.
         longer_wins: share of untied pairs of unequal length (in characters) whose longer response is better.
@@ -85,8 +86,9 @@ def count_rankings(rankings: Iterable[Ranking]) -> RankingFacts:
         counts["ties"] += ties
         counts["tied"] += ties > 0
         counts["all_ties"] += ties == len(comparisons)
-        counts["intransitive"] += ranking.pairs is not None and unranked > 0
-        counts["partial"] += ranking.pairs is None and unranked > 0
+        no_order = ranking.pairs is not None and fit_no_order(ranking.pairs)
+        counts["intransitive"] += no_order
+        counts["partial"] += unranked > 0 and not no_order
         strengths += [
             strength
             for (_, _, p), strength in zip(comparisons, ranking.strengths or (), strict=False)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlhf.errors import DataError
 from rlhf.feedback.arrow import values_of
@@ -28,8 +28,8 @@ def hub_rows(source: Source) -> Iterator[tuple[str, int, dict[str, Any] | BadRow
     """Yield (name of the set and split, row number from 1, its values by columns or what is wrong with it).
 
     Raises:
-        DataError: with a code in its words; no network, gated, no such set, revision, config or split, a set
-            that is a script.
+        DataError: hub_unreachable, hub_gated, hub_not_found (no such set, revision, config or split),
+            hub_script, hub_failed.
     """
     builder, split = _open(source)
     name = _name(source, split)
@@ -108,9 +108,12 @@ def _open(source: Source) -> tuple[Any, str]:
     if wanted is None and len(splits) == 1:
         return builder, splits[0]
     if wanted is None:
-        raise DataError(f"hub.split is not set; there are {', '.join(splits) or 'none'}", source.path)
+        raise DataError(
+            f"hub.split is not set; there are {', '.join(splits) or 'none'}", source.path, "bad_source"
+        )
     if wanted.partition("[")[0] not in splits:
-        raise DataError(f"hub.split: {wanted} is not there; there are {', '.join(splits)}", source.path)
+        message = f"hub.split: {wanted} is not there; there are {', '.join(splits)}"
+        raise DataError(message, source.path, "hub_not_found")
     return builder, wanted
 
 
@@ -123,43 +126,58 @@ def _failures(source: Source) -> Iterator[None]:
         raise
     except Exception as error:
         words = " ".join(str(error).split())
-        message = f"{_remedy(error, words)} ({type(error).__name__}: {words[:300]})"
-        raise DataError(message, source.path) from error
+        trouble = _trouble(error, words)
+        message = f"{trouble.remedy} ({type(error).__name__}: {words[:300]})"
+        raise DataError(message, source.path, trouble.code) from error
 
 
-def _remedy(error: Exception, words: str) -> str:
+class _Trouble(NamedTuple):
+    code: str
+    remedy: str
+
+
+def _trouble(error: Exception, words: str) -> _Trouble:
     causes = {cause.__name__ for one in _chain(error) for cause in type(one).__mro__}
     if "scripts are no longer supported" in words:
-        return (
+        return _Trouble(
+            "hub_script",
             "the set is a loading script, which datasets runs no more; look on the hub for its branch "
-            "refs/convert/parquet (hub.revision), or download its files and name those"
+            "refs/convert/parquet (hub.revision), or download its files and name those",
         )
     if "gated" in words or "GatedRepoError" in causes:
-        return (
+        return _Trouble(
+            "hub_gated",
             "the set is gated: ask for access on its page on the hub, then log in (hf auth login) or set "
-            "HF_TOKEN"
+            "HF_TOKEN",
         )
     if "ConnectionError" in causes or "OfflineModeIsEnabled" in causes or "ConnectError" in causes:
-        return (
+        return _Trouble(
+            "hub_unreachable",
             "the hub cannot be reached, and the set is not in the cache; unset HF_HUB_OFFLINE and "
-            "HF_DATASETS_OFFLINE where there is a network, or download its files and name those"
+            "HF_DATASETS_OFFLINE where there is a network, or download its files and name those",
         )
     if "BuilderConfig" in words and "not found" in words:
-        return "hub.config names none of the set's configs"
+        return _Trouble("hub_not_found", "hub.config names none of the set's configs")
     if "Config name is missing" in words:
-        return "the set has several configs; set hub.config"
+        return _Trouble("bad_source", "the set has several configs; set hub.config")
     if "Revision" in words and "exist" in words:
-        return "hub.revision is no branch, tag or commit of the set"
+        return _Trouble("hub_not_found", "hub.revision is no branch, tag or commit of the set")
     if causes & {"DatasetNotFoundError", "RepositoryNotFoundError"}:
-        return (
+        return _Trouble(
+            "hub_not_found",
             "the hub has no such set, or it is private: look at the name, log in (hf auth login) or set "
-            "HF_TOKEN"
+            "HF_TOKEN",
         )
     if causes & {"DataFilesNotFoundError", "EmptyDatasetError"}:
-        return "the set holds no data files that datasets reads; look at hub.data_dir"
+        return _Trouble(
+            "hub_not_found", "the set holds no data files that datasets reads; look at hub.data_dir"
+        )
     if causes & {"DatasetGenerationError", "CastError", "DatasetsError"}:
-        return "datasets cannot make one table of the set's files; name some of them by hub.data_dir"
-    return "datasets cannot load the set"
+        return _Trouble(
+            "hub_failed",
+            "datasets cannot make one table of the set's files; name some of them by hub.data_dir",
+        )
+    return _Trouble("hub_failed", "datasets cannot load the set")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from rlhf.feedback.choices import Outcome
     from rlhf.feedback.mapping import Source
 
-__all__ = ["Opinion", "Pairs", "are_signed", "check_label_values", "labels_read", "opinions_of", "weak_order"]
+__all__ = [
+    "Opinion",
+    "Pairs",
+    "are_signed",
+    "check_label_values",
+    "fit_no_order",
+    "labels_read",
+    "opinions_of",
+    "weak_order",
+]
 
 Pairs = tuple[tuple[int, int, float], ...]
 Opinion = tuple[str | None, Pairs, Strengths | None]
@@ -156,6 +165,9 @@ def opinions_of(
         for (i, j), path, label in zip(places, paths, labels, strict=True)
         if label is not None  # not compared
     ]
+    if not pairs:
+        message = f"nothing is compared: {', '.join(dict.fromkeys(paths))} is null"
+        raise BadRow(message, row.where, "bad_labels")
     return [(annotator, tuple(pairs), stated_strengths(row, source, len(places), labels))]
 
 
@@ -212,6 +224,15 @@ def _column_set(paths: list[str], values: list[Any], where: str) -> str:
 
 def _flag(value: Any) -> bool | None:
     return {"1": True, "true": True, "0": False, "false": False}.get(spelled(value))
+
+
+def fit_no_order(pairs: Pairs) -> bool:
+    """Say whether all pairs of some responses are labelled, and no order agrees with them."""
+    places = sorted({place for i, j, _ in pairs for place in (i, j)})
+    number = {place: index for index, place in enumerate(places)}
+    if len(pairs) != len(places) * (len(places) - 1) // 2:
+        return False  # of pairs that are not labelled nothing is said
+    return weak_order(tuple((number[i], number[j], p) for i, j, p in pairs), len(places)) is None
 
 
 def weak_order(pairs: Pairs, size: int) -> tuple[int, ...] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.adapters import Adapted, load_adapter, rows_of
@@ -12,17 +11,11 @@ from rlhf.feedback.detection import Detection, Kind, detect_rows
 from rlhf.feedback.detection.detect import NUM_ROWS
 from rlhf.feedback.detection.yaml_text import defaults
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.mapping_checks import formats_that_read, given_settings
 from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import OnBad, Row
 
 __all__ = ["FirstRows"]
-
-
-_OF_ONE_FORMAT = ("labels", "label_values", "label_layout", "scores", "best", "tie_within", "missing")
-_NOTHING_TO_READ: dict[str, Any] = {
-    "format": "canonical",
-    **{name: defaults()[name] for name in _OF_ONE_FORMAT},
-}
 
 
 class FirstRows:
@@ -82,7 +75,7 @@ class FirstRows:
         made = self._look()
         rows = [part for parts in made.values() for part in _listed(parts)]
         if not rows:  # the reading says what is wrong, or that there are none
-            self.source = replace(self.source, **_NOTHING_TO_READ)
+            self.source = _of_some_format(self.source)
             return
         more = (part for row in self._rest for part in _listed(self._adapted(row)))
         self.detection = detect_rows(rows[:NUM_ROWS], self.source, kind, more)
@@ -97,6 +90,13 @@ class FirstRows:
             return self.adapter(row)
         except BadRow as error:
             return error
+
+
+def _of_some_format(source: Source) -> Source:
+    """Return a source of which no row will be read, without settings that only some formats have."""
+    dropped = [name for name in given_settings(source) if formats_that_read(source, name) is not None]
+    dropped += ["strength_from", "strengths", "strength_values"]
+    return replace(source, format="canonical", **{name: defaults()[name] for name in dropped})
 
 
 def _listed(parts: list[Row] | BadRow) -> list[Row]:

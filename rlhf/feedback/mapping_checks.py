@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
+from itertools import combinations
 from typing import TYPE_CHECKING, get_args
 
 from rlhf.errors import DataError
 from rlhf.feedback.choices import Best, Format, LabelLayout, OnBadRow, Outcome, Replies, Split, StrengthFrom
 from rlhf.feedback.labels import are_signed, check_label_values
+from rlhf.feedback.paths import check_path, check_template
 from rlhf.feedback.presets import check_preset
 from rlhf.feedback.strengths import check_strength_values
 from rlhf.feedback.turns import check_markers
@@ -17,7 +20,7 @@ from rlhf.feedback.turns import check_markers
 if TYPE_CHECKING:
     from rlhf.feedback.mapping import Source
 
-__all__ = ["check_source"]
+__all__ = ["check_source", "formats_that_read", "given_settings"]
 
 _CHOICES = {
     "format": get_args(Format),
@@ -29,13 +32,26 @@ _CHOICES = {
     "strength_from": (None, *get_args(StrengthFrom)),
 }
 HUB_KEYS = ("config", "split", "revision", "data_dir")
-# Settings that say something about one format only, with their defaults.
-_ONLY_READ_IN: dict[str, dict[str, object]] = {
-    "pairwise": {"labels": "label", "label_values": {}, "label_layout": "pairs"},
-    "scored": {"scores": "scores", "best": None, "tie_within": 0.0, "missing": ()},
+_TEMPLATES = ("prompt", "system", "response", "chosen", "rejected", "text")
+_PATHS = ("ranks", "scores", "labels", "strengths", "annotator", "id", "group", "json_columns")
+_COLUMNS = ("canonical", "pair", "pairwise", "scored")
+# Settings that not every format reads.
+_READ_IN: dict[str, tuple[str, ...]] = {
+    "prompt": _COLUMNS,
+    "markers": (*_COLUMNS, "transcript"),
+    "system": (*_COLUMNS, "transcript", "tree"),
+    "roles": _COLUMNS,
+    "response": _COLUMNS,
+    "responses": ("canonical", "pairwise", "scored"),
+    "ranks": ("canonical",),
+    **dict.fromkeys(("chosen", "rejected"), ("pair", "transcript")),
+    **dict.fromkeys(("labels", "label_values", "label_layout"), ("pairwise",)),
+    **dict.fromkeys(("scores", "best", "tie_within", "missing"), ("scored",)),
+    "annotator": (*_COLUMNS, "transcript"),
+    "id": (*_COLUMNS, "transcript", "text"),
+    "text": (*_COLUMNS, "transcript", "text"),
+    "replies": ("tree",),
 }
-
-
 _CHOSEN = ("pair", "transcript")
 _STRENGTH_IN = {
     "column": ("canonical", "pairwise", "scored", *_CHOSEN),
@@ -52,6 +68,7 @@ def check_source(source: Source) -> None:
     """
     try:
         _check_choices(source)
+        _check_paths(source)
         _check_hub(source)
         _check_functions(source)
         _check_prompt(source)
@@ -75,6 +92,21 @@ def _check_choices(source: Source) -> None:
     for name in ("prompt", "responses", "scores", "labels", "strengths"):
         if getattr(source, name) == ():
             raise DataError(f"{name} is an empty list; name at least one column")
+
+
+def _check_paths(source: Source) -> None:
+    for check, names in ((check_template, _TEMPLATES), (check_path, _PATHS)):
+        for name in names:
+            value = getattr(source, name)
+            if isinstance(value, str):
+                check(name, value)
+            for number, part in enumerate(value if isinstance(value, tuple) else ()):
+                check(f"{name}[{number}]", part)
+    if isinstance(source.responses, str):
+        check_path("responses", source.responses)
+    else:
+        for number, part in enumerate(source.responses):
+            check_template(f"responses[{number}]", part)
 
 
 def _check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
@@ -122,19 +154,43 @@ def _check_prompt(source: Source) -> None:
         )
 
 
+def formats_that_read(source: Source, name: str) -> tuple[str, ...] | None:
+    """Return the formats that read a setting; None: all do."""
+    if source.strength_from == "scores" and name in ("scores", "best", "missing"):
+        return (*_READ_IN[name], *_CHOSEN)
+    return _READ_IN.get(name)
+
+
+def given_settings(source: Source) -> list[str]:
+    """Return the settings that are not their defaults, but for the path."""
+    return [
+        entry.name
+        for entry in fields(source)
+        if entry.name != "path"
+        and getattr(source, entry.name)
+        != (entry.default if entry.default_factory is MISSING else entry.default_factory())
+    ]
+
+
 def _check_all_are_read(source: Source) -> None:
-    told: dict[str, str] = {}  # with format auto: the format that is given by a setting of its own
-    for reader, settings in _ONLY_READ_IN.items():
-        given = [name for name, default in settings.items() if getattr(source, name) != default]
-        if source.strength_from == "scores" and source.format in _CHOSEN:
-            given = [name for name in given if name not in ("scores", "best", "missing")]
-        if given and source.format not in ("auto", reader):
-            raise DataError(f"{given[0]} is only read where format is {reader}, not {source.format}")
-        if given:
-            told[reader] = given[0]
-    if len(told) > 1:
-        shown = ", and ".join(f"{name} only where format is {reader}" for reader, name in told.items())
-        raise DataError(f"{shown.replace(' only', ' is read only', 1)}; drop one of them")
+    told: dict[str, tuple[str, ...]] = {}
+    for name in given_settings(source):
+        formats = formats_that_read(source, name)
+        if formats is not None:
+            told[name] = formats
+    if source.format != "auto":
+        for name, formats in told.items():
+            if source.format not in formats:
+                raise DataError(
+                    f"{name} is only read where format is {', '.join(formats)}, not {source.format}"
+                )
+        return
+    for (name, formats), (other, others) in combinations(told.items(), 2):
+        if not set(formats) & set(others):
+            raise DataError(
+                f"{name} is read only where format is {', '.join(formats)}, and {other} only where format is "
+                f"{', '.join(others)}; drop one of them"
+            )
 
 
 def _check_labels(source: Source) -> None:
@@ -180,12 +236,17 @@ def _check_strength(source: Source) -> None:
     check_strength_values(source.strength_values)
     if where is None:
         return
-    if source.format not in _STRENGTH_IN[where]:
+    if source.format not in ("auto", *_STRENGTH_IN[where]):
         raise DataError(
             f"strength_from: {where} is only read where format is {', '.join(_STRENGTH_IN[where])}, "
             f"not {source.format}"
         )
-    if where == "labels" and (source.label_layout == "one_hot" or not are_signed(source.label_values)):
+    is_told = source.format != "auto" or bool(source.label_values)
+    if (
+        where == "labels"
+        and is_told
+        and (source.label_layout == "one_hot" or not are_signed(source.label_values))
+    ):
         raise DataError(
             "strength_from: labels takes a label's distance from 0, so labels below 0 must all say one side, "
             'those above 0 the other, and 0 tie, e.g. {"<0": first, 0: tie, ">0": second}; name a column by '

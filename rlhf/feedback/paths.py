@@ -2,7 +2,7 @@
 
 A path is a column's exact name, or steps: ``question.full_text``, ``answers[0]``, ``answers[].text`` (each),
 ``passages[][1:]`` (each, without its first). A template is text with paths in braces: ``"{title}: {body}"``
-(doubled braces stand for themselves).
+(doubled braces stand for single ones).
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from rlhf.errors import DataError
 from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import Row
 
-__all__ = ["anything_at", "check_text", "kind_of", "short_name", "text_at", "value_at", "values_at"]
+__all__ = [
+    "anything_at",
+    "check_path",
+    "check_template",
+    "check_text",
+    "kind_of",
+    "short_name",
+    "text_at",
+    "value_at",
+    "values_at",
+]
 
 _STEP = re.compile(r"(?:^|\.)([^.\[\]]+)|\[(-?\d*)(:?)(-?\d*)\]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -57,6 +67,46 @@ def _steps(path: str) -> tuple[Step, ...]:
             steps.append(slice(int(start) if start else None, int(stop) if stop else None))
         position = match.end()
     return tuple(steps)
+
+
+def check_path(name: str, path: str) -> None:
+    """Check that what a setting names is a path.
+
+    Raises:
+        DataError: with the setting.
+    """
+    if not path:
+        raise DataError(f"{name} is empty; name a column")
+    try:
+        _steps(path)
+    except DataError as error:
+        raise DataError(f"{name}: {error.message}") from None
+
+
+def check_template(name: str, spec: str) -> None:
+    """Check that what a setting gives is a path, or a template with at least one path and no lone brace.
+
+    Raises:
+        DataError: with the setting.
+    """
+    if "{" not in spec and "}" not in spec:
+        check_path(name, spec)
+        return
+    rest = _PIECE.sub("", spec)
+    if "{" in rest or "}" in rest:
+        brace, other = ("{", "}") if "{" in rest else ("}", "{")
+        raise DataError(
+            f"{name} is {spec!r}, which has a {brace} without its {other}; a column stands in braces, "
+            "{question}, and a brace of the text is written twice: {{ and }}"
+        )
+    paths = [match.group(1) for match in _PIECE.finditer(spec) if match.group(1) is not None]
+    if not paths:
+        raise DataError(
+            f"{name} is {spec!r}, which names no column, so every row would have the same text; put a column "
+            "into single braces: {question}"
+        )
+    for path in paths:
+        check_path(f"{name} {spec!r}", path)
 
 
 def value_at(row: Row, path: str) -> Any:

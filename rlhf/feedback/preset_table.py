@@ -49,7 +49,8 @@ _SCORED_PAIR = {
     "strength_from": "scores",
 }
 _ONE_TURN = (
-    "conversations that differ before their last turn are refused (prompt_mismatch): skip them by on_bad_row"
+    "conversations that differ before their last turn are refused (prompt_mismatch): leave them out by "
+    "on_bad_row: skip and a max_bad above their share (1: however many)"
 )
 
 PRESETS: Mapping[str, Preset] = {
@@ -69,7 +70,8 @@ PRESETS: Mapping[str, Preset] = {
             "annotator": "worker",
             "group": "info.id",
         },
-        "news rows (info.article) have no post and are refused; strength: confidence 1 to 9, or null",
+        "news rows (info.article) have no post and are refused; the space before a summary is kept; "
+        "strength: confidence 1 to 9, or null",
     ),
     "webgpt": Preset(
         "openai/webgpt_comparisons",
@@ -117,7 +119,7 @@ PRESETS: Mapping[str, Preset] = {
         "HuggingFaceH4/ultrafeedback_binarized, *_prefs",
         "the higher of score_chosen and score_rejected is better, equal is a tie",
         "card: chosen has the higher overall score",
-        {**_SCORED_PAIR, "scores": ("score_chosen", "score_rejected"), "id": "prompt_id"},
+        {**_SCORED_PAIR, "scores": ("score_chosen", "score_rejected"), "group": "prompt_id"},
     ),
     "trl-lib-ultrafeedback_binarized": Preset(
         "trl-lib/ultrafeedback_binarized",
@@ -335,7 +337,7 @@ PRESETS: Mapping[str, Preset] = {
         "",
         "LLaMA-Factory, data/README.md",
         {"format": "pair", "prompt": ("instruction", "input"), "response": "chosen"},
-        "history is not read",
+        "a system text is noted, history refused",
     ),
     "llama-factory-sharegpt-pairs": Preset(
         "LLaMA-Factory ranking, sharegpt: conversations, chosen and rejected messages",

@@ -13,9 +13,9 @@ __all__ = ["check_preset", "lay_over_preset"]
 
 
 def _preset(name: Any) -> Preset:
-    if name in PRESETS:
+    if isinstance(name, str) and name in PRESETS:
         return PRESETS[name]
-    near = get_close_matches(str(name), PRESETS, n=3, cutoff=0.4)
+    near = get_close_matches(str(name).lower(), PRESETS, n=3, cutoff=0.4)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise DataError(f"there is no preset {name!r}{hint} (there are: {', '.join(sorted(PRESETS))})")
 

@@ -253,11 +253,17 @@ def _place_of(record: Prompt | Demonstration | Ranking, row: Row) -> str:
 
 
 class _Seen:
-    """The ids met so far, with where: 36 bytes a record in memory."""
+    """The ids met so far, with where: 36 bytes a record in memory, 64 where it is no ranking."""
 
     def __init__(self) -> None:
         self._ids = Ledger()
         self._places: Shelf[tuple[int, str]] = Shelf()
+        self._prompts = Ledger()
+
+    def has(self, prompt: Prompt) -> bool:
+        """Return whether a prompt of this id and these messages was met before."""
+        number = len(self._prompts)
+        return self._prompts.number(repr((prompt.id, prompt.messages))) < number
 
     def first(self, name: str, annotator: str | None, place: tuple[int, str]) -> tuple[int, str]:
         """Return where the id (of this annotator's ranking) was met first: at `place`, if never before."""
@@ -269,8 +275,13 @@ class _Seen:
 
 
 def _check_new(record: Prompt | Demonstration | Ranking, seen: _Seen, row: tuple[int, str]) -> None:
-    """Refuse an id that another row has; but several annotators may rank one, and a row may give several."""
-    name = record.id if isinstance(record, Prompt) else record.prompt.id
+    """Refuse an id that another row has; but several annotators may rank one, and a row may give several.
+
+    The rows that a source has for several annotators of one id are one prompt.
+    """
+    prompt = record if isinstance(record, Prompt) else record.prompt
+    name = prompt.id
+    is_met = not isinstance(record, Ranking) and seen.has(prompt)
     before = seen.first(name, record.annotator if isinstance(record, Ranking) else None, row)
-    if before != row:
+    if before != row and not (is_met and before[0] == row[0]):
         raise BadRow(f"id {name!r} stands at {before[1]} already; ids must differ", row[1], "equal_id")

@@ -67,7 +67,10 @@ def read_rows(path: str, *, on_bad: OnBad = _raise, separator: str | None = None
     Raises:
         DataError: with file:line; missing, empty, truncated or unreadable file, or a bad row (see `on_bad`).
     """
-    for file in find_files(path):
+    files = find_files(path)
+    if separator is not None and not any(extension_of(file) == ".txt" for file in files):
+        raise DataError("separator parts the documents of a .txt file, and there is none", path, "bad_source")
+    for file in files:
         extension = extension_of(file)
         if extension in (".jsonl", ".ndjson"):
             rows = _read_jsonl(file, on_bad)
@@ -104,10 +107,12 @@ def _read_jsonl(file: Path, on_bad: OnBad) -> Iterator[Row]:
 
 def _read_json(file: Path, on_bad: OnBad) -> Iterator[Row]:
     try:
-        items = decode_values(_decode_all(file), str(file))
+        text = _decode_all(file)
+        items = decode_values(text, str(file))
     except JSONText as error:  # nothing after the broken place can be trusted, so `on_bad` is not asked
         raise BadRow(error.message, error.where, error.code) from error
-    _check_is_rows([value for _, value in items], file)
+    if not text.lstrip().startswith("["):  # a list of one row is a list of rows
+        _check_is_rows([value for _, value in items], file)
     for line, value in items:
         try:
             yield Row(_checked(value, f"{file}:{line}"), str(file), line)
@@ -135,7 +140,7 @@ def _check_is_rows(values: list[Any], file: Path) -> None:
             len(values[0]) <= 3
             and isinstance(value, list)
             and value
-            and all(isinstance(entry, dict) for entry in value)
+            and all(isinstance(entry, dict) and not _is_message(entry) for entry in value)
         ):
             raise DataError(
                 f"holds one object with rows under {key!r}, not a list of rows; save that list alone, or one "
@@ -151,6 +156,10 @@ def _check_is_rows(values: list[Any], file: Path) -> None:
     if listed or (columns and numbered):
         remedy = "save the rows, one row a line (pandas: to_json(path, orient='records', lines=True))"
         raise DataError(f"holds one object of columns, not a list of rows; {remedy}", str(file), "not_rows")
+
+
+def _is_message(entry: dict[str, Any]) -> bool:
+    return {"role", "content"} <= entry.keys() or {"from", "value"} <= entry.keys()
 
 
 def _read_arrow(file: Path, on_bad: OnBad) -> Iterator[Row]:

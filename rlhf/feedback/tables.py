@@ -22,11 +22,13 @@ _NO_ORDER = "the labels fit no order (a=b, b=c, a>c); kept as pairs"
 
 def table_prompts(row: Row, source: Source, take_note: TakeNote) -> Iterator[Prompt]:
     """Yield the prompt of a row."""
+    _check_context(row, source, take_note)
     yield prompt_of(row, source)
 
 
 def table_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Iterator[Demonstration]:
     """Yield the prompt and `response` of a row; an empty response is a bad row."""
+    _check_context(row, source, take_note)
     answer = (source.response, anything_at(row, source.response))
     prompt, (response,) = prompt_and_responses(row, source, [answer])
     if not response.strip():
@@ -36,6 +38,7 @@ def table_demonstrations(row: Row, source: Source, take_note: TakeNote) -> Itera
 
 def table_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterator[Ranking]:
     """Yield the ranking of a row, or one for each annotator."""
+    _check_context(row, source, take_note)
     names: Sequence[str] | None = None
     if source.format == "pair":
         names = (source.chosen, source.rejected)
@@ -45,6 +48,24 @@ def table_rankings(row: Row, source: Source, take_note: TakeNote) -> Iterator[Ra
     prompt, responses = prompt_and_responses(row, source, answers)
     for annotator, ranks, pairs, strengths in _judgements(row, source, len(responses), take_note):
         yield checked_ranking(prompt, responses, ranks, pairs, annotator, take_note, names, strengths)
+
+
+def _check_context(row: Row, source: Source, take_note: TakeNote) -> None:
+    """Refuse earlier turns that no setting reads (LLaMA-Factory's `history`), and note such a system text.
+
+    Raises:
+        BadRow: unread_history.
+    """
+    prompt = (source.prompt,) if isinstance(source.prompt, str) else source.prompt or ()
+    history, system = row.values.get("history"), row.values.get("system")
+    if isinstance(history, list) and history and not any("history" in path for path in prompt):
+        message = (
+            "'history' holds earlier turns, which no setting joins to the prompt; make messages by an adapter"
+        )
+        raise BadRow(message, row.where, "unread_history")
+    is_read = source.system is not None or any("system" in path for path in prompt)
+    if isinstance(system, str) and system.strip() and not is_read:
+        take_note("unread_system", row.where, "'system' holds a text that is not read; set system: system")
 
 
 Judgement = tuple[str | None, tuple[int | None, ...], Pairs | None, Strengths | None]
@@ -60,6 +81,9 @@ def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Ite
         yield annotator, ranks, _pairs(row, ranks), stated_strengths(row, source, num_pairs)
     elif source.format == "scored":
         scores = scores_of(row, source, size)
+        if size > 1 and size - scores.count(None) < 2:
+            message = f"nothing is compared: fewer than 2 responses have a score in {source.scores!r}"
+            raise BadRow(message, row.where, "bad_score")
         ranks, scored = ranks_of_scores(scores, source)
         strengths: Strengths | None = stated_strengths(row, source, size * (size - 1) // 2)
         if source.strength_from == "scores":
@@ -70,7 +94,12 @@ def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Ite
     else:
         for name, pairs, strong in opinions_of(row, source, size, annotator, take_note):
             order = weak_order(pairs, size)
-            if order is None:
+            num_pairs = size * (size - 1) // 2
+            num_missing = num_pairs - len(pairs)
+            if num_missing:
+                message = f"{num_missing} of {num_pairs} labels are null: these pairs are not compared"
+                take_note("missing_label", row.where, message)
+            elif order is None:
                 take_note("intransitive", row.where, _NO_ORDER)
             yield name, order or (None,) * size, pairs, strong
 

@@ -18,6 +18,7 @@ __all__ = [
     "HH_MARKERS",
     "Turns",
     "check_markers",
+    "ends_open",
     "join_turns",
     "split_prompt",
     "split_turns",
@@ -95,6 +96,12 @@ def join_turns(turns: Turns, markers: Mapping[str, str]) -> str:
     """Return turns as the text they were, without the first marker and the space after it."""
     (role, first), rest = turns[0], turns[1:]
     return _own_text(role, first + "".join(markers[role] + text for role, text in rest), markers)
+
+
+def ends_open(text: str, markers: Mapping[str, str]) -> bool:
+    """Return whether a prompt ends with the assistant's marker and its colon, without the space after it."""
+    marker = markers["assistant"].rstrip()
+    return marker.endswith(":") and text.endswith(marker)
 
 
 def split_prompt(text: str, markers: Mapping[str, str], where: str) -> list[Message]:

@@ -19,6 +19,7 @@ from rlhf.settings.shared import (
     WeightsSettings,
     check_divides,
     check_final_fraction,
+    check_own_held_out,
 )
 
 __all__ = ["PpoSettings"]
@@ -33,6 +34,11 @@ class PromptDataSettings(Settings):
     """Sources of the prompts that responses are sampled for."""
     validation: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/prompts.validation.jsonl"),)
     """Sources of the held-out prompts; never trained on."""
+
+    @model_validator(mode="after")
+    def _held_out_is_own(self) -> PromptDataSettings:
+        check_own_held_out(self, "validation")
+        return self
 
 
 class PpoSamplingSettings(SamplingSettings):

@@ -7,7 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
-from rlhf.settings.shared import CheckpointSettings, LoraSettings, ModelSettings, RunSettings, SourceSettings
+from rlhf.settings.shared import (
+    CheckpointSettings,
+    LoraSettings,
+    ModelSettings,
+    RunSettings,
+    SourceSettings,
+    check_own_held_out,
+)
 from rlhf.settings.training import TrainerSettings
 
 __all__ = ["RewardSettings"]
@@ -24,6 +31,11 @@ class RankingDataSettings(Settings):
     """Sources that accuracy is measured on while training goes on."""
     test: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/rankings.test.jsonl"),)
     """Sources of the final numbers; an empty list uses the validation sources."""
+
+    @model_validator(mode="after")
+    def _held_out_is_own(self) -> RankingDataSettings:
+        check_own_held_out(self, "validation", "test")
+        return self
 
 
 class RewardTrainingSettings(TrainerSettings):

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlhf.settings.layers import Items, Settings
-from rlhf.settings.shared import CheckpointSettings, LoraSettings, ModelSettings, RunSettings, SourceSettings
+from rlhf.settings.shared import (
+    CheckpointSettings,
+    LoraSettings,
+    ModelSettings,
+    RunSettings,
+    SourceSettings,
+    check_own_held_out,
+)
 from rlhf.settings.training import TrainerSettings
 
 __all__ = ["SftSettings"]
@@ -20,6 +27,11 @@ class DemonstrationSettings(Settings):
     """Sources that are imitated."""
     validation: Items[SourceSettings] = (SourceSettings(path=f"{WORLD}/demonstrations.validation.jsonl"),)
     """Sources that the loss is measured on; never trained on."""
+
+    @model_validator(mode="after")
+    def _held_out_is_own(self) -> DemonstrationSettings:
+        check_own_held_out(self, "validation")
+        return self
 
 
 class SftTrainingSettings(TrainerSettings):

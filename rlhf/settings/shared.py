@@ -31,6 +31,7 @@ __all__ = [
     "WeightsSettings",
     "check_divides",
     "check_final_fraction",
+    "check_own_held_out",
 ]
 
 
@@ -45,6 +46,40 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Tracker = Literal[
     "tensorboard", "wandb", "trackio", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab"
 ]
+
+
+def check_own_held_out(data: Any, *names: str) -> None:
+    """Refuse to measure training on own data by the held-out sources of the small world.
+
+    Args:
+        data: a section of data with the field train.
+        names: its held-out fields, of which the defaults are the small world's.
+
+    Raises:
+        ValueError: with what to write.
+    """
+    world = [source.path for name in ("train", *names) for source in type(data).model_fields[name].default]
+    own = [source.path for source in data.train if source.path not in world]
+    if len(own) < len(data.train) or not own:
+        return
+    left = [
+        name
+        for name in names
+        if [source.path for source in getattr(data, name)]
+        and all(source.path in world for source in getattr(data, name))
+    ]
+    if not left:
+        return
+    first = left[0]
+    entry = f"{{path: {own[0]}, split: {first}, {first}_fraction: 0.1}}"
+    lines = [f"{first}: [{entry}]", *(f"{name}: []" for name in left[1:])]
+    raise ValueError(
+        f"data.{first} is {getattr(data, first)[0].path}, which is of the small world, and data.train "
+        f"({own[0]}) is not: numbers on it would say nothing. Divide your own, as in data: {{train: [{{path: "
+        f"{own[0]}, split: train, {first}_fraction: 0.1}}], {', '.join(lines)}}} (with what else the source "
+        "says), or name held-out data; and set evaluation.judge: null where the stage has a judge, which "
+        "knows the small world alone"
+    )
 
 
 def _source_fields() -> Iterator[tuple[str, Any, Any]]:

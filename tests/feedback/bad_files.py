@@ -7,9 +7,14 @@ this order: the field, what was found, the nearest name, what is allowed, what t
 from __future__ import annotations
 
 import gzip
+import io
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 __all__ = ["BAD_FILES", "BAD_PATHS", "BAD_ROWS", "BadFile"]
 
@@ -68,6 +73,24 @@ def pair(**values: Any) -> list[Any]:
         {"prompt": "p", "chosen": "a", "rejected": "b"},
         {"prompt": "q", "chosen": "c", "rejected": "d"} | values,
     ]
+
+
+def parquet(*columns: Any, names: tuple[str, ...] = ("prompt", "chosen", "rejected")) -> bytes:
+    """A Parquet file of some columns."""
+    stream = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array(column) for column in columns], list(names)), stream)
+    return stream.getvalue()
+
+
+def stream(rows: list[Any]) -> bytes:
+    """An Arrow stream, as `datasets` caches one."""
+    table, sink = pa.Table.from_pylist(rows), io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+PARQUET = parquet(["p", "q"], ["a", "c"], ["b", "d"])
 
 
 def talk(*roles: str) -> list[Any]:
@@ -140,7 +163,23 @@ BAD_FILES: dict[str, BadFile] = {
     "column twice": BadFile(b"a,b,a\n1,2,3\n", "bad_header", ":1", ("column 'a' is named twice",), name="x.csv"),
     "header without names": BadFile(b",,\n1,2,3\n", "bad_header", ":1", ("3 columns have no name",), name="x.csv"),
     "header again": BadFile(b"a,b\n1,2\na,b\n3,4\n", "bad_header", ":3", ("the header again",), CELLS, "x.csv"),
-    "no path": BadFile(column("ranks", [1, 2]), "bad_source", ":1", ("'ranks[x]' is not a path", "list[0]"), {"ranks": "ranks[x]"}),
+    "no path": BadFile(column("ranks", [1, 2]), "bad_source", "", ("ranks: 'ranks[x]' is not a path", "list[0]"), {"format": "canonical", "ranks": "ranks[x]"}),
+    "separator without a text": BadFile(GOOD, "bad_source", "", ("separator", ".txt"), {"separator": "-"}),
+    "no path, whatever the format is": BadFile(GOOD, "bad_source", "", ("prompt: 'a[x].b' is not a path", "list[0]"), {"prompt": "a[x].b"}),
+    "brace that is not closed": BadFile(GOOD, "bad_source", "", ("prompt is 'Q: {q'", "a { without its }", "{{ and }}"), {"prompt": "Q: {q"}),
+    "brace too many": BadFile(GOOD, "bad_source", "", ("prompt is '{q}}'", "a } without its {", "{question}"), {"prompt": "{q}}"}),
+    "template without a column": BadFile(GOOD, "bad_source", "", ("prompt is 'Q: {{q}}'", "names no column", "{question}"), {"prompt": "Q: {{q}}"}),
+    "empty path": BadFile(GOOD, "bad_source", "", ("response is empty", "name a column"), {"response": ""}),
+    "empty parquet": BadFile(b"", "empty_file", "", ("file is empty",), name="x.parquet"),
+    "parquet without rows": BadFile(parquet([], [], []), "empty_file|nothing_read", "", ("holds no rows",), PAIR, "x.parquet"),
+    "cut-off parquet": BadFile(PARQUET[:-20], "broken_file", "", ("not a sound parquet file", "cut off", "again"), PAIR, "x.parquet"),
+    "rows under the name of a parquet": BadFile(GOOD, "broken_file", "", ("not a sound parquet file", "magic"), PAIR, "x.parquet"),
+    "rows under the name of an arrow": BadFile(GOOD, "broken_file", "", ("not a sound arrow file",), PAIR, "x.arrow"),
+    "cut-off arrow": BadFile(stream(pair())[:-8], "broken_file", "", ("no end mark", "fetch it again"), PAIR, "x.arrow"),
+    "column twice in a parquet": BadFile(parquet(["p"], ["a"], ["b"], names=("a", "b", "a")), "bad_columns", "", ("column 'a' is named twice",), PAIR, "x.parquet"),
+    "timestamps for text": BadFile(parquet(["p", "q"], [datetime(2023, 1, 1)] * 2, ["b", "d"]), "not_text", ":1", ("'chosen' must be text", "a timestamp", "2023-01-01"), PAIR, "x.parquet"),
+    "time beyond what Python has": BadFile(parquet(["p", "q"], pa.array([0, 2**61], pa.timestamp("ms")), ["b", "d"]), "bad_value", ":2", ("no type for",),
+        {"format": "pair", "chosen": "prompt"}, "x.parquet"),
 }  # fmt: skip
 
 # What is wrong with the rows.
@@ -158,9 +197,9 @@ BAD_ROWS: dict[str, BadFile] = {
     "column missing in a later row": BadFile([*pair(), {"prompt": "p", "chosen": "a"}], "missing_column", ":3",
         ("no column 'rejected'", "there are: prompt, chosen"), PAIR),
     "step into a text": BadFile([{"prompt": "p", "answers": "a"}], "missing_column", ":1",
-        ("'answers[].text'", "steps into a list", "text"), {"responses": "answers[].text"}),
+        ("'answers[].text'", "steps into a list", "text"), {"format": "canonical", "responses": "answers[].text"}),
     "key missing in a list": BadFile([{"prompt": "p", "answers": [{"text": "a"}, {"txt": "b"}]}], "missing_column", ":1",
-        ("no column 'text' of 'answers[].text'", "did you mean 'txt'"), {"responses": "answers[].text"}),
+        ("no column 'text' of 'answers[].text'", "did you mean 'txt'"), {"format": "canonical", "responses": "answers[].text"}),
     "number for text": BadFile(pair(chosen=5), "not_text", ":2", ("'chosen' must be text", "a number ('5')"), PAIR),
     "null for text": BadFile(pair(rejected=None), "not_text", ":2", ("'rejected' must be text", "null"), PAIR),
     "boolean for text": BadFile(pair(chosen=True), "not_text", ":2", ("'chosen' must be text", "a boolean ('True')"), PAIR),
@@ -179,7 +218,7 @@ BAD_ROWS: dict[str, BadFile] = {
     "label in words": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": "A"}], "unknown_label", ":1", ("unknown label 'A'",), LABEL),
     "too many labels": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": [1, 1]}], "bad_labels", ":1", ("2 labels in 'label'", "1 pair"), LABEL),
     "empty list of labels": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": []}], "bad_labels", ":1", ("0 labels in 'label'", "1 pair"), LABEL),
-    "no label": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": None}], "bad_rank", ":1", ("nothing is compared",), LABEL),
+    "no label": BadFile([{"prompt": "p", "a": "x", "b": "y", "label": None}], "bad_labels", ":1", ("nothing is compared: label is null",), LABEL),
     "two columns set": BadFile([{"prompt": "p", "a": "x", "b": "y", "one": 1, "two": 1}], "bad_labels", ":1",
         ("2 of the columns one, two are set", "exactly one"),
         LABEL | {"label_layout": "one_hot", "labels": ["one", "two"], "label_values": {"one": "first", "two": "second"}}),
@@ -198,6 +237,14 @@ BAD_ROWS: dict[str, BadFile] = {
         ("score inf", "'scores[1]'", "no number"), SCORED),
     "too few scores": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": [1]}], "bad_score", ":1", ("1 score", "2 responses"), SCORED),
     "scores in one text": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": "1 2"}], "not_a_list", ":1", ("'scores' must be a list", "text"), SCORED),
+    "scores of which one is there": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": [1, None]}], "bad_score", ":1",
+        ("nothing is compared", "fewer than 2 responses have a score in 'scores'"), SCORED),
+    "earlier turns beside the prompt": BadFile(pair(history=[["a", "b"]]), "unread_history", ":2", ("'history' holds earlier turns", "adapter"), PAIR),
+    "message that is not to be trained on": BadFile([{"response": [*talk("user"), talk("assistant")[0] | {"weight": 0}]}], "not_trained_on", ":1",
+        ("last message of 'response' has weight 0", "leave such rows out"), DEMONSTRATION | {"format": "canonical", "prompt": None}),
+    "empty last turn": BadFile(pair(prompt=[*talk("user", "assistant"), {"role": "user", "content": " "}]), "empty_prompt", ":2", ("empty turn",), PAIR),
+    "strength in words": BadFile([p | {"margin": m} for p, m in zip(pair(), [1, "big"], strict=True)], "bad_strength", ":2",
+        ("strength 'big' in 'margin' is no number", "strength_values"), PAIR | {"strength_from": "column", "strengths": "margin"}),
     "messages with another prompt": BadFile([{"prompt": "p", "chosen": talk("user", "assistant"), "rejected": "b"}], "prompt_mismatch", ":1",
         ("'chosen' does not begin with the prompt", "message 1", "prompt: null"), PAIR),
     "two different prompts": BadFile([{"chosen": talk("user", "assistant"), "rejected": [{"role": "user", "content": "z"}, *talk("assistant")]}], "prompt_mismatch", ":1",

@@ -22,8 +22,8 @@ def _lines() -> Iterator[str]:
     yield ""
     yield "Mappings of known sets and shapes, by name: `preset: shp` in a source of data. A preset is nothing but settings of a"
     yield "source (`rlhf/feedback/preset_table.py`); what is given beside it wins. The files are named by `path`, as for any source."
-    yield "Written by `python -m tests.feedback.preset_page`. The directions were taken down from the places named, not checked"
-    yield "against the data of this day: see that the best response of a few rows is the better one before a long training."
+    yield "Written by `python -m tests.feedback.preset_page`. Where it says from memory, the direction is what we remember of"
+    yield "the set's card: neither card nor data could be looked at on the hub. See that the best response of a few rows is the better one before a long training (`rlhf check`)."
     yield ""
     yield "| preset | for | what the labels say | where that is documented | not read, or refused |"
     yield "|---|---|---|---|---|"
@@ -32,7 +32,7 @@ def _lines() -> Iterator[str]:
             f"`{name}`",
             preset.about,
             (preset.direction or "the columns' names say it") + _strength(preset),
-            preset.documented,
+            preset.documented.replace("card", "the set's card, from memory"),
             preset.note,
         )
         yield "| " + " | ".join(cells) + " |"

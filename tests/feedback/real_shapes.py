@@ -421,7 +421,7 @@ RANKINGS: dict[str, Shape] = {
         {"preset": "rm-static"},
         [{"prompt": TALK, "response": " Dry.", "chosen": " Dry.", "rejected": " Wet."}],
         [TALKED],
-        [[" Dry. >  Wet."]],
+        [["Dry. > Wet."]],  # the space is the transcript's
     ),
     "skywork": Shape(
         {"preset": "skywork"},

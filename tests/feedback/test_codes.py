@@ -23,6 +23,7 @@ CALLS = {
     "Note": 0,
     "add": 0,
     "_Sign": 0,
+    "_Trouble": 0,
     "setdefault": 0,
 }
 

@@ -172,6 +172,16 @@ def errors() -> dict[str, tuple[Exception, str]]:
     }
 
 
+CODE_OF = {
+    "script": "hub_script",
+    "gated": "hub_gated",
+    "gated_http": "hub_gated",
+    **dict.fromkeys(("offline", "no_network", "dns"), "hub_unreachable"),
+    "columns": "hub_failed",
+    "other": "hub_failed",
+}
+
+
 @pytest.mark.parametrize("kind", errors())
 def test_every_error_of_datasets_is_one_message_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, kind: str
@@ -181,6 +191,7 @@ def test_every_error_of_datasets_is_one_message_with_what_to_do(
     with pytest.raises(DataError, match=words) as caught:
         read_prompts([Source(path="org/name", hub={"split": "train"})])
     assert caught.value.where == "org/name"
+    assert caught.value.code == CODE_OF.get(kind, "hub_not_found")
     assert "\n" not in str(caught.value)
     assert type(error).__name__ in str(caught.value)
 

@@ -56,3 +56,11 @@ def test_every_pair_says_what_its_scores_say(
         else:
             assert said[i, j] == better
     assert all(rank is None for rank, score in zip(ranks, scores, strict=True) if score is None)
+
+
+def test_pairs_keep_their_places_where_a_score_is_missing(tmp_path: Path) -> None:
+    """1, 2, 3 within 1: the first ties with the second, that with the third, and the first loses to it."""
+    row = {"prompt": "Q", "responses": ["w", "x", "y", "z"], "scores": [1, None, 2, 3]}
+    path = write_rows(tmp_path / "x.jsonl", [row])
+    (one,) = read_rankings([{"path": path, "format": "scored", "best": "highest", "tie_within": 1.0}])
+    assert (one.pairs, one.ranks) == (((0, 2, 0.5), (0, 3, 0.0), (2, 3, 0.5)), (None,) * 4)

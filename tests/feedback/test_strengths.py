@@ -239,7 +239,7 @@ WRONG_SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"strength_from": "column", "strength_values": {"a": "1"}}, r"strength_values\['a'\] is '1'"),
     "labels of another format": ({"format": "pair", "strength_from": "labels"}, "labels is only read where format is pairwise, not pair"),
     "a tree": ({"format": "tree", "strength_from": "column"}, "column is only read where format is canonical, pairwise, scored, pair, transcript"),
-    "no scores": ({"strength_from": "scores"}, "scores is only read where format is scored, pair, transcript, not canonical"),
+    "no scores": ({"format": "canonical", "strength_from": "scores"}, "scores is only read where format is scored, pair, transcript, not canonical"),
     "direction of a pair's scores": ({"format": "pair", "strength_from": "scores"}, "strength_from: scores needs best: highest or lowest"),
     "distance of a pair's scores": ({**RATED, "tie_within": 1.0}, "tie_within is only read where format is scored"),
     "no columns": ({"strength_from": "column", "strengths": ()}, "strengths is an empty list"),

@@ -70,7 +70,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/pretraining/models.py": [
         ("relative_attention_max_distance=context_tokens", "relative_attention_max_distance=128", "context ignored"),
         ("dropout_rate=0.0", "dropout_rate=0.1", "dropout left on"),
-        ("hidden_dropout_prob=0.0", "hidden_dropout_prob=0.1", "dropout left on"),
+        ("hidden_dropout_prob=0.0", "hidden_dropout_prob=0.1", "dropout of an encoder left on"),
         ("num_decoder_layers=layers", "num_decoder_layers=1", "a decoder of one layer"),
     ],
     "rlhf/pretraining/samples.py": [

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tests.maths.wrong_versions import WRONG_VERSIONS as MATHS
 from tests.mutants.checking import WRONG_VERSIONS as CHECKING
+from tests.mutants.directions import WRONG_VERSIONS as DIRECTIONS
 from tests.mutants.feedback import WRONG_VERSIONS as FEEDBACK
 from tests.mutants.findings import WRONG_VERSIONS as FINDINGS
 from tests.mutants.models import WRONG_VERSIONS as MODELS
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLES = (
     MATHS,
     CHECKING,
+    DIRECTIONS,
     FEEDBACK,
     FINDINGS,
     MODELS,

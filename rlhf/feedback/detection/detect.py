@@ -23,6 +23,7 @@ from rlhf.feedback.detection.prompts import check_context
 from rlhf.feedback.detection.unknown import shape_unknown
 from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.mapping_checks import formats_that_read, given_settings
 from rlhf.feedback.preset_table import PRESETS
 from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import Row
@@ -115,13 +116,19 @@ def _settings(look: Look, found: Found) -> dict[str, Any]:
     """
     settings = {name: value for name, value in found.settings.items() if not look.given(name)}
     if look.kind != "rankings" and settings["format"] in ("canonical", "text"):
-        if look.given("label_values"):
-            settings["format"] = "pairwise"
-        elif look.given("best"):
-            settings["format"] = "scored"
-        elif look.given("markers", "prompt"):
-            settings["format"] = "canonical"  # which reads texts like format text, and may have these
+        settings["format"] = _format_that_reads(look, settings)
     return settings
+
+
+def _format_that_reads(look: Look, settings: Mapping[str, Any]) -> str:
+    """Return the format that was found, or another one of tables that reads all settings that are given."""
+    told = {*given_settings(look.source), *settings} - {"format"}
+    needs = {"pairwise": look.given("label_values"), "scored": look.given("best")}
+    for form in (settings["format"], "canonical", "pairwise", "scored", "pair", "transcript"):
+        formats = [formats_that_read(look.source, name) for name in told]
+        if needs.get(form, True) and all(one is None or form in one for one in formats):
+            return str(form)
+    return str(settings["format"])
 
 
 def _preset_like(found: Found) -> str | None:

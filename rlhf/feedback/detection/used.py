@@ -7,6 +7,7 @@ from collections.abc import Collection
 
 from rlhf.feedback.detection.found import Kind
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.strengths import CANONICAL, strength_columns
 
 __all__ = ["columns_read"]
 
@@ -20,6 +21,8 @@ def columns_read(source: Source, kind: Kind, names: Collection[str]) -> list[str
     paths: list[str] = []
     for spec in _specs(source, kind):
         for path in (spec,) if isinstance(spec, str) else spec or ():
+            if path == CANONICAL and path not in names:  # which rows of our own form may have
+                continue
             inner = [path] if path in names or "{" not in path else _BRACES.findall(path)
             paths += [name if name in names else _STEP.split(name)[0] for name in inner]
     paths += [name for name in _OWN if name in names]
@@ -32,7 +35,11 @@ def _specs(source: Source, kind: Kind) -> list[str | tuple[str, ...] | None]:
         return [*more, "prompt", "replies"]
     if source.format == "transcript":
         alone = kind in ("demonstrations", "texts")
-        return [*more, source.chosen] if alone else [*more, source.chosen, source.rejected]
+        return (
+            [*more, source.chosen]
+            if alone
+            else [*more, source.chosen, source.rejected, strength_columns(source)]
+        )
     if source.format == "text" or kind == "texts":
         return [*more, source.text]
     return [*more, source.prompt, source.system, *_answers(source, kind)]
@@ -43,9 +50,10 @@ def _answers(source: Source, kind: Kind) -> list[str | tuple[str, ...]]:
         return [] if source.responses == "responses" else [source.responses]
     if kind == "demonstrations":
         return [source.response]
+    strengths = [strength_columns(source)] if kind == "rankings" else []
     if source.format == "pair":
-        return [source.chosen, source.rejected]
+        return [source.chosen, source.rejected, *strengths]
     if kind == "prompts":
         return [source.response if source.responses == "responses" else source.responses]
     told = {"canonical": source.ranks, "pairwise": source.labels, "scored": source.scores}
-    return [source.responses, told[source.format]]
+    return [source.responses, told[source.format], *strengths]

@@ -130,7 +130,7 @@ MORE: dict[str, One] = {
     "rm-static as demonstrations": One(
         "demonstrations",
         [{"prompt": "\n\nHuman: Dry?\n\nAssistant:", "response": " Wet.", "chosen": " Wet.", "rejected": " No."}],
-        ["user: Dry? ->  Wet."],
+        ["user: Dry? -> Wet."],
         {"markers": {"user": "\n\nHuman:", "assistant": "\n\nAssistant:"}},
     ),
     "prompts of which half are transcripts": One(

@@ -67,10 +67,10 @@ def test_settings_that_no_layout_depends_on_are_kept(tmp_path: Path) -> None:
         split="train",
         test_fraction=0.5,
         limit=3,
-        system="Brief.",
+        system="about",
     )
     found = detect_source(source, "demonstrations").source
-    assert (found.split, found.test_fraction, found.limit, found.system) == ("train", 0.5, 3, "Brief.")
+    assert (found.split, found.test_fraction, found.limit, found.system) == ("train", 0.5, 3, "about")
 
 
 def test_one_description_of_a_file_serves_all_kinds(tmp_path: Path) -> None:
@@ -100,9 +100,12 @@ def test_prompt_null_is_what_messages_begin_with(tmp_path: Path) -> None:
     [
         (
             {"best": "highest", "label_values": VALUES},
-            "label_values is read only where format is pairwise, and best only where format is scored; drop one",
+            "best is read only where format is scored, and label_values only where format is pairwise; drop one",
         ),
-        ({"scores": "s", "labels": "l"}, "labels is read only where format is pairwise, and scores only"),
+        (
+            {"scores": "s", "labels": "l"},
+            "scores is read only where format is scored, and labels only where format is pairwise",
+        ),
     ],
 )
 def test_settings_of_two_formats_are_refused(settings: dict[str, Any], expected: str) -> None:

@@ -13,10 +13,16 @@ from rlhf.feedback import Source, build_sources
 from rlhf.feedback.detection import mapping_yaml
 from rlhf.feedback.preset_table import PRESETS
 from rlhf.settings.yaml_file import parse_yaml
-from tests.settings.effects.sources import MORE_TOLD, TOLD
+from tests.settings.effects.sources import ALL_TOLD
 
 TEXT = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("\n\t:#{}[]'\"\\,&*?|->%@`~ yno1.0e"),
+    min_size=1,
+)
+# A column's name; with brackets, dots or braces in it, it would be a path or a template.
+NAME = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="[]{}.")
+    | st.sampled_from("\n\t:#'\"\\,&*?|->%@`~ yno10e"),
     min_size=1,
 )
 
@@ -28,7 +34,7 @@ def both_ways(source: Source) -> None:
         assert build_sources(read) == [source]
 
 
-@pytest.mark.parametrize("told", [{}, TOLD, MORE_TOLD])
+@pytest.mark.parametrize("told", [{}, *ALL_TOLD])
 def test_every_setting_comes_back(told: dict[str, Any]) -> None:
     both_ways(Source(path="data/mine.jsonl", **told))
 
@@ -67,8 +73,11 @@ def test_how_it_looks() -> None:
     )
 
 
-@given(texts=st.lists(TEXT, min_size=6, max_size=6), number=st.floats(0, allow_infinity=False))
-def test_any_text_comes_back(texts: list[str], number: float) -> None:
+@given(
+    texts=st.tuples(TEXT, NAME, NAME, NAME, NAME, TEXT),
+    number=st.floats(0, allow_infinity=False),
+)
+def test_any_text_comes_back(texts: tuple[str, ...], number: float) -> None:
     path, prompt, first, second, label, marker = texts
     both_ways(
         Source(

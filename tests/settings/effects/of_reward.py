@@ -49,7 +49,7 @@ ENTRIES: tuple[Entry, ...] = (
     Effect("reward.strength_scale", "0.1", "other weights", weights, given=("reward.strength=weight",)),
     Effect("reward.centring_coef", "1.0", "other weights", weights),
     Effect("reward.share_prompts", "false", "more tokens for the model", training_tokens, rises),
-    Effect("reward.max_prompt_tokens", "96", "no prompt is cut", counted("cut_within_turn"), becomes(4, 0)),
+    Effect("reward.max_prompt_tokens", "96", "no prompt is cut", counted("cut_within_turn"), becomes(3, 0)),
     Effect(
         "reward.max_response_tokens",
         "60",

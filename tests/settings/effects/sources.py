@@ -22,12 +22,10 @@ from rlhf.settings.shared import SourceSettings
 from tests.stage_data import write_jsonl
 
 __all__ = [
+    "ALL_TOLD",
     "CASES",
-    "HUB_TOLD",
     "KINDS",
-    "MORE_TOLD",
     "SECTIONS",
-    "TOLD",
     "SourceSettings",
     "kinds_of",
     "read",
@@ -91,9 +89,6 @@ TOLD: dict[str, Any] = {
     "system": "b",
     "response": "completion",  # as the preset has it, which must have an effect
     "responses": ("d", "e"),
-    "ranks": "f",
-    "chosen": "g",
-    "rejected": "h",
     "labels": "i",
     "label_values": {1: "first"},
     "label_layout": "annotators",
@@ -106,7 +101,6 @@ TOLD: dict[str, Any] = {
     "text": "m",
     "separator": "n",
     "roles": {"parrot": "assistant"},
-    "replies": "all",
     "split": "validation",
     "validation_fraction": 0.5,
     "test_fraction": 0.25,
@@ -124,7 +118,14 @@ MORE_TOLD: dict[str, Any] = {
     "tie_within": 0.5,
     "missing": ("N/A", -1),
 }
-HUB_TOLD: dict[str, Any] = {"hub": {"split": "train"}}
+ALL_TOLD: tuple[dict[str, Any], ...] = (
+    TOLD,
+    MORE_TOLD,
+    {"format": "canonical", "ranks": "f"},
+    {"format": "pair", "chosen": "g", "rejected": "h"},
+    {"format": "tree", "replies": "all"},
+    {"hub": {"split": "train"}},
+)
 """All: another value for every field but `path`, to see that all of them reach the reader."""
 
 
@@ -240,8 +241,8 @@ def _proper(record: Any) -> Any:
 
 
 def check_values_differ() -> None:
-    """Raise where `TOLD` and `MORE_TOLD` leave a field of a source at its default."""
-    default, *told = (Source(path="a", **more) for more in ({}, TOLD, MORE_TOLD, HUB_TOLD))
+    """Raise where `ALL_TOLD` leaves a field of a source at its default."""
+    default, *told = (Source(path="a", **more) for more in ({}, *ALL_TOLD))
     same = [
         name
         for name in SourceSettings.model_fields

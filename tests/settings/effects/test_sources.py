@@ -15,13 +15,11 @@ from tests.settings.effects import sources
 from tests.settings.effects.lab import Lab
 from tests.settings.effects.listing import source_keys
 from tests.settings.effects.sources import (
+    ALL_TOLD,
     CASES,
-    HUB_TOLD,
     KINDS,
-    MORE_TOLD,
     READERS,
     SECTIONS,
-    TOLD,
     Case,
     SourceSettings,
     read,
@@ -58,7 +56,7 @@ def test_stage_hands_all_settings_of_a_source_to_what_reads(
 ) -> None:
     lab, (kind, given) = labs[stage], SECTIONS[stage, section]
     usual = _source_of(lab, section, given)
-    told = [Source(path=usual.path, **more) for more in (TOLD, MORE_TOLD, HUB_TOLD)]
+    told = [Source(path=usual.path, **more) for more in ALL_TOLD]
     handed: list[Source] = []
     original = getattr(reading, READERS[kind])
 
@@ -69,7 +67,7 @@ def test_stage_hands_all_settings_of_a_source_to_what_reads(
 
     monkeypatch.setattr(reading, READERS[kind], spy)
     monkeypatch.setattr("rlhf.feedback.hub.hub_fingerprint", lambda source: {"a set": str(source.hub)})
-    values = [{"path": usual.path, **more} for more in (TOLD, MORE_TOLD, HUB_TOLD)]
+    values = [{"path": usual.path, **more} for more in ALL_TOLD]
     values[0]["label_values"] = {"1": "first"}
     pair = f"{section}={json.dumps(values)}"
     seen = lab.run((*given, pair.replace('{"1": "first"}', '{1: "first"}')))
