@@ -80,9 +80,8 @@ def _ipc_batches(file: Path) -> Iterator[Any]:
             _check_columns(reader.schema.names, file)
             yield from reader
         mark = _MARK if start.startswith(_MARK) else b""
-        if not end.endswith(
-            mark + _END_OF_STREAM
-        ):  # pyarrow takes a stream that stops between two batches for a whole one
+        # pyarrow takes a stream that stops between two batches for a whole one
+        if not end.endswith(mark + _END_OF_STREAM):
             raise BadRow(
                 "the stream has no end mark (cut off while copying?); fetch it again",
                 str(file),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.reading import read_rankings
 from rlhf.feedback.scores import ranks_of_scores
+from tests.feedback.shapes import write_rows
 
 
 def source(tie_within: float = 0.0, best: str = "highest") -> Source:
