@@ -42,7 +42,6 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          (f"{ONE_BASE}every_trained_parameter_gets_a_gradient_in_one_call",)),
         ("else (self.policy, self.critic.model)", "else (self.policy,)", "checkpointing never reaches the critic",
          ("tests/ppo/test_update.py::test_inv71_gradients_are_equal_with_gradient_checkpointing",)),
-        ("inputs = forward_inputs(model, input_ids, attention_mask)", "inputs = forward_inputs(model, input_ids, torch.ones_like(attention_mask))", "the policy attends to padding", SUM),
     ],
     "rlhf/models/encoders.py": [
         ("second * attention_mask.long()", "torch.zeros_like(second)", "a response read as part of the prompt's text (BERT)", ENCODERS),
