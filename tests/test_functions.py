@@ -97,6 +97,9 @@ def test_how_a_function_is_called_is_said_where_it_cannot_be(tmp_path):
         r"judge is called as f\(prompts, responses\), but cannot be: .*'tokens'; `tokens` are given where"
     )
     with pytest.raises(RunError, match=message):
+        call_with_columns(load_function(f"{file}:judge"), PROMPTS, ["a", "b"], f"{file}:judge")
+    message = r"^evaluation.judge: .*judge cannot judge these prompts: .*'tokens' .*evaluation.judge: null"
+    with pytest.raises(RunError, match=message):
         judge_responses(load_function(f"{file}:judge"), PROMPTS, ["a", "b"], f"{file}:judge")
 
 

@@ -23,7 +23,7 @@ def test_source_settings_are_the_fields_of_source() -> None:
 def test_preset_in_a_file_lies_below_what_is_given_and_the_written_settings_repeat_it(tmp_path: Path) -> None:
     schema = load_schema("reward")
     (tmp_path / "mine.yaml").write_text(
-        "data:\n  train:\n    - {path: a.jsonl, preset: shp, labels: other}\n"
+        "data:\n  train:\n    - {path: a.jsonl, preset: shp, labels: other}\n  validation: []\n  test: []\n"
     )
     settings = resolve_settings(schema, tmp_path / "mine.yaml", ["data.train[0].group=null"]).settings
     source = settings.data.train[0].build()
