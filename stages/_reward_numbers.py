@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rlhf.errors import DataError
 from rlhf.runs import console
 from rlhf.runs.folder import RunFolder
 from rlhf.settings.reward import RewardSettings
@@ -13,12 +14,29 @@ if TYPE_CHECKING:
     from rlhf.feedback.records import Ranking
     from rlhf.rendering import RenderedRanking
 
-__all__ = ["assess", "evaluation", "judge", "say_numbers", "sequences_at_once"]
+__all__ = ["assess", "check_measurable", "evaluation", "judge", "say_numbers", "sequences_at_once"]
 
 
 def sequences_at_once(settings: RewardSettings) -> int:
     """Return about as many sequences as a training micro-batch has whose prompts have four responses."""
     return 4 * settings.reward.microbatch_size
+
+
+def check_measurable(rankings: Sequence[RenderedRanking], name: str) -> None:
+    """Refuse rankings on which no accuracy can be measured, before anything is trained.
+
+    Raises:
+        DataError: all their pairs are ties, or of equal responses.
+
+    """
+    from rlhf.ranking.assessment import num_ordered_pairs
+
+    if not num_ordered_pairs(rankings):
+        raise DataError(
+            f"{len(rankings):,} rankings to measure on hold no pair with an order (ties and equal responses "
+            "have none); add rankings, or divide otherwise (split_seed, validation_fraction)",
+            where=name,
+        )
 
 
 def assess(

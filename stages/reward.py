@@ -17,7 +17,7 @@ from stages._command import run_stage
 from stages._reading import PROMPT_LIMIT
 from stages._reward_centring import centre, check_centring, prepare_centring
 from stages._reward_encoder import check_encoder, open_encoder
-from stages._reward_numbers import assess, evaluation, judge, say_numbers
+from stages._reward_numbers import assess, check_measurable, evaluation, judge, say_numbers
 from stages._reward_saving import keeps_adapter, save
 from stages._reward_strength import check_strength, measure
 
@@ -78,11 +78,14 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     validation_set = _render(records["validation"], renderer, "validation")
     test_set = _render(records["test"] or records["validation"], renderer, "test")
     _inputs.say_counts("rendering", renderer)
+    measured = validation_set[: settings.evaluation.num_rankings]
+    check_measurable(measured, "data.validation")
+    check_measurable(test_set, "data.test" if settings.data.test else "data.validation")
     judge(settings, test_set[:1])  # a judge that fails does so now, not after the training
 
     # 2. Before: nothing is learnt yet, accuracy should be near one half.
     model = _adapt(settings, model).to(PartialState().device)
-    evaluate = evaluation(settings, model, validation_set[: settings.evaluation.num_rankings])
+    evaluate = evaluation(settings, model, measured)
     before = evaluate()
     if run.resume_from is None:
         run.metrics.append({"step": 0, **{f"reward/{name}": value for name, value in before.items()}})

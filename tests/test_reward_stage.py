@@ -14,6 +14,7 @@ from rlhf.scoring import score_sequences
 from rlhf.settings.reward import RewardSettings, RewardTrainingSettings
 from stages import reward
 from stages._command import run_stage
+from tests.ppo_stage import lay_over
 from tests.stage_data import (
     ends_with_too_few_records,
     files_of,
@@ -212,3 +213,12 @@ def test_strengths_that_no_data_state_are_missed_before_anything_is_loaded(
 def test_strengths_that_no_loss_reads_are_refused(told: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RewardTrainingSettings(**told)  # type: ignore[arg-type]
+
+
+def test_rankings_without_an_order_to_measure_on_are_refused_before_the_training(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"prompt": f"tied {n}", "responses": ["a b", "b a"], "ranks": [1, 1]} for n in range(4)]
+    tied = write_jsonl(tmp_path / "tied.jsonl", rows)
+    assert run_main(main, lay_over(words, f"data.validation=[{{path: {tied}}}]")) == 2
+    assert "data.validation: 4 rankings to measure on hold no pair with an order" in capsys.readouterr().err

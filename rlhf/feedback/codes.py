@@ -98,6 +98,10 @@ _ROWS = _errors(
         "unknown_label": ("It is not said what a label means.", "Add the label to label_values."),
         "bad_labels": ("There are not as many labels as pairs or annotators.", "See labels, label_layout."),
         "bad_rank": ("A rank is missing, no whole number from 1, or nothing is compared.", "See ranks."),
+        "scores_contradict": (
+            "The scores call the response better that stands in the column rejected.",
+            "Correct the row, or set format: pair where the columns are right.",
+        ),
         "bad_score": ("A score is no number, or one is missing.", "List what stands for none in missing."),
         "bad_strength": ("A strength is no number from 0 up, or is not the better one's.", "See strengths."),
         "bad_value": ("A typed column holds what Python has no type for.", "Write the column as text."),

@@ -54,7 +54,9 @@ def _found_files(path: str, any_extension: bool) -> list[Path]:
         files = saved or sorted(
             file
             for file in place.rglob("*")
-            if file.is_file() and (any_extension or (extension_of(file) in EXTENSIONS and not _is_note(file)))
+            if file.is_file()
+            and not _is_hidden(file.relative_to(place))
+            and (any_extension or (extension_of(file) in EXTENSIONS and not _is_note(file)))
         )
         if not files:
             raise DataError(f"folder holds no data file (looked for {_SHOWN})", path, "file_not_found")
@@ -89,6 +91,11 @@ def extension_of(file: Path) -> str:
     if suffixes and suffixes[-1] == ".gz":
         suffixes.pop()
     return suffixes[-1].lower() if suffixes else ""
+
+
+def _is_hidden(file: Path) -> bool:
+    """Say whether a file or a folder above it begins with a dot: copies that editors and notebooks keep."""
+    return any(part.startswith(".") for part in file.parts)
 
 
 def _is_note(file: Path) -> bool:

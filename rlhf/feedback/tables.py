@@ -68,6 +68,21 @@ def _check_context(row: Row, source: Source, take_note: TakeNote) -> None:
         take_note("unread_system", row.where, "'system' holds a text that is not read; set system: system")
 
 
+def _check_columns_agree(row: Row, source: Source, ranks: Sequence[int | None]) -> None:
+    """Refuse scores that call the response better which stands in the column rejected.
+
+    Raises:
+        BadRow: scores_contradict.
+    """
+    if source.responses != ("chosen", "rejected"):
+        return
+    first, second = ranks
+    if first is not None and second is not None and first > second:
+        shown = source.scores if isinstance(source.scores, str) else " and ".join(source.scores)
+        message = f"{shown} call the response in 'rejected' better; which of the two is right is not guessed"
+        raise BadRow(message, row.where, "scores_contradict")
+
+
 Judgement = tuple[str | None, tuple[int | None, ...], Pairs | None, Strengths | None]
 """Annotator, ranks, pairs, strengths."""
 
@@ -85,6 +100,7 @@ def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Ite
             message = f"nothing is compared: fewer than 2 responses have a score in {source.scores!r}"
             raise BadRow(message, row.where, "bad_score")
         ranks, scored = ranks_of_scores(scores, source)
+        _check_columns_agree(row, source, ranks)
         strengths: Strengths | None = stated_strengths(row, source, size * (size - 1) // 2)
         if source.strength_from == "scores":
             strengths = strengths_of_scores(scores, source)

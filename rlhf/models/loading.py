@@ -22,7 +22,7 @@ from rlhf.models.folders import (
     writes_nothing,
 )
 from rlhf.models.reading import call_loader, load_weights, weights_options
-from rlhf.models.seq2seq import is_encoder_decoder
+from rlhf.models.seq2seq import is_encoder_decoder, trunk_of
 
 __all__ = [
     "build_reward_model",
@@ -213,7 +213,8 @@ def build_reward_model(
         policy = load_policy(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
         policy.config.num_labels = 1
         model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
-        model.base_model.load_state_dict(policy.base_model.state_dict())
+        below = trunk_of(policy) if is_encoder_decoder(policy.config) else policy.base_model
+        model.base_model.load_state_dict(below.state_dict())
         choose_attention(model)
     else:
         model = _load_classifier(path, dtype, revision, trust_remote_code, setting)

@@ -102,7 +102,8 @@ def quantise(model: Any, *, reload: Reload, keep: tuple[str, ...] = ()) -> Any:
         model: a plain `PreTrainedModel`; frozen from now on.
         reload: gives the same model again with whole weights, for merging.
         keep: names of modules that stay as they are with all inside, such as a score head; the output layer
-            does too.
+            does too, and what the architecture keeps in float32 (T5's `wo` turns its input into the type of
+            its weight, which would cut it to whole numbers).
 
     Returns:
         The model.
@@ -113,9 +114,12 @@ def quantise(model: Any, *, reload: Reload, keep: tuple[str, ...] = ()) -> Any:
     device = _device()
     check_quantiser(device)
     kept = {id(model.get_output_embeddings())}
+    whole = set(getattr(model, "_keep_in_fp32_modules", None) or ())
     below = tuple(f"{name}." for name in keep)
     for name, module in list(model.named_modules()):
-        if id(module) in kept or name in keep or name.startswith(below) or not _is_linear(module):
+        if id(module) in kept or name in keep or name.startswith(below) or whole & {*name.split(".")}:
+            continue
+        if not _is_linear(module):
             continue
         dtype = module.weight.dtype
         model.set_submodule(name, _quantised_layer(module, device, dtype))
@@ -149,7 +153,7 @@ def _quantised_layer(layer: Any, device: torch.device, dtype: torch.dtype) -> An
             compress_statistics=True,
             quant_type="nf4",
         )
-    options = {"blocksize": _BLOCK, "compress_statistics": True, "quant_type": "nf4"}
+    options: dict[str, Any] = {"blocksize": _BLOCK, "compress_statistics": True, "quant_type": "nf4"}
     made.weight = Params4bit(weight, requires_grad=False, **options).to(device)
     if layer.bias is not None:
         made.bias = nn.Parameter(layer.bias.detach().to(device), requires_grad=False)

@@ -25,7 +25,14 @@ from rlhf.functions import judge_responses
 from rlhf.rendering import RenderedRanking
 from rlhf.scoring import score_sequences
 
-__all__ = ["assess_baselines", "assess_scores", "judge_rankings", "labeler_agreement", "score_rankings"]
+__all__ = [
+    "assess_baselines",
+    "assess_scores",
+    "judge_rankings",
+    "labeler_agreement",
+    "num_ordered_pairs",
+    "score_rankings",
+]
 
 Table = list[list[float]]  # one list a ranking, one number a response
 
@@ -46,6 +53,11 @@ def judge_rankings(judge: Callable[..., Any], rankings: Sequence[RenderedRanking
     texts = [text for ranking in rankings for text in ranking.responses]
     verdicts = iter(judge_responses(judge, prompts, texts, name))
     return [[next(verdicts)["score"] for _ in ranking.response_ids] for ranking in rankings]
+
+
+def num_ordered_pairs(rankings: Sequence[RenderedRanking]) -> int:
+    """Return how many pairs have an order that scores can be held against: no ties, no equal responses."""
+    return sum(p != 0.5 for ranking in rankings for _, _, p in _ordered(ranking))
 
 
 def assess_scores(

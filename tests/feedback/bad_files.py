@@ -236,6 +236,8 @@ BAD_ROWS: dict[str, BadFile] = {
     "score beyond all numbers": BadFile(b'{"prompt": "p", "responses": ["a", "b"], "scores": [1, 1e999]}', "bad_score", ":1",
         ("score inf", "'scores[1]'", "no number"), SCORED),
     "too few scores": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": [1]}], "bad_score", ":1", ("1 score", "2 responses"), SCORED),
+    "rejected that scores higher": BadFile([{"prompt": "p", "chosen": "a", "rejected": "b", "s": 1, "t": 2}], "scores_contradict", ":1",
+        ("s and t call the response in 'rejected' better", "not guessed"), SCORED | {"responses": ["chosen", "rejected"], "scores": ["s", "t"]}),
     "scores in one text": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": "1 2"}], "not_a_list", ":1", ("'scores' must be a list", "text"), SCORED),
     "scores of which one is there": BadFile([{"prompt": "p", "responses": ["a", "b"], "scores": [1, None]}], "bad_score", ":1",
         ("nothing is compared", "fewer than 2 responses have a score in 'scores'"), SCORED),

@@ -60,6 +60,9 @@ def test_folder_and_glob_in_order_of_name(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl.gz", "sub/c.csv"):
         write(tmp_path, name, "x\n1\n" if name.endswith("csv") else '{"x": "1"}\n')
     write(tmp_path, "README.md", "not data")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    for copy in (".ipynb_checkpoints/a-checkpoint.jsonl", "._a.jsonl"):
+        write(tmp_path, copy, '{"x": "1"}\n')
     assert [file.name for file in find_files(str(tmp_path))] == ["a.jsonl.gz", "b.jsonl", "c.csv"]
     assert [file.name for file in find_files(str(tmp_path / "*.jsonl*"))] == ["a.jsonl.gz", "b.jsonl"]
     assert len(list(read_rows(str(tmp_path)))) == 3

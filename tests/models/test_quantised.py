@@ -36,6 +36,7 @@ from tests.models.adapters import (
     write_sft,
     write_sft_adapter,
 )
+from tests.seq2seq import write_seq2seq
 
 FOUR_BIT = replace(SPEC, quantize="4bit")
 HAS_IT = importlib.util.find_spec("bitsandbytes") is not None
@@ -107,6 +108,26 @@ def test_linear_layers_are_rounded_and_nothing_else(tmp_path: Path, kind: str) -
     assert 0 < moved < ROUNDING
     adapters = sum(p.numel() for n, p in model.named_parameters() if "lora_" in n)
     assert num_distinct_parameters(model) == num_distinct_parameters(whole) + adapters
+
+
+@needs_it
+@pytest.mark.parametrize("name", ["t5", "t5_gated", "bart"])
+def test_an_encoder_decoder_computes_with_its_rounded_weights(tmp_path: Path, name: str) -> None:
+    """T5 turns what comes before `wo` into the type of its weight: rounded, that would be whole numbers."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    path = write_seq2seq(tmp_path, name)
+    model = add_lora(load_policy(path), FOUR_BIT, reload=lambda: load_policy(path))
+    given = {"input_ids": IDS, "attention_mask": MASK, "decoder_input_ids": IDS}
+    found, whole = model(**given).logits, load_policy(path)
+    with torch.no_grad():  # what the rounded weights come to, computed by whole layers
+        for name, module in model.get_base_model().named_modules():
+            if type(module).__name__ == "Linear4bit" and not hasattr(module, "base_layer"):
+                plain = whole.get_submodule(name.removesuffix(".base_layer"))
+                plain.weight.copy_(dequantize_4bit(module.weight.data, module.weight.quant_state))
+    assert torch.allclose(found, whole(**given).logits, atol=1e-4)
+    found.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
 
 
 @needs_it

@@ -10,6 +10,7 @@ import torch
 from rlhf.errors import ModelError
 from rlhf.models import LoraSpec, add_lora, disable_dropout
 from rlhf.models.learner import SeparateLearner, TrunkLearner, last_logits
+from rlhf.models.loading import build_reward_model, load_policy
 from rlhf.models.seq2seq import Aside, Seq2SeqCritic, decoder_start, trunk_of
 from rlhf.ppo.credit import response_values
 from rlhf.rollout import (
@@ -21,7 +22,8 @@ from rlhf.rollout import (
     rows_of,
 )
 from rlhf.sampling import NoiseSampler
-from tests.seq2seq import CONTEXT, seq2seq_model
+from tests.models.adapters import write_sft_adapter
+from tests.seq2seq import CONTEXT, seq2seq_model, write_seq2seq
 
 STOP = 1
 PROMPTS = [[5, 6, 7, 8, 9], [10, 11], [12, 13, 14, 15, 16, 17, 18]]
@@ -228,3 +230,13 @@ def test_what_the_encoder_reads_is_part_of_the_forward(policy):
     ids, mask, aside = rows_of(sampled(policy))
     other = Aside(aside.ids.flip(0), aside.mask.flip(0))
     assert not torch.equal(last_logits(policy, ids, mask, 5, aside), last_logits(policy, ids, mask, 5, other))
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_reward_model_starts_from_an_adapter_as_from_the_merged_model(tmp_path, name):
+    base = write_seq2seq(tmp_path / "base", name)
+    adapter = write_sft_adapter(tmp_path / "kept", base)
+    below = trunk_of(load_policy(adapter)).state_dict()
+    found = build_reward_model(adapter).base_model.state_dict()
+    assert found.keys() == below.keys()
+    assert all(torch.equal(found[key], value) for key, value in below.items())

@@ -104,7 +104,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options",
          "base, dtype=\"auto\", output_loading_info=True, **hub_options",
          "trained in the type of the file instead of the one asked for", ("tests/models/test_saving.py",)),
-        ("model.base_model.load_state_dict(policy.base_model.state_dict())", "pass",
+        ("model.base_model.load_state_dict(below.state_dict())", "pass",
          "reward model on a random backbone where SFT left an adapter"),
         ("    restore_score_bias(model, path)\n    keep_head", "    keep_head", "the calibrated zero is lost on loading",
          ("tests/models/test_values.py",)),

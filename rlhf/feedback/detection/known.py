@@ -17,6 +17,7 @@ from rlhf.feedback.detection.yaml_text import FILL_IN, defaults
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.numbers import number_in
 from rlhf.feedback.preset_table import PRESETS
+from rlhf.feedback.rows import Row
 
 __all__ = ["COLUMNS", "known_set", "presets_that_read"]
 
@@ -70,6 +71,9 @@ def known_set(look: Look) -> Found | None:
         ShapeError: several_shapes, where two presets read them and mean something else.
     """
     names = set(look.names)
+    for known, needed in COLUMNS.items():
+        if needed <= names and look.kind == "rankings" and not look.given("format", "chosen", "rejected"):
+            _refuse_contradiction(look, known)
     fit = [name for name, columns in COLUMNS.items() if columns <= names and _fits(look, name)]
     # Of two sets of which one has all columns of the other, the one with more is meant.
     fit = [name for name in fit if not any(COLUMNS[name] < COLUMNS[other] for other in fit)]
@@ -101,17 +105,33 @@ def _fits(look: Look, name: str) -> bool:
     if any(look.given(key) and getattr(look.source, key) != settings[key] for key in _MEANING):
         return False
     source = _source(look, name)
-    if source is None or _contradicts(look, source):
+    if source is None or _contradictions(look, source):
         return False
     return sum(reads(row, source, look.kind) for row in look.rows) >= _READ * len(look.rows)
 
 
-def _contradicts(look: Look, source: Source) -> bool:
-    """Return whether scores call a response worse whose column calls it chosen: they mean something else."""
+def _contradictions(look: Look, source: Source) -> list[Row]:
+    """Return the rows whose scores call a response worse whose column calls it chosen."""
     if source.format != "scored" or source.responses != ("chosen", "rejected"):
-        return False
-    pairs = [[number_in(row.values.get(path)) for path in source.scores] for row in look.rows]
-    return any(None not in pair and pair[0] < pair[1] for pair in pairs)  # type: ignore[operator]
+        return []
+    pairs = [(row, [number_in(row.values.get(path)) for path in source.scores]) for row in look.rows]
+    return [row for row, pair in pairs if None not in pair and pair[0] < pair[1]]  # type: ignore[operator]
+
+
+def _refuse_contradiction(look: Look, name: str) -> None:
+    """Refuse rows of a known set whose columns and scores do not agree: which is right is not guessed.
+
+    Raises:
+        ShapeError: several_shapes.
+    """
+    source = _source(look, name)
+    found = [] if source is None else _contradictions(look, source)
+    if source is not None and found:
+        message = (
+            f"columns chosen and rejected say which response is better, and {listed(source.scores)} say the "
+            f"other one {look.count(len(found))}, first at {found[0].where}"
+        )
+        raise several_shapes(look, message, {"format": FILL_IN}, format="pair (the columns hold) or scored")
 
 
 def _source(look: Look, name: str) -> Source | None:

@@ -16,7 +16,7 @@ from rlhf.feedback.detection.labelled import labelled
 from rlhf.feedback.detection.looks import READABLE, TIES, Column, Look
 from rlhf.feedback.detection.names import better_and_worse
 from rlhf.feedback.detection.prompts import Part, prompt_in
-from rlhf.feedback.detection.refusals import listed, several_shapes
+from rlhf.feedback.detection.refusals import listed, score_direction_missing, several_shapes
 from rlhf.feedback.detection.scored import scored
 from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.detection.yaml_text import FILL_IN
@@ -55,6 +55,7 @@ def canonical(look: Look) -> Found | None:
     if not look.has(*paths):
         return None
     settings = {"format": "canonical"}
+    _check_are_ranks(look)
     part = prompt_in(look, settings) or Part()
     because = f"columns {', '.join(paths)} {_count_of(look, *paths)}"
     return Found(
@@ -62,6 +63,34 @@ def canonical(look: Look) -> Found | None:
         (because, *part.because[1:]),
         {**settings, **part.settings},
     )
+
+
+def _check_are_ranks(look: Look) -> None:
+    """Refuse a column `ranks` of numbers that do not count from 1: ratings may be called ranks, too.
+
+    A few rows may: those that have lost their best response.
+
+    Raises:
+        ShapeError: score_direction_missing.
+    """
+    path = look.source.ranks
+    found = [value for _, value in look.column(path).found if isinstance(value, list)]
+    odd = sum(not _are_ranks(value) for value in found)
+    if odd > _MIXED * len(found):
+        settings = {"format": "scored", "scores": path}
+        hint = (
+            f"  {odd:,} of {len(found):,} lists do not rank their responses from 1; "
+            "where 1 is best all the same: format: canonical\n"
+        )
+        raise score_direction_missing(look, settings, [str(look.source.responses)], [path], hint=hint)
+
+
+def _are_ranks(values: list[Any]) -> bool:
+    """Say whether numbers may be ranks; what is none is for the reader to refuse."""
+    numbers = [value for value in values if value is not None]
+    if not numbers or not all(type(number) is int and number > 0 for number in numbers):
+        return True
+    return min(numbers) == 1 and max(numbers) <= len(values)
 
 
 def _count_of(look: Look, *paths: str) -> str:

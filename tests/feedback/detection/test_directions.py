@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rlhf.feedback import Ranking, Source, read_demonstrations, read_prompts, read_rankings
+from rlhf.feedback import BadRow, Ranking, Source, read_demonstrations, read_prompts, read_rankings
 from rlhf.feedback.detection import ShapeError, detect_source
 from rlhf.settings.yaml_file import parse_yaml
 from tests.feedback.shapes import FINEGRAINED_ROWS, write_rows
@@ -229,6 +229,58 @@ def test_pairs_that_another_column_calls_ties_are_refused(tmp_path: Path) -> Non
     assert len(read_rankings([filled_in(message)])) == 2, "what is pasted reads them so"
     path = write_rows(tmp_path / "y.jsonl", [{"prompt": "tie", "chosen": "Draw", "rejected": "equal"}])
     assert len(read_rankings([{"path": path}])) == 1, "that is what people say"
+
+
+def test_ratings_that_are_called_ranks_are_refused(tmp_path: Path) -> None:
+    """Stars, 5 is best: read as ranks, the worst response would be trained on as the best."""
+    rows = [
+        {"prompt": f"q{n}", "responses": ["good", "bad"], "ranks": [4, 3] if n % 2 else [5, 1]}
+        for n in range(20)
+    ]
+    path = write_rows(tmp_path / "stars.jsonl", rows)
+    message = refused(path, "score_direction_missing")
+    assert "20 of 20 lists do not rank their responses from 1" in message
+    (first, *_) = read_rankings([{**filled_in(message, best="highest")}]).records
+    assert first.ranks == (1, 2)
+    assert read_rankings([{"path": path, "format": "canonical"}]).records[0].ranks == (5, 1), "said is said"
+
+
+def test_a_few_rankings_that_have_lost_their_best_are_still_ranks(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"q{n}", "responses": ["a", "b", "c"], "ranks": [1, 3, 2] if n else [2, None, 3]}
+        for n in range(20)
+    ]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    assert read_rankings([{"path": path}]).records[0].ranks == (2, None, 3)
+
+
+BINARIZED = {"chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "yes"}],
+             "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "no"}]}  # fmt: skip
+
+
+def test_scores_that_call_the_rejected_response_better_are_refused_wherever_they_stand(
+    tmp_path: Path,
+) -> None:
+    def rows(wrong: int) -> list[dict[str, Any]]:
+        return [
+            {**BINARIZED, "score_chosen": 2.0 if n == wrong else 8.0, "score_rejected": 5.0}
+            for n in range(230)
+        ]
+
+    early = write_rows(tmp_path / "early.jsonl", rows(6))
+    with pytest.raises(
+        ShapeError, match=r"say the other one in 1 of 200 rows, first at .*early\.jsonl:7"
+    ) as caught:
+        read_rankings([{"path": early}])
+    assert caught.value.code == "several_shapes"
+    assert len(read_rankings([{"path": early, "format": "pair", "prompt": None}])) == 230
+    late = write_rows(tmp_path / "late.jsonl", rows(220))
+    with pytest.raises(
+        BadRow, match=r"late\.jsonl:221: score_chosen and score_rejected call the response in 'rejected' better"
+    ):
+        read_rankings([{"path": late}])
+    skipped = read_rankings([{"path": late, "on_bad_row": "skip"}])
+    assert (len(skipped), skipped.counts()) == (229, {"scores_contradict": 1})
 
 
 def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:

@@ -197,14 +197,6 @@ def test_every_known_set_with_a_direction_of_its_own_is_told_by_more_than_what_i
     assert directed - named - several == set(SPARE)
 
 
-def test_scores_that_call_the_rejected_response_better_are_no_known_set(tmp_path: Path) -> None:
-    (row,) = RANKINGS["trl-lib-ultrafeedback_binarized"].rows
-    path = write_rows(tmp_path / "x.jsonl", [row | {"score_chosen": 1.0}])
-    reading = read_rankings([{"path": path}])
-    assert reading.detections[0].shape == "a better and a worse conversation"
-    assert said(reading.records[0]) == ["la > no"]
-
-
 def test_format_that_is_given_is_not_looked_at(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "x.jsonl", RANKINGS["hh-rlhf"].rows)
     with pytest.raises(DataError, match="no column 'prompt'"):
