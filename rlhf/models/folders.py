@@ -92,22 +92,25 @@ def holds_reward_model(path: str) -> bool:
 
 
 def holds_encoder(path: str) -> bool:
-    """Say whether a local folder holds an encoder; False for a hub id, which only its loader knows."""
+    """Say whether a local folder holds an encoder, or an adapter on one; False for a hub id."""
     from rlhf.models.encoders import is_encoder
 
-    file = Path(path).expanduser() / "config.json"
-    if not file.is_file():
-        return False
-    return is_encoder(SimpleNamespace(**json.loads(file.read_text(encoding="utf-8"))))
+    config = _config_below(path)
+    return bool(config) and is_encoder(SimpleNamespace(**config))
 
 
 def holds_encoder_decoder(path: str) -> bool:
     """Say whether a local folder holds an encoder-decoder, or an adapter on one; False for a hub id."""
+    return bool(_config_below(path).get("is_encoder_decoder"))
+
+
+def _config_below(path: str) -> dict[str, Any]:
+    """Return the config of a local folder, of its base where it holds an adapter; {} for a hub id."""
     from rlhf.models.adapter_folders import adapter_base
 
     base = Path(adapter_base(path) if is_adapter_folder(path) else path).expanduser()
     file = base / "config.json"
-    return file.is_file() and bool(json.loads(file.read_text(encoding="utf-8")).get("is_encoder_decoder"))
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def check_writes(path: str, *, setting: str) -> None:

@@ -15,6 +15,7 @@ from rlhf.errors import ModelError, SettingsError
 from rlhf.models.adapter_folders import check_goes_on, holds_score_head, load_adapter
 from rlhf.models.adapters import LoraSpec, add_lora
 from rlhf.models.centring import norm_before_head, recentre
+from rlhf.models.folders import check_writes
 from rlhf.models.loading import build_reward_model, ensure_distinct_pad, load_policy, load_reward_model
 from rlhf.models.saving import save_model
 from rlhf.models.values import sequence_scores
@@ -209,3 +210,16 @@ def test_inv66_padding_that_needs_a_new_embedding_is_refused_for_an_adapter() ->
     tokenizer = tiny_tokenizer(pad_token=None)
     with pytest.raises(ModelError, match=r"no token that can be padding.*lora\.merge=true"):
         ensure_distinct_pad(tiny_reward_model(tokenizer), tokenizer, may_grow=False)
+
+
+def test_an_adapter_on_an_encoder_is_refused_where_text_is_to_be_written(tmp_path: Path) -> None:
+    """Before anything is loaded, so in a dry run too."""
+    (tmp_path / "bert").mkdir()
+    (tmp_path / "bert" / "config.json").write_text(
+        json.dumps({"model_type": "bert", "architectures": ["BertModel"]})
+    )
+    (tmp_path / "adapter").mkdir()
+    told = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "bert")}
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(told))
+    with pytest.raises(ModelError, match="is an encoder"):
+        check_writes(str(tmp_path / "adapter"), setting="model.path")

@@ -276,7 +276,8 @@ def test_scores_that_call_the_rejected_response_better_are_refused_wherever_they
     assert len(read_rankings([{"path": early, "format": "pair", "prompt": None}])) == 230
     late = write_rows(tmp_path / "late.jsonl", rows(220))
     with pytest.raises(
-        BadRow, match=r"late\.jsonl:221: score_chosen and score_rejected call the response in 'rejected' better"
+        BadRow,
+        match=r"late\.jsonl:221: score_chosen and score_rejected call the response in 'rejected' better",
     ):
         read_rankings([{"path": late}])
     skipped = read_rankings([{"path": late, "on_bad_row": "skip"}])
