@@ -6,6 +6,7 @@ The stages themselves are started by make, or ``python -m stages.sft`` and so on
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return run(options)
     except UserError as error:
         print(error, file=sys.stderr)
+        if getattr(options, "json", False):  # a program that reads the document finds out there, too
+            print(
+                json.dumps({"verdict": "could not be checked", "exit_code": COULD_NOT, "failure": str(error)})
+            )
         return COULD_NOT
     except BrokenPipeError:  # `rlhf check ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

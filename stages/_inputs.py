@@ -172,8 +172,8 @@ def _read_template(file: Path, setting: str) -> str:
 def build_renderer(
     tokenizer: Any,
     model: Any,
-    max_prompt_tokens: int,
-    max_response_tokens: int,
+    max_prompt_tokens: int | None,
+    max_response_tokens: int | None,
     setting: str = "model.path",
 ) -> Renderer:
     """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response.

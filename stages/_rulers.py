@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["open_ruler", "ruler_of_stage"]
 
-Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens
+Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens; None: what the context bounds
 
 
 def ruler_of_stage(
@@ -80,6 +80,7 @@ def open_ruler(model: ModelSettings, limits: Limits, setting: str) -> Ruler:
     from rlhf.checking.lengths import Ruler
     from rlhf.models.encoders import is_encoder
     from rlhf.models.folders import check_model_path
+    from rlhf.models.inputs import context_tokens
     from rlhf.rendering import Renderer
 
     check_model_path(model.path, setting=setting)
@@ -88,8 +89,8 @@ def open_ruler(model: ModelSettings, limits: Limits, setting: str) -> Ruler:
     tokenizer = _inputs.open_tokenizer(model, setting, pairs=pairs)
     whole = Renderer(tokenizer, pairs=pairs)
     prompt_tokens, response_tokens = limits
-    if prompt_tokens is None or response_tokens is None:
-        return Ruler(model.path, whole)
+    if prompt_tokens is None and context_tokens(frame) is None:
+        return Ruler(model.path, whole)  # nothing bounds them
     try:
         limited = _inputs.build_renderer(tokenizer, frame, prompt_tokens, response_tokens, setting)
     except SettingsError as error:

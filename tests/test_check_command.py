@@ -188,6 +188,14 @@ def test_a_folder_is_checked_stage_by_stage(tmp_path: Path, rlhf: Any) -> None:
     assert [(one["stage"], one["exit_code"]) for one in documents] == [("ppo", 0), ("sft", 1)]
 
 
+def test_json_is_a_document_also_where_nothing_can_be_checked(tmp_path: Path, rlhf: Any) -> None:
+    said = rlhf("check", tmp_path / "nowhere.yaml", "--json")
+    document = json.loads(said.out)
+    assert (said.status, document["exit_code"]) == (2, 2)
+    assert "nowhere.yaml" in document["failure"]
+    assert document["failure"] == said.error.rstrip("\n")
+
+
 def test_json_is_one_document_and_nothing_else(tmp_path: Path, rlhf: Any) -> None:
     path = write_rows(tmp_path / "x.jsonl", [*GOOD, ranking("Which?", "", "b")])
     said = rlhf("check", path, "--as", "rankings", "--json", "--model", BASE, "--fix", tmp_path / "o.jsonl")

@@ -158,6 +158,10 @@ _FINDINGS = {
             "duplicate_row": ("A row is there twice.", "Take one out; it counts double."),
             "duplicate_prompt": ("A prompt is in several rows.", "Join them, or see that it is meant."),
             "contradiction": ("One pair has two different labels.", "Take out one of the judgements."),
+            "tie_in_column": (
+                "A column that is not read says tie, and one response is called better.",
+                "Leave such rows out by an adapter, if the column means these two responses.",
+            ),
             "intransitive_tie": ("Ties fit no order (a=b, b=c, a>c).", "Nothing; or lower tie_within."),
             "equal_responses": ("Responses of one ranking are equal texts.", "Take out the copies."),
             "template_text": ("A text has marks of a chat template.", "Take them out; models see turns."),

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from rlhf.errors import DataError
+from rlhf.feedback.choices import TIES
 from rlhf.feedback.detection.found import Kind
 from rlhf.feedback.detection.yaml_text import defaults
 from rlhf.feedback.mapping import Source
@@ -20,8 +21,6 @@ __all__ = ["READABLE", "TIES", "Column", "Look", "number_of", "what_is"]
 
 READABLE = ("text", "messages", "message")
 """What can be a response, or a prompt."""
-TIES = frozenset({"tie", "tied", "equal", "draw"})
-"""Words that say that no response is the better one."""
 _MESSAGE_KEYS = ({"role", "content"}, {"from", "value"})
 _DEFAULTS = defaults()
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from rlhf.feedback.choices import TIES
 from rlhf.feedback.findings.entries import Entry, Places, digest
 from rlhf.feedback.findings.orders import Disorder, find_disorder
 from rlhf.feedback.findings.tally import Tally
@@ -31,7 +32,7 @@ class _Kept(NamedTuple):
 
 
 class Judgements:
-    """Finds contradiction, cycle, intransitive_tie and equal_responses.
+    """Finds contradiction, cycle, intransitive_tie, equal_responses and tie_in_column.
 
     All rows of one annotator about one prompt are taken together, and so are all rows without a name (but
     not the several opinions that one row has). Responses are the same where their texts are, but for blanks
@@ -53,6 +54,8 @@ class Judgements:
         if len(set(hashes)) < len(hashes) and not entry.opinion:
             self._note_equal(entry, hashes, record)
         comparisons = tuple(record.comparisons())
+        if len(comparisons) == 1 and comparisons[0][2] != 0.5:
+            self._note_tie(entry, record)
         comparisons = self._shapes.setdefault(comparisons, comparisons)
         packed = b"".join(value.to_bytes(8, "big") for value in hashes)
         kept = _Kept(entry.place, packed, comparisons, record.pairs is None)
@@ -64,6 +67,11 @@ class Judgements:
             before.append(kept)
         elif before is not kept:
             self._kept[name] = [before, kept]
+
+    def _note_tie(self, entry: Entry, record: Ranking) -> None:
+        for name, value in record.prompt.columns.items():
+            if isinstance(value, str) and value.strip().lower() in TIES:
+                self._tally.add("tie_in_column", entry.where, f"{name} is {value!r}, and it is not read")
 
     def _note_equal(self, entry: Entry, hashes: list[int], record: Ranking) -> None:
         strict = {frozenset((hashes[i], hashes[j])) for i, j, p in record.comparisons() if p != 0.5}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from rlhf.feedback import find_oddities, read_rankings
 from tests.feedback.findings.make import counts, found, rank, say
+from tests.feedback.shapes import write_rows
 
 
 def test_cycle_inside_a_row_is_printed_by_the_numbers_of_its_responses() -> None:
@@ -55,6 +59,18 @@ def test_contradiction_counts_pairs_by_annotator() -> None:
         "the other (a.jsonl:2) (contradictions by annotator: ann 1, bob 1)"
     )
     assert "the one (a.jsonl:5) and a tie (a.jsonl:6)" in notes[1].message
+
+
+def test_a_column_that_says_tie_beside_a_better_response(tmp_path: Path) -> None:
+    """distilabel's `status`: detection sees the first rows only, and a given format none."""
+    rows = [
+        {"prompt": f"q{n}", "chosen": "a", "rejected": "b", "status": "tie" if n == 7 else "ok"}
+        for n in range(9)
+    ]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    reading = read_rankings([{"path": path, "format": "pair"}])
+    (note,) = [one for one in find_oddities({"train": reading}) if one.code == "tie_in_column"]
+    assert (note.where, note.message) == (f"{path}:8", "status is 'tie', and it is not read")
 
 
 def test_rows_without_a_name_are_taken_together_but_not_the_opinions_of_a_row() -> None:
