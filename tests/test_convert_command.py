@@ -162,3 +162,10 @@ def test_other_kinds(tmp_path: Path, rlhf: Any) -> None:  # noqa: F811
         == 0
     )
     assert rows_of(tmp_path / "t.jsonl")[0]["text"] == "Why? So."
+
+
+def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path, rlhf: Any) -> None:  # noqa: F811
+    path = write_rows(tmp_path / "x.jsonl", [{"prompt": "q", "chosen": "a", "rejected": "b"}])
+    said = rlhf("convert", path, "/proc/nowhere/y.jsonl", "--as", "rankings")
+    assert said.status == 2
+    assert "/proc/nowhere/y.jsonl: cannot be written: No such file or directory" in said.error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.errors import DataError
+from rlhf.runs.files import write_whole
 
 __all__ = ["EXTENSIONS", "check_free", "write_rows"]
 
@@ -43,20 +43,17 @@ def write_rows(path: str | Path, rows: Iterable[Mapping[str, Any]], *, force: bo
         force: replace a file that is there.
 
     Raises:
-        DataError: as `check_free`; a value that JSON (or the parquet's columns) cannot hold.
+        DataError: as `check_free`; the place cannot be written; a value that JSON (or the parquet's columns)
+            cannot hold.
     """
     path = Path(path)
     check_free(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    write = _write_parquet if path.suffix == ".parquet" else _write_lines
     try:
-        write = _write_parquet if path.suffix == ".parquet" else _write_lines
-        num_rows = write(partial, path, rows)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return num_rows
+        with write_whole(path) as partial:
+            return write(partial, path, rows)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", str(path)) from error
 
 
 def _write_lines(partial: Path, path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -76,8 +73,6 @@ def _open(partial: Path, *, compressed: bool) -> Iterator[Any]:
                 yield stream
         else:
             yield raw
-        raw.flush()
-        os.fsync(raw.fileno())
 
 
 def _line(row: Mapping[str, Any], path: Path, number: int) -> bytes:

@@ -15,6 +15,7 @@ from rlhf.checking.results import (
     Spread,
 )
 from rlhf.feedback.facts import RankingFacts
+from rlhf.feedback.records import shown_places
 
 __all__ = ["report_lines", "visible"]
 
@@ -213,16 +214,6 @@ def _problem_lines(problems: Sequence[Problem]) -> Iterator[str]:
         more = " ..." if problem.number > len(problem.places) else ""
         left_out = f", {problem.num_left_out:,} left out" if problem.num_left_out else ""
         left_out = " left out" if problem.num_left_out == problem.number else left_out
-        found = f"{problem.number:,}{left_out}: {_places(problem.places)}{more}"
+        found = f"{problem.number:,}{left_out}: {shown_places(problem.places)}{more}"
         yield f"  {_WORDS[problem.level]:<{_WIDTH}}{problem.code}  {found}"
         yield from _entry("", visible(problem.message))
-
-
-def _places(wheres: Sequence[str]) -> str:
-    """Return places as one text; a file that comes again is not named again."""
-    shown, before = [], None
-    for where in wheres:
-        file, _, line = where.rpartition(":")
-        shown.append(f":{line}" if file and file == before else where)
-        before = file
-    return ", ".join(shown)

@@ -32,6 +32,7 @@ __all__ = [
     "Reading",
     "TakeNote",
     "Text",
+    "shown_places",
 ]
 
 ROLES = ("system", "user", "assistant")
@@ -287,13 +288,15 @@ class Reading(Generic[T]):
         for code, number in self.counts().items():
             notes = [note for note in self.notes if note.code == code]
             skipped = sum(note.count for note in notes if note.skipped)
-            shown = _places([note.where for note in notes[:places]]) + (" ..." if number > places else "")
+            shown = shown_places([note.where for note in notes[:places]]) + (
+                " ..." if number > places else ""
+            )
             lines.append(f"{code}: {number:,}{f' ({skipped:,} left out)' if skipped else ''}: {shown}")
             lines.append(f"    {notes[0].where}: {notes[0].message}")
         return lines
 
 
-def _places(wheres: list[str]) -> str:
+def shown_places(wheres: Sequence[str]) -> str:
     """Return places as one text; a file that comes again is not named again."""
     shown, before = [], None
     for where in wheres:

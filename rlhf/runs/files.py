@@ -15,11 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["file_sha256", "plain", "read_json", "write_folder", "write_json", "write_text"]
+__all__ = ["file_sha256", "plain", "read_json", "write_folder", "write_json", "write_text", "write_whole"]
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file atomically; its folder is made if need be.
+@contextlib.contextmanager
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """Fill a file that appears complete or not at all; its folder is made if need be.
+
+    The path given is ``.<name>.partial`` beside the goal.
 
     Raises:
         OSError: the disk is full or the place cannot be written; an older file is still whole.
@@ -28,15 +31,20 @@ def write_text(path: str | Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
+        yield partial
+        with partial.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically, as `write_whole`."""
+    with write_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, values: Any) -> None:
