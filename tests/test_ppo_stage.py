@@ -174,6 +174,7 @@ def wait_for_step(folder: Path, step: int, process: subprocess.Popen[str]) -> No
         if any(row["step"] >= step for row in read_jsonl(folder / "metrics.jsonl")):
             return
         time.sleep(0.02)
+    process.kill()
     raise AssertionError(process.communicate()[1])
 
 

@@ -162,16 +162,21 @@ def test_another_process_speaks_only_if_the_main_one_did_not(
 # --- stopped from outside
 
 
+# What a shell starts with & ignores Ctrl-C, and so would all that the tests start.
+PROBE = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('tests.stages.probe', run_name='__main__', alter_sys=True)"
+)
+
+
 def start_process(*words: str, until: str) -> tuple[subprocess.Popen[str], list[str]]:
     """A probe in its own process and what it said until a line that starts with `until`."""
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "tests.stages.probe", "--config", "probe.yaml", *words],
+        [sys.executable, "-u", "-c", PROBE, "--config", "probe.yaml", *words],
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # What a shell starts with & ignores Ctrl-C, and so would all that the tests start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     said = []
