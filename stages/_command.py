@@ -77,9 +77,9 @@ def pairs_for(stage: str, pairs: Sequence[str]) -> tuple[list[str], list[str]]:
 def run_stage(
     stage: str,
     settings_type: type[S],
-    train: Callable[[S, RunFolder], None],
+    train: Callable[..., None],
     *,
-    check: Callable[[S], None] | None = None,
+    check: Callable[[S], object] | None = None,
     argv: Sequence[str] | None = None,
 ) -> NoReturn:
     """Run a stage from the command line and end the process with its status.
@@ -87,10 +87,11 @@ def run_stage(
     Args:
         stage: its name, which is also that of its section, its YAML and its make target.
         settings_type: its schema.
-        train: does the work; called on every process with the settings and the open run. Heavy imports go
-            inside.
+        train: does the work; called on every process with the settings, the open run and what `check`
+            returned, if that is anything. Heavy imports go inside.
         check: looks at data and paths without loading a model and raises `UserError`; always called first,
-            and the last thing that ``--dry-run`` does.
+            and the last thing that ``--dry-run`` does. It returns the data that it read, so that nothing is
+            read twice, or None.
         argv: the words after the program's name; those of this process when None.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -105,7 +106,7 @@ class _Command:
         stage: str,
         settings_type: type[Settings],
         train: Callable[..., None],
-        check: Callable[..., None] | None,
+        check: Callable[..., object] | None,
         words: list[str],
     ) -> None:
         self.stage = stage
@@ -150,14 +151,13 @@ class _Command:
             console.say(f"  {line}")
         settings = resolved.settings
         refuse_sharding()
-        if self.check is not None:
-            self.check(settings)
+        read = self.check(settings) if self.check is not None else None
         if options.dry_run:
             if self.rank == 0:
                 print(settings_to_yaml(settings), end="")
             console.send_to(None)
             return
-        self._train(settings)
+        self._train(settings, read)
 
     def _resolve(self, options: argparse.Namespace) -> Resolved[Settings]:
         refuse_cut_pairs(options.pairs)
@@ -172,7 +172,7 @@ class _Command:
         resolved: Resolved[Settings] = resolve_settings(self.settings_type, options.config, pairs, others)
         return dataclasses.replace(resolved, skipped=(*resolved.skipped, *skipped))
 
-    def _train(self, settings: Settings) -> None:
+    def _train(self, settings: Settings, read: object) -> None:
         from accelerate.utils import set_seed
 
         run = settings.run  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ class _Command:
             wait=state.wait_for_everyone,
         )
         set_seed(run.seed)
-        self.train(settings, self.folder)
+        self.train(settings, self.folder, *([] if read is None else [read]))
         self.folder.finish()
         console.say(f"{self.stage}: done in {format_seconds(self.folder.seconds)}; see {self.folder.path}")
 

@@ -24,15 +24,17 @@ from stages._reading import keep_readable, say_reading_counts
 from stages._texts import build_texts, check_ptx, check_texts, text_sources
 
 if TYPE_CHECKING:
-    from rlhf.feedback.records import Prompt
+    from rlhf.feedback.records import Prompt, Reading
     from rlhf.ppo.checkpoint import Progress
     from rlhf.ppo.parts import Parts
     from rlhf.rendering import Renderer
     from rlhf.settings.ppo_models import ScoreSettings
 
+    Readings = dict[str, Reading[Prompt]]
 
-def check(settings: PpoSettings) -> None:
-    """Read the prompts, load the functions, look for the models and trackers."""
+
+def check(settings: PpoSettings) -> Readings:
+    """Look for the models and trackers, load the functions, read the prompts; returns them by names."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
     from rlhf.models.folders import (
@@ -61,7 +63,7 @@ def check(settings: PpoSettings) -> None:
         load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
     for name in settings.callbacks:
         load_callback(name)
-    readings = {}
+    readings: Readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
         readings[name] = read_prompts(sources)
@@ -74,6 +76,7 @@ def check(settings: PpoSettings) -> None:
     if settings.evaluation.text is not None:
         text = settings.evaluation.text
         check_texts("evaluation.text", text.text, text.generator, held_out=True)
+    return readings
 
 
 def _check_critic(settings: PpoSettings) -> None:
@@ -105,10 +108,11 @@ def _check_scores(sources: Sequence[ScoreSettings], setting: str) -> None:
             load_function(source.function, f"{setting}[{number}].function", num_arguments=2)
 
 
-def train(settings: PpoSettings, run: RunFolder) -> None:
+def train(settings: PpoSettings, run: RunFolder, readings: Readings) -> None:
     """Load, build, train, save, report."""
     from accelerate import Accelerator
 
+    from rlhf.feedback.splits import leave_out_known
     from rlhf.ppo.loop import Habits
     from rlhf.ppo.loop import train as train_ppo
     from rlhf.rendering import render_prompts
@@ -131,8 +135,8 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
 
     # 2. Prompts as ids.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation, *text_sources(settings))
-    train_records, held_out_records = _read(settings)
-    train_records = keep_readable(train_records, parts.scorer, "data.train")
+    held_out_records = leave_out_known(readings["validation"].records, readings["train"].records)
+    train_records = keep_readable(readings["train"].records, parts.scorer, "data.train")
     held_out_records = keep_readable(held_out_records, parts.scorer, "data.validation")
     prompts = _inputs.epoch_of(render_prompts(train_records, parts.renderer), settings.data.train)
     held_out = render_prompts(held_out_records, parts.renderer)
@@ -167,17 +171,6 @@ def train(settings: PpoSettings, run: RunFolder) -> None:
     numbers = _export(settings, run, parts, progress)
     run.write_summary({**numbers, "counts": dict(parts.renderer.counts)})
     end(accelerator)
-
-
-def _read(settings: PpoSettings) -> tuple[Sequence[Prompt], Sequence[Prompt]]:
-    from rlhf.feedback.reading import read_prompts
-    from rlhf.feedback.splits import leave_out_known
-
-    train, held_out = (
-        read_prompts(_inputs.build_sources(sources)).records
-        for sources in (settings.data.train, settings.data.validation)
-    )
-    return train, leave_out_known(held_out, train)
 
 
 def _make(name: str) -> Any:

@@ -27,8 +27,8 @@ SAMPLED, GREEDY = "sampled", "greedy"
 Answers = dict[str, dict[str, list["Answer"]]]  # sampled or greedy -> policy -> its answers
 
 
-def check(settings: ReportSettings) -> None:
-    """Look at the runs, read the prompts, load the judge."""
+def check(settings: ReportSettings) -> Sequence[Prompt]:
+    """Look at the runs, load the judge, read the prompts and return them; none where no model answers."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
     from rlhf.models.folders import check_model_path
@@ -41,14 +41,16 @@ def check(settings: ReportSettings) -> None:
         check_model_path(model.path, setting="base.path" if name == "base" else f"stages.{name}")
     if settings.stages.reward is not None:
         check_model_path(settings.stages.reward, setting="stages.reward")
-    if policies:
-        sources = _inputs.build_sources(settings.data.test)
-        reading = read_prompts(sources)
-        _inputs.say_reading("data.test", sources, reading)
-        _inputs.check_counts_once("data.test", reading.records)
+    if not policies:
+        return []
+    sources = _inputs.build_sources(settings.data.test)
+    reading = read_prompts(sources)
+    _inputs.say_reading("data.test", sources, reading)
+    _inputs.check_counts_once("data.test", reading.records)
+    return reading.records
 
 
-def train(settings: ReportSettings, run: RunFolder) -> None:
+def train(settings: ReportSettings, run: RunFolder, test_prompts: Sequence[Prompt]) -> None:
     """Read what the stages left, let their models answer, judge, count, draw."""
     from rlhf.evaluation.report.page import build_page
     from rlhf.evaluation.report.stage_runs import find_stale_runs
@@ -61,7 +63,7 @@ def train(settings: ReportSettings, run: RunFolder) -> None:
     policies = _policies(settings, runs)
 
     # 2. Answers of every model to the same prompts, drawn with the same random numbers.
-    prompts = _read_prompts(settings, run) if policies else []
+    prompts = _choose(settings, run, test_prompts) if policies else []
     answers = _answer(settings, policies, prompts, notes)
     if not run.is_main:
         return
@@ -121,18 +123,17 @@ def _policies(settings: ReportSettings, runs: Mapping[str, StageRun]) -> dict[st
     return found
 
 
-def _read_prompts(settings: ReportSettings, run: RunFolder) -> list[Prompt]:
+def _choose(settings: ReportSettings, run: RunFolder, prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return as many test prompts as are asked for, from everywhere in the data."""
     from rlhf.evaluation.report.answers import spread_evenly
-    from rlhf.feedback.reading import read_prompts
 
     _inputs.fingerprint_sources(run, settings.data.test)
-    records = read_prompts(_inputs.build_sources(settings.data.test)).records
     wanted = settings.evaluation.num_prompts
-    if len(records) < wanted:
+    if len(prompts) < wanted:
         console.say(
-            f"evaluation.num_prompts is {wanted:,}, but there are {len(records):,} test prompts: all are used"
+            f"evaluation.num_prompts is {wanted:,}, but there are {len(prompts):,} test prompts: all are used"
         )
-    return [records[row] for row in spread_evenly(len(records), wanted)]
+    return [prompts[row] for row in spread_evenly(len(prompts), wanted)]
 
 
 def _family(prompt: Prompt, column: str | None) -> str | None:

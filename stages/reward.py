@@ -22,15 +22,16 @@ from stages._reward_saving import keeps_adapter, save
 from stages._reward_strength import check_strength, measure
 
 if TYPE_CHECKING:
-    from rlhf.feedback.records import Ranking
+    from rlhf.feedback.records import Ranking, Reading
     from rlhf.rendering import RenderedRanking, Renderer
-    from rlhf.settings.shared import SourceSettings
+
+    Readings = dict[str, Reading[Ranking]]
 
 SPLITS = ("train", "validation", "test")
 
 
-def check(settings: RewardSettings) -> None:
-    """Read the data, load the judge, look for the model."""
+def check(settings: RewardSettings) -> Readings:
+    """Read the data, load the judge, look for the model; returns the data by its names."""
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.adapter_folders import check_goes_on
@@ -40,7 +41,7 @@ def check(settings: RewardSettings) -> None:
     check_trackers(settings.run.trackers)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
-    readings = {}
+    readings: Readings = {}
     for name in SPLITS:
         sources = _inputs.build_sources(getattr(settings.data, name))
         if sources:
@@ -57,9 +58,10 @@ def check(settings: RewardSettings) -> None:
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
+    return readings
 
 
-def train(settings: RewardSettings, run: RunFolder) -> None:
+def train(settings: RewardSettings, run: RunFolder, readings: Readings) -> None:
     """Load, measure, train, centre, measure again, save."""
     from accelerate import PartialState
 
@@ -71,7 +73,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     tokenizer, model, renderer = _open(settings)
     centring = prepare_centring(settings, model, renderer)
     _inputs.fingerprint_sources(run, *(getattr(settings.data, name) for name in SPLITS))
-    records = {name: _read(getattr(settings.data, name)) for name in SPLITS}
+    records = {name: readings[name].records if name in readings else [] for name in SPLITS}
     for name in SPLITS[1:]:
         records[name] = leave_out_known(records[name], records["train"])
     train_set, train_numbers = _train_set(settings, records["train"], renderer)
@@ -220,12 +222,6 @@ def _fit(
         run=run,
         evaluate=evaluate,
     )
-
-
-def _read(sources: Sequence[SourceSettings]) -> Sequence[Ranking]:
-    from rlhf.feedback.reading import read_rankings
-
-    return read_rankings(_inputs.build_sources(sources)).records if sources else []
 
 
 def _render(records: Sequence[Ranking], renderer: Renderer, split: str) -> Sequence[RenderedRanking]:

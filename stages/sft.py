@@ -16,12 +16,14 @@ from stages import _inputs
 from stages._command import run_stage
 
 if TYPE_CHECKING:
-    from rlhf.feedback.records import Demonstration
+    from rlhf.feedback.records import Demonstration, Reading
     from rlhf.rendering import Rendered, Renderer
 
+    Readings = dict[str, Reading[Demonstration]]
 
-def check(settings: SftSettings) -> None:
-    """Read the data and look for the model."""
+
+def check(settings: SftSettings) -> Readings:
+    """Look for the model, read the data and return it by its names."""
     from rlhf.feedback.reading import read_demonstrations
     from rlhf.models.folders import check_model_path, check_writes
     from rlhf.runs.tracking import check_trackers
@@ -31,23 +33,24 @@ def check(settings: SftSettings) -> None:
     check_writes(settings.model.path, setting="model.path")
     _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     _inputs.check_lora(settings.lora)
-    readings = {}
+    readings: Readings = {}
     for name in ("train", "validation"):
         sources = _inputs.build_sources(getattr(settings.data, name))
         readings[name] = read_demonstrations(sources)
         _inputs.say_reading(f"data.{name}", sources, readings[name])
     _inputs.check_enough(readings["train"], settings.sft.batch_size, "sft.batch_size")
     _inputs.check_held_out(readings)
+    return readings
 
 
-def train(settings: SftSettings, run: RunFolder) -> None:
+def train(settings: SftSettings, run: RunFolder, readings: Readings) -> None:
     """Load, measure, train, measure again, save."""
     # 1. The base model, without dropout: what is trained is what PPO will sample from.
     tokenizer, model, renderer = _open(settings)
 
     # 2. Demonstrations as ids; the first one is shown with its trained tokens marked.
     _inputs.fingerprint_sources(run, settings.data.train, settings.data.validation)
-    train_set, validation_set, validation_records = _render(settings, renderer)
+    train_set, validation_set, validation_records = _render(settings, readings, renderer)
     console.say("the first demonstration; what is trained stands between the marks:")
     console.say(renderer.show(train_set[0]))
 
@@ -131,15 +134,13 @@ def _save(
 
 
 def _render(
-    settings: SftSettings, renderer: Renderer
+    settings: SftSettings, readings: Readings, renderer: Renderer
 ) -> tuple[Sequence[Rendered], Sequence[Rendered], Sequence[Demonstration]]:
-    from rlhf.feedback.reading import read_demonstrations
     from rlhf.feedback.splits import leave_out_known
     from rlhf.rendering import render_demonstrations
 
-    train_records = read_demonstrations(_inputs.build_sources(settings.data.train)).records
-    held_out = read_demonstrations(_inputs.build_sources(settings.data.validation)).records
-    validation_records = leave_out_known(held_out, train_records)
+    train_records = readings["train"].records
+    validation_records = leave_out_known(readings["validation"].records, train_records)
     train_set = _inputs.epoch_of(render_demonstrations(train_records, renderer), settings.data.train)
     validation_set = render_demonstrations(validation_records, renderer)
     _inputs.say_counts("rendering", renderer)

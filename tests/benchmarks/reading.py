@@ -6,8 +6,9 @@ Both sides get one JSON Lines file of pairs made from a seed (prompt, chosen, re
 is about 200 tokens), the tokenizer of the embedded base model and the same cores, each run in a process of its
 own with empty caches, the sides in turn. Measured is from the path of the file to what a trainer is given:
 
-- ours: what `make reward` does before training: its check reads the whole file and looks for held-out prompts,
-  then it is read again, rendered, and made the training set (`stages.reward`).
+- ours: what `make reward` does before training: its check reads the whole file, says what it found and looks for
+  held-out prompts, the file's fingerprint is taken, then all is rendered and made the training set
+  (`stages.reward`).
 - trl: `datasets.load_dataset`, then `RewardTrainer._prepare_dataset` itself: map, map, filter. With
   `dataset_num_proc` at its default (one process), and at the number of cores.
 
@@ -79,6 +80,8 @@ def ours(path: str) -> Iterator[None]:
     from rlhf.models.loading import load_tokenizer
     from rlhf.ranking.sharing import longest
     from rlhf.rendering import Renderer
+    from rlhf.runs import console
+    from rlhf.runs.provenance import data_fingerprints
     from rlhf.settings.reward import RewardSettings
     from stages import _inputs, reward
 
@@ -89,11 +92,14 @@ def ours(path: str) -> Iterator[None]:
         {"data": section, "model": {"path": "-"}, "run": {"output": "-"}}
     )
     yield
-    reading = rlhf.feedback.reading.read_rankings([Source(path=path, format="pair")])
+    console.send_to(sys.stderr)
+    sources = [Source(path=path, format="pair")]
+    reading = rlhf.feedback.reading.read_rankings(sources)
+    _inputs.say_reading("data.train", sources, reading)
     _inputs.check_enough(reading, settings.reward.batch_size, "reward.batch_size")
     _inputs.check_held_out({"train": reading})
-    del reading
-    train_set, _ = reward._train_set(settings, reward._read(settings.data.train), renderer)
+    data_fingerprints([path])
+    train_set, _ = reward._train_set(settings, reading.records, renderer)
     lengths = [longest(ranking) for ranking in train_set]
     yield
     print(
