@@ -120,7 +120,7 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 def test_a_forked_process_reads_beside_its_parent() -> None:
     # In a process without threads: a fork of this one could wait for the lock of a thread that it does not have.
-    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=300)
 
 
 def test_a_full_disk_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ class Ranks:
 
     def __init__(self, number: int = 2) -> None:
         self.number = number
-        self.barrier = threading.Barrier(number, timeout=10)
+        self.barrier = threading.Barrier(number, timeout=60)
         self.brought: dict[int, torch.Tensor] = {}
 
     def reduce(self, rank: int, tensor: torch.Tensor) -> torch.Tensor:

@@ -192,7 +192,7 @@ def test_ctrl_c_then_kill_then_sigterm_and_each_time_it_goes_on() -> None:
     long = ("probe.num_steps=2000", "probe.step_seconds=0.02")
     process, said = start_process(*long, until="step 3")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err.startswith(
         "probe: stopped; the same command again goes on from runs/probe/checkpoints/step_000"
@@ -203,13 +203,13 @@ def test_ctrl_c_then_kill_then_sigterm_and_each_time_it_goes_on() -> None:
     process, said = start_process(*long, until="step ")
     assert any(line.startswith("going on with the run in runs/probe from step_000") for line in said)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert read_json("runs/probe/provenance.json")["status"] == "running"
 
     process, said = start_process(*long, until="step ")
     assert any(line.startswith("going on with the run in runs/probe from step_000") for line in said)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert (process.returncode, len(err.splitlines())) == (143, 1)
 
 
@@ -225,7 +225,7 @@ def test_inv75_a_stage_that_handles_stop_chooses_where_to_stop(
         "probe.num_steps=2000", "probe.step_seconds=0.02", f"probe.fail={handles}", until="step 3"
     )
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert "stopping where it suits" in out
     assert "goes on from" in err
     assert process.returncode == status
