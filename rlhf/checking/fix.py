@@ -110,8 +110,9 @@ class _RawLines:
             return None
         if file != self._file or number <= self._number:
             self._file, self._number, self._lines = file, 0, read_lines(Path(file))
-        for self._number, line in self._lines:
-            if self._number == number:
+        for found, line in self._lines:
+            self._number = found
+            if found == number:
                 return line.decode("utf-8", errors="replace").rstrip("\r\n")
         return None
 

@@ -113,8 +113,8 @@ def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
 
     Only who is known to be another labeler is compared. Rows without a labeler's name are left out: a row
     that says what an earlier one said may be its copy, or the same person's; and with the copies alone left
-    out, whatever remained would be disagreement. The nameless opinions of one row (`label_layout: annotators`)
-    are different people's, and are compared with each other.
+    out, whatever remained would be disagreement. The nameless opinions of one row (`label_layout:
+    annotators`) are different people's, and are compared with each other.
     """
     questions = Ledger()
     asked = array("Q", (questions.number(_question(ranking)) for ranking in rankings))

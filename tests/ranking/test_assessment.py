@@ -79,7 +79,9 @@ def test_rows_without_a_name_are_no_second_labeler() -> None:
 def test_opinions_of_one_row_are_different_labelers() -> None:
     first = [labelled(None, ("x", "y"), ranks) for ranks in ((1, 2), (1, 2), (2, 1))]
     found = labeler_agreement(first)
-    assert found["labeler_agreement"] == pytest.approx(1 / 3)  # of the pairs of people 1-2 agree, 1-3 and 2-3 not
+    assert found["labeler_agreement"] == pytest.approx(
+        1 / 3
+    )  # of the pairs of people 1-2 agree, 1-3 and 2-3 not
     again = [labelled(None, ("x", "y"), (2, 1), "f:9")]  # another row: whose is it?
     assert labeler_agreement([*first, *again]) == found
     assert labeler_agreement([*first, *again, *first]) == found  # read twice, it is still three people's

@@ -8,7 +8,7 @@ from typing import Any
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.looks import READABLE, Look
 from rlhf.feedback.detection.names import is_label_name
-from rlhf.feedback.detection.prompts import Part, named, prompt_in, talk_in
+from rlhf.feedback.detection.prompts import Part, named, prompt_beside, prompt_in, talk_in
 from rlhf.feedback.detection.rankings import pair, pair_of_talks, pair_of_transcripts, tree
 from rlhf.feedback.detection.refusals import listed, several_shapes, to_fill_in
 from rlhf.feedback.detection.responses import responses_in
@@ -85,10 +85,10 @@ def conversation(look: Look) -> Found | None:
     name = look.source.response if look.given("response") else talk_in(look)
     if name is None or not look.column(name).mostly("messages"):
         return None
-    settings: dict[str, Any] = {"format": "canonical", "prompt": None, "response": name}
-    return Found(
-        "conversations that end with the response", (f"{name} is messages {_count(look, name)}",), settings
-    )
+    part = prompt_beside(look)
+    settings: dict[str, Any] = {"format": "canonical", **part.settings, "response": name}
+    because = (f"{name} is messages {_count(look, name)}", *part.because)
+    return Found("conversations that end with the response", because, settings)
 
 
 def one_transcript(look: Look) -> Found | None:

@@ -122,7 +122,7 @@ MORE: dict[str, One] = {
         "demonstrations",
         [{"prompt": "One", "prompt_id": "x", "messages": [user("One"), assistant("a")]}],
         ["user: One -> a"],
-        {"prompt": None, "response": "messages"},
+        {"response": "messages"},
     ),
     "transcripts in one column": One(
         "demonstrations", [{"text": TALK}], ["user: Dry? -> Wet."], {"chosen": "text"}
