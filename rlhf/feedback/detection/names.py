@@ -10,6 +10,7 @@ from rlhf.feedback.detection.looks import READABLE, Look
 
 __all__ = [
     "better_and_worse",
+    "is_count_name",
     "is_label_name",
     "names_the_better",
     "responses_side_by_side",
@@ -68,6 +69,17 @@ def is_label_name(name: str) -> bool:
     if not _REASONS.isdisjoint(words):
         return False
     return not _LABELS.isdisjoint(words) or (words[:1] == ["annotator"] and words[-1].isdigit())
+
+
+def is_count_name(name: str, *, large: bool) -> bool:
+    """Return whether numbers of this name count who is for a response.
+
+    Args:
+        name: of the column.
+        large: whether there are numbers above that of the responses; then a "vote" is no number of one.
+    """
+    words = {token.lower() for token in tokens(name)}
+    return bool(words & {"votes", "upvotes", "likes"} or (large and words & {"vote", "win", "wins"}))
 
 
 def share_a_label_word(names: Sequence[str]) -> bool:

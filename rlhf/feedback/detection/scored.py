@@ -16,8 +16,9 @@ from rlhf.feedback.detection.yaml_text import FILL_IN
 __all__ = ["scored"]
 
 _SCORES = {
-    "score", "scores", "rating", "ratings", "rank", "ranks", "ranking", "stars", "votes", "upvotes", "likes",
-    "reward", "rewards", "quality", "grade", "grades", "points", "preference", "preferences",
+    "score", "scores", "rating", "ratings", "rank", "ranks", "ranking", "stars", "vote", "votes", "upvotes",
+    "likes", "win", "wins", "reward", "rewards", "quality", "grade", "grades", "points", "preference",
+    "preferences",
 }  # fmt: skip
 
 
