@@ -14,6 +14,7 @@ from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 
 __all__ = [
+    "PROMPTS",
     "Part",
     "check_context",
     "context_beside",
@@ -24,7 +25,7 @@ __all__ = [
     "talk_prompt",
 ]
 
-_PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem")
+PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem")
 _TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "context")
 _SYSTEMS = ("system", "system_prompt")
 _CONTEXTS = ("context", "passage", "passages", "document", "article", "background")
@@ -83,7 +84,7 @@ def prompt_in(look: Look, base: Mapping[str, Any]) -> Part | None:
     talk = talk_prompt(look)
     if talk is not None:
         return Part({"prompt": talk}, (f"{talk} is messages that end with the user's",))
-    found = named(look, *_PROMPTS)
+    found = named(look, *PROMPTS)
     if [name.lower() for name in found] == ["instruction", "input"]:
         joined = tuple(found)
         return _with_extras(look, base, found[0], {"prompt": joined}, " and ".join(joined))
