@@ -15,6 +15,7 @@ from rlhf.checking.shapes import shape_of
 from rlhf.feedback.adapters import rows_of
 from rlhf.feedback.files import TEXT_EXTENSIONS, extension_of, read_lines
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.numbers import number_of
 from rlhf.feedback.records import BadRow, Note
 from rlhf.feedback.written import canonical_rows
 
@@ -54,14 +55,14 @@ def fix_sources(subjects: Sequence[Subject], out: str, *, force: bool = False) -
     counts: Counter[str] = Counter()
     records = chain.from_iterable(reading.records for reading in readings)
     num_rows = write_rows(out, canonical_rows(records, counts), force=force)
-    told = [f"{out}: {num_rows:,} rows", *told_of(counts)]
+    told = [f"{out}: {number_of(num_rows, 'rows')}", *told_of(counts)]
     rejected = [
         row
         for source, reading in zip(sources, readings, strict=True)
         for row in _rejected(source, reading.notes)
     ]
     num_rejected = write_rows(rejected_path(out), rejected, force=force)
-    return [*told, f"{rejected_path(out)}: {num_rejected:,} rows"]
+    return [*told, f"{rejected_path(out)}: {number_of(num_rejected, 'rows')}"]
 
 
 def told_of(counts: Counter[str]) -> list[str]:

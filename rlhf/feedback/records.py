@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from rlhf.errors import DataError
+from rlhf.feedback.numbers import number_of
 
 if TYPE_CHECKING:
     from rlhf.feedback.detection import Detection
@@ -284,7 +285,7 @@ class Reading(Generic[T]):
 
     def summary(self, places: int = 3) -> list[str]:
         """Return one line a code for people: how often, where first, and whether rows were left out."""
-        lines = [f"{self.num_rows:,} rows read, {len(self.records):,} records"]
+        lines = [f"{number_of(self.num_rows, 'rows')} read, {number_of(len(self.records), 'records')}"]
         for code, number in self.counts().items():
             notes = [note for note in self.notes if note.code == code]
             skipped = sum(note.count for note in notes if note.skipped)

@@ -13,11 +13,11 @@ from rlhf.feedback.choices import TIES
 from rlhf.feedback.detection.found import Kind
 from rlhf.feedback.detection.yaml_text import defaults
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.numbers import number_in
+from rlhf.feedback.numbers import number_in, number_of
 from rlhf.feedback.paths import anything_at
 from rlhf.feedback.rows import Row
 
-__all__ = ["READABLE", "TIES", "Column", "Look", "number_of", "what_is"]
+__all__ = ["READABLE", "TIES", "Column", "Look", "what_is"]
 
 READABLE = ("text", "messages", "message")
 """What can be a response, or a prompt."""
@@ -51,11 +51,6 @@ _LISTS = (
     ("numbers", lambda item: item is None or (isinstance(item, (int, float)) and not isinstance(item, bool))),
     ("objects", lambda item: isinstance(item, dict)),
 )
-
-
-def number_of(number: int, what: str) -> str:
-    """Return "1 row", "2 rows"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(frozen=True)
@@ -144,7 +139,7 @@ class Look:
 
     def count(self, number: int) -> str:
         """Return "in 3 of 200 rows"."""
-        return f"in {number:,} of {number_of(len(self.rows), 'row')}"
+        return f"in {number:,} of {number_of(len(self.rows), 'rows')}"
 
     @property
     def where(self) -> str:
