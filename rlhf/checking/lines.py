@@ -77,7 +77,7 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
 
 
 def _problems_of(report: SourceReport, told: dict[Problem, str]) -> Iterator[str]:
-    """Yield the problems of a source; those that an earlier one had, of which it takes another part, in short."""
+    """Yield the problems of a source, in short those of an earlier one that reads the same rows."""
     again = [problem for problem in report.problems if problem in told]
     new = [problem for problem in report.problems if problem not in told]
     if report.policy and (new or not again):
