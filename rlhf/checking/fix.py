@@ -15,8 +15,8 @@ from rlhf.checking.shapes import shape_of
 from rlhf.feedback.adapters import rows_of
 from rlhf.feedback.files import TEXT_EXTENSIONS, extension_of, read_lines
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow, Note
 from rlhf.feedback.numbers import number_of
-from rlhf.feedback.records import BadRow, Note
 from rlhf.feedback.written import canonical_rows
 
 __all__ = ["fix_sources", "rejected_path", "told_of"]

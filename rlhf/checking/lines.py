@@ -15,8 +15,8 @@ from rlhf.checking.results import (
     Spread,
 )
 from rlhf.feedback.facts import RankingFacts
+from rlhf.feedback.notes import shown_places
 from rlhf.feedback.numbers import number_of
-from rlhf.feedback.records import shown_places
 
 __all__ = ["report_lines", "visible"]
 

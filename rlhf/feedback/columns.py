@@ -9,8 +9,9 @@ from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.paths import anything_at, check_text, short_name, value_at
-from rlhf.feedback.records import BadRow, Message, Prompt
+from rlhf.feedback.records import Message, Prompt
 from rlhf.feedback.rows import Row
 
 __all__ = [

@@ -7,8 +7,9 @@ from typing import Any
 
 from rlhf.feedback.columns import build_prompt, normal_text
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.paths import anything_at, check_text, kind_of, text_at, values_at
-from rlhf.feedback.records import BadRow, Message, Prompt
+from rlhf.feedback.records import Message, Prompt
 from rlhf.feedback.rows import Row
 from rlhf.feedback.strengths import strength_columns
 from rlhf.feedback.turns import ends_open, split_prompt

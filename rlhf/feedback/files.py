@@ -14,7 +14,7 @@ from typing import BinaryIO, cast
 
 from rlhf.errors import DataError
 from rlhf.feedback.arrow import ARROW_EXTENSIONS, saved_files
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 
 __all__ = [
     "EXTENSIONS",
