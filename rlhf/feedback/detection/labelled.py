@@ -114,7 +114,8 @@ def _without_counts(look: Look, names: list[str], responses: Responses) -> list[
     size, lists = _size(look, responses), []
     if isinstance(responses.paths, str):
         lists = number_lists(look, responses.paths)
-    numbers = {name: _numbers(look, name) for name in names if name in lists or look.column(name).numeric()}
+    counted = [name for name in names if name in lists or look.column(name).mostly_numeric()]
+    numbers = {name: _numbers(look, name) for name in counted}
     numbers = {name: found for name, found in numbers.items() if is_count_name(name, large=True)}
     large = any(number > size for found in numbers.values() for number in found)
     counts = [name for name in numbers if is_count_name(name, large=large)]

@@ -83,6 +83,10 @@ class Column:
         """Return whether all values are numbers, or text that spells one."""
         return bool(self.values) and all(number_in(value) is not None for value in self.values)
 
+    def mostly_numeric(self) -> bool:
+        """Return whether more than half of the values are such; the rest may stand for missing ones ("NA")."""
+        return 2 * sum(number_in(value) is not None for value in self.values) > len(self.values)
+
     def kind(self) -> str:
         """Return the commonest kind, for people."""
         return self.kinds.most_common(1)[0][0] if self.kinds else "null"

@@ -163,6 +163,16 @@ SCORES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+def test_few_scores_that_are_no_numbers_do_not_hide_the_others(tmp_path: Path) -> None:
+    rows = [{**PAIR, "votes_a": 12, "votes_b": 3}] * 3 + [{**PAIR, "votes_a": "NA", "votes_b": 3}]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    message = refused(path, "score_direction_missing")
+    with pytest.raises(BadRow, match=r"x\.jsonl:4: .*missing"):
+        read_rankings([filled_in(message, best="highest")])
+    skipped = read_rankings([{**filled_in(message, best="highest"), "on_bad_row": "skip", "max_bad": 0.3}])
+    assert [said(ranking) for ranking in skipped] == [["x > y"]] * 3
+
+
 @pytest.mark.parametrize("name", SCORES)
 def test_scores_and_ranks_are_refused_without_and_right_with_their_better_end(
     tmp_path: Path, name: str
