@@ -98,7 +98,8 @@ def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Ite
     elif source.format == "scored":
         scores = scores_of(row, source, size)
         if size > 1 and size - scores.count(None) < 2:
-            message = f"nothing is compared: fewer than 2 responses have a score in {source.scores!r}"
+            shown = source.scores if isinstance(source.scores, str) else ", ".join(source.scores)
+            message = f"nothing is compared: fewer than 2 responses have a score in {shown!r}"
             raise BadRow(message, row.where, "bad_score")
         ranks, scored = ranks_of_scores(scores, source)
         _check_columns_agree(row, source, ranks)

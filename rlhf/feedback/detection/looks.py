@@ -84,7 +84,7 @@ class Column:
         return bool(self.values) and all(number_in(value) is not None for value in self.values)
 
     def mostly_numeric(self) -> bool:
-        """Return whether more than half of the values are such; the rest may stand for missing ones ("NA")."""
+        """Return whether more than half of the values are such; others may stand for missing ones."""
         return 2 * sum(number_in(value) is not None for value in self.values) > len(self.values)
 
     def kind(self) -> str:
