@@ -45,8 +45,8 @@ class NoEmbedding(DataError):
 
 
 WORDS = {
-    "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens)",
-    "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens)",
+    "cut_to_last_turns": "prompts that lost their oldest turns (max_prompt_tokens or the context)",
+    "cut_within_turn": "prompts whose last turn lost its beginning (max_prompt_tokens or the context)",
     "joined_turns": "conversations adapted to the template (system message or one speaker's turns joined)",
     "lost_line_breaks": "texts with line breaks that the tokenizer reads as spaces (it has none)",
     "special_text": "prompts that hold a special token's text, rendered as text",

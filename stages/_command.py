@@ -123,6 +123,7 @@ class _Command:
     def run(self) -> int:
         """Do all of it; returns the exit status."""
         console.silence(self.rank != 0)
+        console.quiet_notices()
         before = signal.signal(signal.SIGTERM, self._on_sigterm)
         try:
             self._run()

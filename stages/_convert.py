@@ -7,6 +7,7 @@ from collections import Counter
 
 from rlhf.checking.results import Subject
 from rlhf.errors import DataError, SettingsError
+from rlhf.feedback.numbers import number_of
 from rlhf.feedback.written import FORMS
 from stages._check import targets_of
 from stages._subjects import KINDS, find_subjects
@@ -83,7 +84,8 @@ def _convert(subjects: list[Subject], out: str, options: argparse.Namespace) -> 
     reading = READERS[kind]([shape_of(subject.source, kind).source for subject in subjects])
     counts: Counter[str] = Counter()
     num_rows = write_rows(out, FORMS[options.to](reading.records, counts), force=options.force)
-    print(f"{out}: {num_rows:,} rows of {len(reading.records):,} {kind}, {reading.num_rows:,} rows read")
+    made = f"{number_of(num_rows, 'rows')} of {number_of(len(reading.records), kind)}"
+    print(f"{out}: {made}, {number_of(reading.num_rows, 'rows')} read")
     for line in told_of(counts):
         print(line)
     for code, number in reading.counts().items():

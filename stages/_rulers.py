@@ -95,7 +95,8 @@ def open_ruler(model: ModelSettings, limits: Limits, setting: str) -> Ruler:
         limited = _inputs.build_renderer(tokenizer, frame, prompt_tokens, response_tokens, setting)
     except SettingsError as error:
         return Ruler(model.path, whole, why_no_limits=f"the stage stops: {error}")
-    return Ruler(model.path, whole, limited)
+    by_context = prompt_tokens is None and limited.max_prompt_tokens is not None
+    return Ruler(model.path, whole, limited, by_context=by_context)
 
 
 def _frame(model: ModelSettings, setting: str) -> Any:

@@ -163,6 +163,36 @@ def test_a_config_with_the_limits_of_its_stage(tmp_path: Path, rlhf: Any) -> Non
     assert missing.status == 0
 
 
+def test_the_context_is_not_called_a_setting(tmp_path: Path, rlhf: Any) -> None:
+    path = write_rows(tmp_path / "x.jsonl", [*GOOD, ranking("Why? " * 200)])
+    said = rlhf("check", path, "--as", "rankings", "--model", BASE)
+    assert (
+        "1 of 6 (16.7%) are longer than the 255 tokens that the model's context leaves for them: " in said.out
+    )
+    assert "longer than max_prompt_tokens" not in said.out
+
+
+def test_what_several_parts_of_one_file_have_in_common_is_said_once(tmp_path: Path, rlhf: Any) -> None:
+    rows = [ranking(f"Why {number}?") for number in range(40)] + [ranking("Empty?", "", "y")]
+    source = {"path": write_rows(tmp_path / "x.jsonl", rows), "validation_fraction": 0.5}
+    other = {"path": write_rows(tmp_path / "y.jsonl", [ranking("New?", "", "y"), ranking("Last?")])}
+    path = config(
+        tmp_path / "mine_reward.yaml",
+        model={"path": BASE},
+        data={
+            "train": [{**source, "split": "train"}],
+            "validation": [{**source, "split": "validation"}],
+            "test": [other],
+        },
+    )
+    said = rlhf("check", path)
+    errors = [line for line in said.lines if line.startswith("  ERROR")]
+    assert [line.split()[1] for line in errors] == ["empty_response"] * 2, "of each file once"
+    assert "  as above    empty_response 1: in the same rows as of data.train[0]" in said.lines
+    assert sum(line.startswith("  training") for line in said.lines) == 2
+    assert (said.lines[-1], said.status) == ("1 problem", 1)
+
+
 def test_lengths_are_counted_even_where_the_limits_do_not_fit(rlhf: Any) -> None:
     said = rlhf("check", "configs/sft.yaml", "sft.max_prompt_tokens=250", "sft.max_response_tokens=250")
     assert "the stage stops: max_prompt_tokens 250 and max_response_tokens 250 do not fit" in said.out

@@ -107,7 +107,8 @@ def test_a_long_prompt_that_comes_late_does_not_end_ppo(
     assert run_main(run_ppo, lay_over(words, *told)) == 0
     said = capsys.readouterr().out
     assert (
-        f"data.train for {encoder}: prompts whose last turn lost its beginning (max_prompt_tokens): 1" in said
+        f"data.train for {encoder}: prompts whose last turn lost its beginning "
+        "(max_prompt_tokens or the context): 1" in said
     )
 
 

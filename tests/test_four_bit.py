@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,14 @@ KEPT = "lora={rank: 4, alpha: 8.0, quantize: 4bit, merge: false}"
 def rewarded(tmp_path: Path) -> list[str]:
     write_base(tmp_path / "sft")
     return reward_words(tmp_path)
+
+
+@needs_it
+def test_a_stage_prints_nothing_of_bitsandbytes() -> None:
+    """Its import, of which peft has one, advises to install faster kernels for processors."""
+    code = "from rlhf.runs import console; console.quiet_notices(); import peft.tuners.lora.bnb"
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
 STAGES = {

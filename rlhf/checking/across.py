@@ -8,7 +8,8 @@ from typing import Any, overload
 from rlhf.checking.problems import group_findings
 from rlhf.checking.results import Level, Problem
 from rlhf.feedback.findings import find_oddities, level_of
-from rlhf.feedback.records import Note, Ranking, Reading, Text
+from rlhf.feedback.notes import Note
+from rlhf.feedback.records import Ranking, Reading, Text
 
 __all__ = ["Joined", "find_across"]
 

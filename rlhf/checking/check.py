@@ -19,8 +19,9 @@ from rlhf.errors import DataError
 from rlhf.feedback.adapters import files_of
 from rlhf.feedback.facts import count_rankings
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import NothingRead
 from rlhf.feedback.reading import read_demonstrations, read_prompts, read_rankings, read_texts
-from rlhf.feedback.records import NothingRead, Reading
+from rlhf.feedback.records import Reading
 
 __all__ = ["READERS", "RulerOf", "check_sources", "read_all"]
 

@@ -13,9 +13,10 @@ from rlhf.checking.files import write_rows
 from rlhf.checking.results import Subject
 from rlhf.checking.shapes import shape_of
 from rlhf.feedback.adapters import rows_of
-from rlhf.feedback.files import read_lines
+from rlhf.feedback.files import TEXT_EXTENSIONS, extension_of, read_lines
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.records import BadRow, Note
+from rlhf.feedback.notes import BadRow, Note
+from rlhf.feedback.numbers import number_of
 from rlhf.feedback.written import canonical_rows
 
 __all__ = ["fix_sources", "rejected_path", "told_of"]
@@ -54,14 +55,14 @@ def fix_sources(subjects: Sequence[Subject], out: str, *, force: bool = False) -
     counts: Counter[str] = Counter()
     records = chain.from_iterable(reading.records for reading in readings)
     num_rows = write_rows(out, canonical_rows(records, counts), force=force)
-    told = [f"{out}: {num_rows:,} rows", *told_of(counts)]
+    told = [f"{out}: {number_of(num_rows, 'rows')}", *told_of(counts)]
     rejected = [
         row
         for source, reading in zip(sources, readings, strict=True)
         for row in _rejected(source, reading.notes)
     ]
     num_rejected = write_rows(rejected_path(out), rejected, force=force)
-    return [*told, f"{rejected_path(out)}: {num_rejected:,} rows"]
+    return [*told, f"{rejected_path(out)}: {number_of(num_rejected, 'rows')}"]
 
 
 def told_of(counts: Counter[str]) -> list[str]:
@@ -78,15 +79,16 @@ def _rejected(source: Source, notes: Sequence[Note]) -> Iterator[dict[str, Any]]
     if not reasons:
         return
     unreadable: list[BadRow] = []
+    lines = _RawLines()
     for row in rows_of(source, on_bad=unreadable.append):
         for error in unreadable:
-            yield from _told(reasons.pop(error.where or "", []), _raw_line(error.where or ""))
+            yield from _told(reasons.pop(error.where or "", []), lines.at(error.where or ""))
         unreadable.clear()
         yield from _told(reasons.pop(row.where, []), row.values)
         if not reasons:
             return
     for where, left in reasons.items():
-        yield from _told(left, _raw_line(where))
+        yield from _told(left, lines.at(where))
 
 
 def _told(notes: Sequence[Note], row: Any) -> Iterator[dict[str, Any]]:
@@ -94,18 +96,36 @@ def _told(notes: Sequence[Note], row: Any) -> Iterator[dict[str, Any]]:
         yield {"where": note.where, "code": note.code, "message": note.message, "row": row}
 
 
-def _raw_line(where: str) -> str | None:
-    """Return a line of a file as text; None where a place is no line."""
-    file, _, number = where.rpartition(":")
-    file, number = (file.rpartition(":")[0], file.rpartition(":")[2]) if _has_column(file) else (file, number)
-    if not number.isdigit():
+class _RawLines:
+    """Lines of files of text, asked for by their places; in the order of a file it is read once for all."""
+
+    def __init__(self) -> None:
+        self._file = ""
+        self._number = 0
+        self._lines: Iterator[tuple[int, bytes]] = iter(())
+
+    def at(self, where: str) -> str | None:
+        """Return a line as text; None where a place is no line of a file of text (a row of parquet, say)."""
+        file, number = _line_of(where)
+        if number is None or extension_of(Path(file)) not in TEXT_EXTENSIONS or not Path(file).is_file():
+            return None
+        if file != self._file or number <= self._number:
+            self._file, self._number, self._lines = file, 0, read_lines(Path(file))
+        for found, line in self._lines:
+            self._number = found
+            if found == number:
+                return line.decode("utf-8", errors="replace").rstrip("\r\n")
         return None
-    for line_number, line in read_lines(Path(file)):
-        if line_number == int(number):
-            return line.decode("utf-8", errors="replace").rstrip("\r\n")
-    return None
 
 
-def _has_column(file: str) -> bool:
-    """Whether ``file:line:column`` was cut at its last colon."""
-    return file.rpartition(":")[2].isdigit() and not Path(file).exists()
+def _line_of(where: str) -> tuple[str, int | None]:
+    """Return the file and the line of ``file:line`` or ``file:line:column``; no number where it is neither.
+
+    >>> _line_of("a/b.jsonl:7"), _line_of("a/b.jsonl:7:12"), _line_of("a/b.jsonl")
+    (('a/b.jsonl', 7), ('a/b.jsonl', 7), ('a/b.jsonl', None))
+    """
+    file, _, last = where.rpartition(":")
+    before, _, line = file.rpartition(":")
+    if last.isdecimal() and line.isdecimal() and not Path(file).exists():
+        return before, int(line)
+    return (file, int(last)) if last.isdecimal() else (where, None)

@@ -31,12 +31,14 @@ class Ruler:
         whole: a renderer without limits.
         limited: the stage's, with its limits; None where there are none, or they do not fit the model.
         why_no_limits: which the latter is.
+        by_context: no setting limits prompts, but what the model's context leaves beside a response.
     """
 
     model: str
     whole: Renderer
     limited: Renderer | None = None
     why_no_limits: str = ""
+    by_context: bool = False
 
 
 def measure_lengths(records: Sequence[Any], ruler: Ruler) -> Lengths:
@@ -60,7 +62,7 @@ def measure_lengths(records: Sequence[Any], ruler: Ruler) -> Lengths:
     prompt_limit = None if limited is None else limited.max_prompt_tokens
     response_limit = None if limited is None else limited.max_response_tokens
     ids = ruler.whole.render_prompt_batch([messages for messages, _ in asked])
-    spread = _spread(ids, [where for _, where in asked], prompt_limit)
+    spread = _spread(ids, [where for _, where in asked], prompt_limit, by_context=ruler.by_context)
     responses = None
     if told:
         ids = ruler.whole.render_response_batch([text for text, _ in told])
@@ -81,16 +83,18 @@ def _measure_texts(texts: list[Text], ruler: Ruler) -> Lengths:
     return Lengths(ruler.model, len(texts), _spread(ids, [text.where for text in texts], None), None, ())
 
 
-def _spread(ids: Sequence[Any], wheres: Sequence[str], limit: int | None) -> Spread:
+def _spread(
+    ids: Sequence[Any], wheres: Sequence[str], limit: int | None, *, by_context: bool = False
+) -> Spread:
     found = [
         (len(of_one), where)
         for of_one, where in zip(ids, wheres, strict=True)
         if not isinstance(of_one, DataError)
     ]
-    return spread_of(found, limit)
+    return spread_of(found, limit, by_context=by_context)
 
 
-def spread_of(lengths: Sequence[tuple[int, str]], limit: int | None) -> Spread:
+def spread_of(lengths: Sequence[tuple[int, str]], limit: int | None, *, by_context: bool = False) -> Spread:
     """Return percentiles (the smallest length that so many percent do not exceed), and what is too long.
 
     >>> spread_of([(3, "a:1"), (1, "a:2"), (2, "a:3"), (4, "a:4")], 2).percentiles[50]
@@ -104,6 +108,7 @@ def spread_of(lengths: Sequence[tuple[int, str]], limit: int | None) -> Spread:
         mean=sum(ordered) / len(ordered) if ordered else 0.0,
         longest=tuple(longest),
         limit=limit,
+        by_context=by_context,
         num_over=sum(limit is not None and length > limit for length in ordered),
         num_texts=len(ordered),
     )

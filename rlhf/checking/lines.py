@@ -15,7 +15,8 @@ from rlhf.checking.results import (
     Spread,
 )
 from rlhf.feedback.facts import RankingFacts
-from rlhf.feedback.records import shown_places
+from rlhf.feedback.notes import shown_places
+from rlhf.feedback.numbers import number_of
 
 __all__ = ["report_lines", "visible"]
 
@@ -40,8 +41,9 @@ def visible(text: str) -> str:
 def report_lines(report: CheckReport) -> list[str]:
     """Return the whole check; the last line is its verdict."""
     lines = []
+    told: dict[Problem, str] = {}  # by which source
     for source in report.sources:
-        lines += [*_source_lines(source), ""]
+        lines += [*_source_lines(source), *_problems_of(source, told), ""]
     if report.across:
         lines += ["between the rows, and between the sources", *_problem_lines(report.across), ""]
     return [*lines, *report.notes, report.verdict]
@@ -54,13 +56,14 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
         yield title
         yield from _entry("FAILED", report.failure)
         return
-    yield f"{title}  {report.num_rows:,} rows read, {report.num_records:,} {subject.kind}"
+    rows = f"{number_of(report.num_rows, 'rows')} read"
+    yield f"{title}  {rows}, {number_of(report.num_records, subject.kind)}"
     if len(report.files) > 1:
         yield from _entry("files", f"{len(report.files):,}: {report.files[0]} to {report.files[-1]}")
     yield from _entry("shape", f"{report.shape}, because {'; '.join(report.because)}")
     yield from _entry("mapping", report.mapping.rstrip("\n"))
     for meaning in report.meanings:
-        often = "" if meaning.number is None else f" ({_number(meaning.number, meaning.unit)})"
+        often = "" if meaning.number is None else f" ({number_of(meaning.number, meaning.unit)})"
         yield from _entry("reading", f"{meaning.value} = {meaning.means}{often}")
     if report.rankings is not None:
         yield from _ranking_lines(report.rankings)
@@ -71,9 +74,20 @@ def _source_lines(report: SourceReport) -> Iterator[str]:
     yield from _length_lines(report)
     if report.baselines is not None:
         yield from _entry("beat this", _baseline_text(report))
-    if report.policy:
+
+
+def _problems_of(report: SourceReport, told: dict[Problem, str]) -> Iterator[str]:
+    """Yield the problems of a source, in short those of an earlier one that reads the same rows."""
+    again = [problem for problem in report.problems if problem in told]
+    new = [problem for problem in report.problems if problem not in told]
+    if report.policy and (new or not again):
         yield from _entry("training", report.policy)
-    yield from _problem_lines(report.problems)
+    yield from _problem_lines(new)
+    if again:
+        codes = ", ".join(f"{problem.code} {problem.number:,}" for problem in again)
+        first = ", ".join(dict.fromkeys(told[problem] for problem in again))
+        yield from _entry("as above", f"{codes}: in the same rows as of {first}")
+    told |= dict.fromkeys(new, report.subject.name)
 
 
 def _entry(word: str, text: str) -> Iterator[str]:
@@ -82,10 +96,6 @@ def _entry(word: str, text: str) -> Iterator[str]:
     yield f"  {word:<{_WIDTH}}{first}".rstrip()
     for line in rest:
         yield f"  {'':<{_WIDTH}}{line}".rstrip()
-
-
-def _number(number: int, unit: str) -> str:
-    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
 def _ranking_lines(facts: RankingFacts) -> Iterator[str]:
@@ -97,7 +107,7 @@ def _ranking_lines(facts: RankingFacts) -> Iterator[str]:
         share = facts.num_ties / facts.num_comparisons
         ties = f"{facts.num_ties:,} of {facts.num_comparisons:,} comparisons ({share:.1%})"
         ties += (
-            f", in {_number(facts.num_tied_rankings, 'rankings')}, {facts.num_all_ties:,} with nothing else"
+            f", in {number_of(facts.num_tied_rankings, 'rankings')}, {facts.num_all_ties:,} with nothing else"
         )
     yield from _entry("ties", ties)
     if facts.num_strengths:
@@ -105,16 +115,18 @@ def _ranking_lines(facts: RankingFacts) -> Iterator[str]:
         told = f"{low:g} to {high:g}, mean {mean:.3g}, of {facts.num_strengths:,} pairs with an order"
         yield from _entry("strengths", told)
     if facts.num_intransitive:
-        yield from _entry("in no order", f"{facts.num_intransitive:,} rankings, kept as pairs")
+        yield from _entry("in no order", f"{number_of(facts.num_intransitive, 'rankings')}, kept as pairs")
     if facts.num_partial:
-        yield from _entry("partial", f"{facts.num_partial:,} rankings with a response that is not ranked")
+        yield from _entry(
+            "partial", f"{number_of(facts.num_partial, 'rankings')} with a response that is not ranked"
+        )
 
 
 def _overview_lines(overview: Overview, *, ranked: bool) -> Iterator[str]:
     if overview.turns:
         yield from _entry("turns", _counted(overview.turns.items()))
     if overview.num_with_system:
-        told = f"{overview.num_with_system:,} records, {overview.num_system_messages:,} different"
+        told = f"{number_of(overview.num_with_system, 'records')}, {overview.num_system_messages:,} different"
         yield from _entry("system", told)
     if overview.annotators:
         told = f"{len(overview.annotators):,}: {_counted(overview.annotators.items())}"
@@ -185,8 +197,11 @@ def _spreads(lengths: Lengths, kind: str) -> Iterator[str]:
 
 def _over(name: str, spread: Spread) -> str:
     worst = ", ".join(f"{where} ({length:,})" for length, where in spread.longest)
-    found = f"{spread.num_over:,} of {spread.num_texts:,} ({spread.share_over:.1%}) are longer than "
-    return f"{name:<10} {found}max_{name[:-1]}_tokens {spread.limit:,}: {_TOO_LONG[name]}; longest: {worst}"
+    found = f"{spread.num_over:,} of {spread.num_texts:,} ({spread.share_over:.1%}) are longer than"
+    limit = f"max_{name[:-1]}_tokens {spread.limit:,}"
+    if spread.by_context:
+        limit = f"the {spread.limit:,} tokens that the model's context leaves for them"
+    return f"{name:<10} {found} {limit}: {_TOO_LONG[name]}; longest: {worst}"
 
 
 def _baseline_text(report: SourceReport) -> str:

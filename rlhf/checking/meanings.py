@@ -9,9 +9,9 @@ from rlhf.checking.results import Meaning
 from rlhf.feedback.adapters import load_adapter, rows_of
 from rlhf.feedback.labels import labels_read
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.numbers import number_in, spelled
 from rlhf.feedback.paths import value_at
-from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import Row
 
 __all__ = ["count_meanings"]

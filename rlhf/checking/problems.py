@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from rlhf.checking.results import LEVELS, Level, Problem
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.records import Note
+from rlhf.feedback.notes import Note
 
 __all__ = ["group_findings", "group_notes", "what_training_does"]
 

@@ -119,9 +119,10 @@ class Spread:
         percentiles: length by percent: 5 % of the texts are at most so long, ...
         mean: the mean length.
         longest: length and ``file:line`` of the longest few.
-        limit: the setting's limit, None where there is none.
+        limit: the setting's limit, or the context's; None where there is none.
         num_over: texts above the limit.
         num_texts: how many were measured.
+        by_context: no setting limits them, but what the model's context leaves.
     """
 
     percentiles: Mapping[int, int]
@@ -130,6 +131,7 @@ class Spread:
     limit: int | None
     num_over: int
     num_texts: int
+    by_context: bool = False
 
     @property
     def share_over(self) -> float:

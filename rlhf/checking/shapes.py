@@ -7,7 +7,7 @@ from typing import NamedTuple
 from rlhf.checking.results import Kind
 from rlhf.feedback.detection import detect_source, mapping_yaml
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 
 __all__ = ["Shape", "shape_of"]
 

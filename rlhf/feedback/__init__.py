@@ -5,8 +5,9 @@ from rlhf.feedback.facts import RankingFacts, count_rankings
 from rlhf.feedback.files import fingerprint_files
 from rlhf.feedback.findings import find_oddities, level_of
 from rlhf.feedback.mapping import Source, build_sources
+from rlhf.feedback.notes import BadRow, Note
 from rlhf.feedback.reading import read_demonstrations, read_prompts, read_rankings, read_texts
-from rlhf.feedback.records import BadRow, Demonstration, Message, Note, Prompt, Ranking, Reading, Text
+from rlhf.feedback.records import Demonstration, Message, Prompt, Ranking, Reading, Text
 from rlhf.feedback.rows import Row, read_rows
 from rlhf.feedback.splits import check_no_leak, leave_out_known, split_by_group
 

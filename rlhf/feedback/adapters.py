@@ -14,8 +14,8 @@ from rlhf.feedback.files import find_files
 from rlhf.feedback.hub import hub_rows
 from rlhf.feedback.jsontext import JSONText, decode_line
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.paths import check_text, kind_of, value_at
-from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import OnBad, Row, read_rows
 from rlhf.user_code import failures_named, file_of, load_function
 

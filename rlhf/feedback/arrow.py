@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.errors import DataError
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 
 __all__ = ["ARROW_EXTENSIONS", "read_values", "saved_files", "values_of"]
 

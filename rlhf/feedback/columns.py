@@ -9,11 +9,20 @@ from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.paths import anything_at, check_text, short_name, value_at
-from rlhf.feedback.records import BadRow, Message, Prompt
+from rlhf.feedback.records import Message, Prompt
 from rlhf.feedback.rows import Row
 
-__all__ = ["annotator_of", "build_prompt", "group_of_messages", "group_of_text", "id_of", "named_group"]
+__all__ = [
+    "annotator_of",
+    "build_prompt",
+    "group_of_messages",
+    "group_of_text",
+    "id_of",
+    "named_group",
+    "normal_text",
+]
 
 
 def id_of(row: Row, source: Source) -> str:
@@ -84,5 +93,13 @@ def group_of_messages(messages: Sequence[Message]) -> str:
 
 def group_of_text(text: str) -> str:
     """Return 16 hex digits of a hash of the normalised text."""
-    normal = " ".join(unicodedata.normalize("NFC", text).casefold().split())
-    return hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(normal_text(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def normal_text(text: str) -> str:
+    r"""Return a text without what people do not mean: case, spacing, the way letters are composed.
+
+    >>> normal_text("  What\n IS it?")
+    'what is it?'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf.feedback.columns import build_prompt
+from rlhf.feedback.columns import build_prompt, normal_text
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.paths import anything_at, check_text, kind_of, text_at, values_at
-from rlhf.feedback.records import BadRow, Message, Prompt
+from rlhf.feedback.records import Message, Prompt
 from rlhf.feedback.rows import Row
 from rlhf.feedback.strengths import strength_columns
 from rlhf.feedback.turns import ends_open, split_prompt
@@ -33,6 +34,8 @@ def prompt_of(row: Row, source: Source) -> Prompt:
     Raises:
         BadRow: missing_column, not_text, bad_roles, empty_prompt, prompt_mismatch or bad_transcript.
     """
+    if source.prompt is None or _are_talks(_first_answer(row, source)):
+        return prompt_and_responses(row, source, _answers(row, source))[0]
     stated = _stated(row, source)
     if isinstance(stated, tuple):
         return build_prompt(stated, row, source, columns=_other_columns(row, source))
@@ -43,6 +46,9 @@ def prompt_of(row: Row, source: Source) -> Prompt:
 def prompt_and_responses(row: Row, source: Source, answers: Named) -> tuple[Prompt, list[str]]:
     """Return the prompt of a row and the texts of some responses to it.
 
+    Where all responses are whole conversations, the prompt is what these begin with, and a prompt that the
+    row states beside them must say the same, see `_says_the_same`.
+
     Args:
         row: the row.
         source: where the prompt stands, if it does.
@@ -52,10 +58,18 @@ def prompt_and_responses(row: Row, source: Source, answers: Named) -> tuple[Prom
     Raises:
         BadRow: as `prompt_of`; prompt_mismatch where messages begin otherwise than the prompt or each other.
     """
-    stated = _stated(row, source)
+    talks = _are_talks(answers)
+    stated = None if talks and _states_nothing(row, source) else _stated(row, source)
     turns = stated if isinstance(stated, list) else None
     ends = [_end(name, value, turns, source, row.where) for name, value in answers]
     prompt = stated if isinstance(stated, tuple) else None
+    if talks and prompt is not None:
+        name, before = answers[0][0], ends[0][0]
+        if not _says_the_same(prompt, before):
+            begins = before if prompt[0].role == "system" or len(before) == 1 else _without_system(before)
+            found = _mismatch(name, begins, "the prompt", prompt, source)
+            raise BadRow(found, row.where, "prompt_mismatch")
+        prompt = None
     for (name, _), (before, _) in zip(answers, ends, strict=True):
         if prompt is None and not before:
             message = (
@@ -63,12 +77,52 @@ def prompt_and_responses(row: Row, source: Source, answers: Named) -> tuple[Prom
             )
             raise BadRow(message + "; name the prompt's column", row.where, "prompt_mismatch")
         if prompt is not None and before and before != prompt:
-            other = "the prompt" if isinstance(stated, tuple) else repr(answers[0][0])
+            other = "the prompt" if isinstance(stated, tuple) and not talks else repr(answers[0][0])
             raise BadRow(_mismatch(name, before, other, prompt, source), row.where, "prompt_mismatch")
         prompt = before if prompt is None else prompt
     lead = _lead(row, source)
     built = build_prompt(prompt or (), row, source, columns=_other_columns(row, source))
     return built, [text if before else text.removeprefix(lead) for before, text in ends]
+
+
+def _are_talks(answers: Named) -> bool:
+    """Say whether answers are conversations, which hold more than the response."""
+    return bool(answers) and all(
+        isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict) for _, value in answers
+    )
+
+
+def _states_nothing(row: Row, source: Source) -> bool:
+    """Say whether the place of the prompt is there and empty."""
+    if not isinstance(source.prompt, str):
+        return False
+    found = anything_at(row, source.prompt)
+    return found is None or (isinstance(found, str) and not found.strip())
+
+
+def _says_the_same(stated: tuple[Message, ...], before: tuple[Message, ...]) -> bool:
+    """Say whether a prompt says nothing else than the messages before a response.
+
+    Sets state all of these, some that follow each other (the first turn, or the last), or one text in which
+    all turns of the user stand: the whole rendered. Case and spacing do not count, as in groups.
+    """
+    said, there = ([normal_text(message.content) for message in one] for one in (stated, before))
+    if any(there[start : start + len(said)] == said for start in range(len(there))):
+        return True
+    if len(said) > 1:
+        return False
+    end = 0
+    for message, text in zip(before, there, strict=True):
+        if message.role == "user":
+            start = said[0].find(text, end)
+            if start < 0:
+                return False
+            end = start + len(text)
+    return end > 0
+
+
+def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    return tuple(message for message in messages if message.role != "system")
 
 
 def _lead(row: Row, source: Source) -> str:
@@ -115,6 +169,13 @@ def _answers(row: Row, source: Source) -> Named:
         except BadRow:
             return values_at(row, source.responses)
     return values_at(row, source.responses)
+
+
+def _first_answer(row: Row, source: Source) -> Named:
+    """Return the first column of those that hold a response each."""
+    names = {"pair": source.chosen, "canonical": source.response}
+    name = names.get(source.format) or source.responses[0]
+    return [(name, row.values.get(name))]
 
 
 def _other_columns(row: Row, source: Source) -> Mapping[str, Any]:

@@ -14,9 +14,17 @@ from typing import BinaryIO, cast
 
 from rlhf.errors import DataError
 from rlhf.feedback.arrow import ARROW_EXTENSIONS, saved_files
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 
-__all__ = ["EXTENSIONS", "decode", "extension_of", "find_files", "fingerprint_files", "read_lines"]
+__all__ = [
+    "EXTENSIONS",
+    "TEXT_EXTENSIONS",
+    "decode",
+    "extension_of",
+    "find_files",
+    "fingerprint_files",
+    "read_lines",
+]
 
 TEXT_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt")
 EXTENSIONS = (*TEXT_EXTENSIONS, *ARROW_EXTENSIONS)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rlhf.errors import DataError
 from rlhf.feedback.arrow import values_of
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 
 __all__ = ["hub_fingerprint", "hub_rows"]
 

@@ -9,9 +9,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import DataError
+from rlhf.feedback.notes import BadRow, TakeNote
 from rlhf.feedback.numbers import number_in, spelled
 from rlhf.feedback.paths import kind_of, short_name, value_at
-from rlhf.feedback.records import BadRow, TakeNote
 from rlhf.feedback.rows import Row
 from rlhf.feedback.strengths import Strengths, stated_strengths
 

@@ -12,7 +12,7 @@ from rlhf.feedback.detection.detect import NUM_ROWS
 from rlhf.feedback.detection.yaml_text import defaults
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.mapping_checks import formats_that_read, given_settings
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.rows import OnBad, Row
 
 __all__ = ["FirstRows"]

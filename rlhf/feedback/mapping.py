@@ -56,7 +56,9 @@ class Source:
             tree: Open Assistant message trees (their rank 0 is best among siblings).
             text: plain text to pre-train on: .txt files, or column `text` of the others.
         prompt: path or template of the prompt; or a list of them, joined by a blank line, blank ones left
-            out; null: the prompt is what the messages of the responses begin with.
+            out; null: the prompt is what the messages of the responses begin with. Where these are whole
+            conversations and a prompt is named, they tell the prompt too, and it must say the same: a turn or
+            some turns of theirs, or a text in which all turns of the user stand.
         markers: what stands before the turns in a transcript, {user: "\n\nHuman:", assistant:
             "\n\nAssistant:"}, and where text may stand before the first marker whose it is, {start: user};
             splits the prompt (an empty last turn goes), or the columns of `transcript`; null: a prompt is one

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.records import Demonstration, Note, Prompt, Ranking, Text
+from rlhf.feedback.notes import Note
+from rlhf.feedback.records import Demonstration, Prompt, Ranking, Text
 from rlhf.feedback.shelf import pick
 from rlhf.feedback.splits import group_of, place_of
 

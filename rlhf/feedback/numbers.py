@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["number_in", "spelled"]
+__all__ = ["number_in", "number_of", "spelled"]
 
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
@@ -45,3 +45,12 @@ def spelled(value: Any) -> str:
     if number is None:
         return str(value)
     return str(int(number)) if number.is_integer() else repr(number)
+
+
+def number_of(number: int, what: str) -> str:
+    """Return how many there are of what: "1 row", "2 rows".
+
+    >>> number_of(1, "rows"), number_of(2000, "rows")
+    ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {what.removesuffix('s') if number == 1 else what}"

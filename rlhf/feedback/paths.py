@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from rlhf.errors import DataError
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.rows import Row
 
 __all__ = [

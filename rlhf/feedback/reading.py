@@ -19,18 +19,9 @@ from rlhf.feedback.detection import Kind
 from rlhf.feedback.looking import FirstRows
 from rlhf.feedback.mapping import Source, build_sources
 from rlhf.feedback.mixture import Weigher, weight_notes
+from rlhf.feedback.notes import BadRow, Note, NothingRead, TakeNote
 from rlhf.feedback.paths import text_at
-from rlhf.feedback.records import (
-    BadRow,
-    Demonstration,
-    Note,
-    NothingRead,
-    Prompt,
-    Ranking,
-    Reading,
-    TakeNote,
-    Text,
-)
+from rlhf.feedback.records import Demonstration, Prompt, Ranking, Reading, Text
 from rlhf.feedback.rows import Row
 from rlhf.feedback.shelf import Ledger, Shelf, pick, shelve
 from rlhf.feedback.splits import group_of, split_of

@@ -1,7 +1,7 @@
 """What a line of feedback becomes: a prompt, a demonstration, a ranking, or plain text (stations 1 and 2).
 
 Every record is frozen, checked when it is made, and keeps the `where` (``file:line``) it came from.
-A `Reading` is what a reader hands back: the records, and a `Note` for everything odd that was met on the way.
+A `Reading` is what a reader hands back: the records, and a note for everything odd (`rlhf.feedback.notes`).
 """
 
 from __future__ import annotations
@@ -12,39 +12,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rlhf.errors import DataError
+from rlhf.feedback.notes import Note, shown_places
+from rlhf.feedback.numbers import number_of
 
 if TYPE_CHECKING:
     from rlhf.feedback.detection import Detection
 
 __all__ = [
     "ROLES",
-    "BadRow",
     "Demonstration",
     "Message",
-    "Note",
-    "NothingRead",
     "Packed",
     "Prompt",
     "Ranking",
     "Reading",
-    "TakeNote",
     "Text",
-    "shown_places",
 ]
 
 ROLES = ("system", "user", "assistant")
 
 T = TypeVar("T")
-
-
-class BadRow(DataError):
-    """A row that cannot be used; `code` is the short word it is counted under."""
-
-    def __init__(self, message: str, where: str | None = None, code: str = "bad_row") -> None:
-        super().__init__(message, where, code)
 
 
 class Packed:
@@ -211,48 +201,6 @@ class Text(Packed):
     repeats: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something odd that a reader met.
-
-    Args:
-        code: a short fixed word to count by (empty_response, marker_in_response, missing_rank ...).
-        where: ``file:line``, or the file where it is about the whole of it.
-        message: what was found and what was done with it.
-        skipped: whether the row was left out.
-        count: how many such things it stands for: what is met very often has a note of the first ones only.
-        bad: whether the row cannot be used, so that reading stops there unless `on_bad_row: skip`.
-    """
-
-    code: str
-    where: str
-    message: str
-    skipped: bool = False
-    count: int = 1
-    bad: bool = False
-
-
-class NothingRead(DataError):
-    """Sources that give no record at all; `notes` say what became of their `num_rows` rows."""
-
-    def __init__(
-        self, message: str, where: str | None = None, notes: Sequence[Note] = (), num_rows: int = 0
-    ) -> None:
-        super().__init__(message, where, "nothing_read" if num_rows else "empty_file")
-        self.notes = tuple(notes)
-        self.num_rows = num_rows
-
-    def __reduce__(self) -> tuple[type[NothingRead], tuple[Any, ...]]:
-        return type(self), (self.message, self.where, self.notes, self.num_rows)
-
-
-class TakeNote(Protocol):
-    """What a reader calls when it meets something odd."""
-
-    def __call__(self, code: str, where: str, message: str, *, skipped: bool = False) -> None:
-        """Take a `Note` with these fields."""
-
-
 @dataclass(frozen=True)
 class Reading(Generic[T]):
     """The records of some sources and the notes taken while reading them.
@@ -284,7 +232,7 @@ class Reading(Generic[T]):
 
     def summary(self, places: int = 3) -> list[str]:
         """Return one line a code for people: how often, where first, and whether rows were left out."""
-        lines = [f"{self.num_rows:,} rows read, {len(self.records):,} records"]
+        lines = [f"{number_of(self.num_rows, 'rows')} read, {number_of(len(self.records), 'records')}"]
         for code, number in self.counts().items():
             notes = [note for note in self.notes if note.code == code]
             skipped = sum(note.count for note in notes if note.skipped)
@@ -294,13 +242,3 @@ class Reading(Generic[T]):
             lines.append(f"{code}: {number:,}{f' ({skipped:,} left out)' if skipped else ''}: {shown}")
             lines.append(f"    {notes[0].where}: {notes[0].message}")
         return lines
-
-
-def shown_places(wheres: Sequence[str]) -> str:
-    """Return places as one text; a file that comes again is not named again."""
-    shown, before = [], None
-    for where in wheres:
-        file, _, line = where.rpartition(":")
-        shown.append(f":{line}" if file and file == before else where)
-        before = file
-    return ", ".join(shown)

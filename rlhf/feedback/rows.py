@@ -17,7 +17,7 @@ from rlhf.errors import DataError
 from rlhf.feedback.arrow import ARROW_EXTENSIONS, read_values
 from rlhf.feedback.files import decode, extension_of, find_files, read_lines
 from rlhf.feedback.jsontext import JSONText, decode_line, decode_values
-from rlhf.feedback.records import BadRow
+from rlhf.feedback.notes import BadRow
 
 __all__ = ["OnBad", "Row", "read_rows"]
 

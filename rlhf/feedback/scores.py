@@ -7,9 +7,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from rlhf.feedback.labels import Pairs, weak_order
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.numbers import number_in, spelled
 from rlhf.feedback.paths import kind_of, value_at
-from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import Row
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import DataError
+from rlhf.feedback.notes import BadRow, TakeNote
 from rlhf.feedback.numbers import number_in, spelled
 from rlhf.feedback.paths import kind_of, value_at
-from rlhf.feedback.records import BadRow, Ranking, TakeNote
+from rlhf.feedback.records import Ranking
 from rlhf.feedback.rows import Row
 
 if TYPE_CHECKING:

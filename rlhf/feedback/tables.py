@@ -9,8 +9,9 @@ from rlhf.feedback.columns import annotator_of
 from rlhf.feedback.conversations import prompt_and_responses, prompt_of
 from rlhf.feedback.labels import Pairs, opinions_of, weak_order
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow, TakeNote
 from rlhf.feedback.paths import anything_at, value_at, values_at
-from rlhf.feedback.records import BadRow, Demonstration, Prompt, Ranking, TakeNote
+from rlhf.feedback.records import Demonstration, Prompt, Ranking
 from rlhf.feedback.rows import Row
 from rlhf.feedback.scores import ranks_of_scores, scores_of, strengths_of_scores
 from rlhf.feedback.strengths import Strengths, stated_strengths, with_strengths
@@ -97,7 +98,8 @@ def _judgements(row: Row, source: Source, size: int, take_note: TakeNote) -> Ite
     elif source.format == "scored":
         scores = scores_of(row, source, size)
         if size > 1 and size - scores.count(None) < 2:
-            message = f"nothing is compared: fewer than 2 responses have a score in {source.scores!r}"
+            shown = source.scores if isinstance(source.scores, str) else ", ".join(source.scores)
+            message = f"nothing is compared: fewer than 2 responses have a score in {shown!r}"
             raise BadRow(message, row.where, "bad_score")
         ranks, scored = ranks_of_scores(scores, source)
         _check_columns_agree(row, source, ranks)

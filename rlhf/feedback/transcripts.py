@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from rlhf.feedback.columns import annotator_of, build_prompt
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow, TakeNote
 from rlhf.feedback.paths import text_at
-from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
+from rlhf.feedback.records import Demonstration, Message, Prompt, Ranking
 from rlhf.feedback.rows import Row
 from rlhf.feedback.strengths import strength_columns
 from rlhf.feedback.tables import checked_ranking, strengths_of_pair

@@ -12,8 +12,9 @@ from typing import Any
 
 from rlhf.feedback.columns import build_prompt, group_of_messages, named_group
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow, TakeNote
 from rlhf.feedback.paths import check_text
-from rlhf.feedback.records import BadRow, Demonstration, Message, Prompt, Ranking, TakeNote
+from rlhf.feedback.records import Demonstration, Message, Prompt, Ranking
 from rlhf.feedback.rows import Row
 from rlhf.feedback.tables import checked_ranking
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from rlhf.errors import DataError
-from rlhf.feedback.records import BadRow, Message
+from rlhf.feedback.notes import BadRow
+from rlhf.feedback.records import Message
 
 __all__ = [
     "HH_MARKERS",

@@ -109,22 +109,30 @@ def assess_baselines(rankings: Sequence[RenderedRanking]) -> dict[str, float]:
 
 
 def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
-    """Measure how often two labelers order the same two responses alike; empty where none met twice."""
+    """Measure how often two labelers order the same two responses alike; empty where none met twice.
+
+    Only who is known to be another labeler is compared. Rows without a labeler's name are left out: a row
+    that says what an earlier one said may be its copy, or the same person's; and with the copies alone left
+    out, whatever remained would be disagreement. The nameless opinions of one row (`label_layout:
+    annotators`) are different people's, and are compared with each other.
+    """
     questions = Ledger()
     asked = array("Q", (questions.number(_question(ranking)) for ranking in rankings))
     often = Counter(asked)
-    by_question: dict[int, dict[str | None, list[Comparison]]] = defaultdict(dict)
-    for number, ranking in enumerate(rankings):
-        if often[asked[number]] < 2:
+    juries: dict[tuple[int, str | None], dict[str | int, list[Comparison]]] = defaultdict(dict)
+    row, opinion = "", 0  # the opinions of a row come one after the other
+    for number, ranking in zip(asked, rankings, strict=True):
+        row, opinion = ranking.prompt.where, opinion + 1 if ranking.prompt.where == row else 0
+        if often[number] < 2:
             continue
         texts = sorted(set(ranking.responses))
         place = {text: k for k, text in enumerate(texts)}
         pairs = [
             (place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()
         ]
-        labeler = ranking.annotator if ranking.annotator is not None else f"row {number}"
-        by_question[asked[number]][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
-    labels = [list(of_labelers.values()) for of_labelers in by_question.values() if len(of_labelers) >= 2]
+        jury, labeler = (row, opinion) if ranking.annotator is None else (None, ranking.annotator)
+        juries[number, jury][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
+    labels = [list(of_labelers.values()) for of_labelers in juries.values() if len(of_labelers) >= 2]
     try:
         return _named("labeler_agreement", annotator_agreement(labels))
     except ValueError:  # no pair that two labelers ordered

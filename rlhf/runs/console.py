@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
-__all__ = ["Progress", "close_bars", "progress", "say", "send_to", "silence", "table"]
+__all__ = ["Progress", "close_bars", "progress", "quiet_notices", "say", "send_to", "silence", "table"]
 
 _silent = False
 _stream: TextIO | None = None
@@ -21,6 +22,15 @@ def silence(silent: bool = True) -> None:
     """Say nothing from here on (or speak again)."""
     global _silent
     _silent = silent
+
+
+def quiet_notices() -> None:
+    """Keep back what a library prints when it is imported, where that is no news to anybody here.
+
+    bitsandbytes, which peft imports wherever it is installed, advises to install faster kernels for
+    processors; training does not use them.
+    """
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def send_to(stream: TextIO | None) -> None:

@@ -42,8 +42,12 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         lines: dict[Hashable, int] = {}
-        for key_node, _ in node.value:
+        for key_node, value_node in node.value:
             key = self.construct_object(key_node, deep=True)
+            if node.flow_style and _lacks_space(key_node, value_node):
+                name, _, rest = key_node.value.partition(":")
+                problem = f"'{key}' is a key without a value; write a space behind the colon: {name}: {rest}"
+                raise yaml.constructor.ConstructorError(None, None, problem, key_node.start_mark)
             is_number = isinstance(key, (int, float)) and not isinstance(key, bool) and key == key
             if not is_number and not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
@@ -58,6 +62,12 @@ class _Loader(yaml.SafeLoader):
                 )
             lines[key] = key_node.start_mark.line + 1
         return super().construct_mapping(node, deep=deep)
+
+
+def _lacks_space(key: yaml.Node, value: yaml.Node) -> bool:
+    """Whether ``{a:b}`` stands there, which YAML reads as the key "a:b" of nothing."""
+    empty = isinstance(value, yaml.ScalarNode) and value.start_mark.index == value.end_mark.index
+    return empty and isinstance(key, yaml.ScalarNode) and key.style is None and ":" in key.value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -44,7 +44,7 @@ def test_presets_and_other_kinds(tmp_path: Path) -> None:
     sources = build_sources([{"path": path, "preset": "alpaca"}])
     lines = list(brief_lines("data.train", sources, read_demonstrations(sources)))
     assert lines == [
-        "data.train: 1 rows read, 1 records",
+        "data.train: 1 row read, 1 record",
         f"  {path} read as its settings say: preset alpaca",
     ]
 

@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pyarrow.parquet import write_table as write_parquet
 
 from rlhf.checking.fix import fix_sources, rejected_path
 from rlhf.checking.results import Subject
 from rlhf.errors import DataError
 from rlhf.feedback import read_rankings
+from rlhf.feedback.files import read_lines
 from rlhf.feedback.mapping import Source
 from tests.checking.made import ranking, subject
 from tests.feedback.real_shapes import RANKINGS
@@ -66,6 +69,40 @@ def test_cells_and_lines_of_a_table(tmp_path: Path) -> None:
         ("bad_cells", "Two?,a"),
         ("empty_response", {"prompt": "Three?", "chosen": "a", "rejected": ""}),
     ]
+
+
+def test_each_file_of_broken_lines_is_read_once_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened again for each broken line, the work grew with the square of their number."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        lines = [line for row in GOOD for line in (json.dumps(row), f"{{broken {name}", "[1]")]
+        (folder / name).write_text("\n".join(lines))
+    opened: list[str] = []
+
+    def counted(file: Path) -> Any:
+        opened.append(file.name)
+        return read_lines(file)
+
+    monkeypatch.setattr("rlhf.checking.fix.read_lines", counted)
+    fix_sources([Subject("x", "x", "rankings", Source(path=str(folder)))], str(tmp_path / "o.jsonl"))
+    rejected = rows_of(tmp_path / "o.rejected.jsonl")
+    assert [row["row"] for row in rejected] == ["{broken a.jsonl", "[1]"] * 2 + ["{broken b.jsonl", "[1]"] * 2
+    assert opened == ["a.jsonl", "b.jsonl"]
+
+
+def test_a_row_of_a_file_without_lines_has_no_text(tmp_path: Path) -> None:
+    responses = pa.StringArray.from_buffers(
+        2, pa.py_buffer(b"\0\0\0\0\2\0\0\0\4\0\0\0"), pa.py_buffer(b"ok\xffx")
+    )
+    table = pa.table({"prompt": ["One?", "Two?"], "chosen": responses, "rejected": ["a", "b"]})
+    write_parquet(table, tmp_path / "x.parquet")
+    source = Source(path=str(tmp_path / "x.parquet"), format="pair")
+    fix_sources([Subject("x", "x", "rankings", source)], str(tmp_path / "o.jsonl"))
+    (rejected,) = rows_of(tmp_path / "o.rejected.jsonl")
+    assert (rejected["code"], rejected["row"]) == ("bad_utf8", None)
 
 
 def test_transcripts(tmp_path: Path) -> None:

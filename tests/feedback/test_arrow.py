@@ -16,8 +16,8 @@ import pytest
 from rlhf.errors import DataError
 from rlhf.feedback.files import find_files, fingerprint_files
 from rlhf.feedback.mapping import Source
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.reading import read_rankings, read_texts
-from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import read_rows
 
 ROWS = [

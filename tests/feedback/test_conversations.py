@@ -155,3 +155,63 @@ def test_labels_of_some_pairs_are_partial_and_no_circle(tmp_path: Path) -> None:
 def test_the_nearest_preset_whatever_the_case(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no preset 'SHP'; did you mean shp"):
         read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [ROW]), "preset": "SHP"}])
+
+
+TALK = [
+    {"role": "system", "content": "Be kind."},
+    user("Who sings?"),
+    assistant("Ann."),
+    user("And \n who dances?"),
+]
+SAME: dict[str, Any] = {
+    "the last turn": "And who dances? ",
+    "the first turn": "who sings?",
+    "all of them": TALK,
+    "without the system message": TALK[1:],
+    "the system message": "Be kind.",
+    "the whole rendered": "### Human: Who sings? ### Assistant: Ann. ### Human: And who dances? ### Assistant:",
+    "nothing": None,
+    "blank": " ",
+}
+OTHER: dict[str, tuple[Any, str]] = {
+    "another text": ("Where is Bob?", "message 1 is user: 'Who sings?', of the prompt user: 'Where is Bob?'"),
+    "the turns in another order": ("And who dances? Who sings?", "of the prompt user: 'And who dances? Who sings?'"),
+    "a name": ("p-17", "of the prompt user: 'p-17'"),
+    "a turn more": ([*TALK, assistant("Bob."), user("Why?")], "4 messages before the response, the prompt has 6"),
+    "turns that do not follow": ([TALK[1], TALK[3]], "message 2 is assistant: 'Ann.', of the prompt user: 'And"),
+}  # fmt: skip
+
+
+def sides_of(prompt: Any, **more: Any) -> dict[str, Any]:
+    return {"prompt": prompt, "chosen": [*TALK, assistant("x")], "rejected": [*TALK, assistant("y")], **more}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_prompt_beside_conversations_that_says_the_same(tmp_path: Path, name: str) -> None:
+    rows = [sides_of(prompt) for prompt in (SAME[name], TALK, TALK)]
+    source = {"path": write_rows(tmp_path / "x.jsonl", rows)}
+    for record in read_rankings([source]):
+        assert [turn.content for turn in record.prompt.messages] == [turn["content"] for turn in TALK]
+    assert len(read_prompts([{**source, "format": "pair"}]).records[0].messages) == 4, (
+        "as the rankings have it"
+    )
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_a_prompt_beside_conversations_that_says_something_else(tmp_path: Path, name: str) -> None:
+    prompt, expected = OTHER[name]
+    path = write_rows(tmp_path / "x.jsonl", [sides_of(TALK), sides_of(prompt)])
+    with pytest.raises(DataError, match=r"x\.jsonl:2: 'chosen' does not begin with the prompt: ") as caught:
+        read_rankings([{"path": path}])
+    assert expected in str(caught.value)
+    assert "prompt: null takes the prompt from the messages alone" in str(caught.value)
+    assert len(read_rankings([{"path": path, "prompt": None}])) == 2
+
+
+def test_a_prompt_beside_the_conversations_of_other_shapes_is_compared_too(tmp_path: Path) -> None:
+    scores = {"score_chosen": 2, "score_rejected": 1}
+    talk = {"prompt": "Where is Bob?", "messages": [*TALK, assistant("x")]}
+    for read, row in ((read_rankings, sides_of("Where is Bob?", **scores)), (read_demonstrations, talk)):
+        path = write_rows(tmp_path / "x.jsonl", [row])
+        with pytest.raises(DataError, match="does not begin with the prompt"):
+            read([{"path": path}])

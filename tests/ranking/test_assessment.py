@@ -47,8 +47,10 @@ def test_baselines() -> None:
     assert found["first_wins"] == 1.0
 
 
-def labelled(annotator: str, responses: tuple[str, ...], ranks: tuple[int, ...]) -> Ranking:
-    return Ranking(Prompt("p", (Message("user", "q"),), "g", "f:1"), responses, ranks, None, annotator)
+def labelled(
+    annotator: str | None, responses: tuple[str, ...], ranks: tuple[int, ...], where: str = "f:1"
+) -> Ranking:
+    return Ranking(Prompt("p", (Message("user", "q"),), "g", where), responses, ranks, None, annotator)
 
 
 def test_agreement_finds_the_same_responses_in_another_order() -> None:
@@ -61,6 +63,28 @@ def test_agreement_finds_the_same_responses_in_another_order() -> None:
     )
     assert found["labeler_agreement"] == 0.0
     assert labeler_agreement([labelled("a", ("x", "y"), (1, 2))]) == {}
+
+
+def test_rows_without_a_name_are_no_second_labeler() -> None:
+    """A copy of a row agrees with it in everything; that says nothing of how far people agree."""
+    row = labelled(None, ("x", "y"), (1, 2), "f:1")
+    copies = [labelled(None, ("x", "y"), (1, 2), f"f:{line}") for line in (2, 3)]
+    turned = labelled(None, ("y", "x"), (1, 2), "f:4")
+    assert labeler_agreement([row, *copies]) == {}
+    assert labeler_agreement([row, turned]) == {}  # or the copies' absence alone would make it 0
+    named = [labelled("a", ("x", "y"), (1, 2), "f:5"), labelled("b", ("x", "y"), (2, 1), "f:6")]
+    assert labeler_agreement([row, *copies, *named, *copies])["labeler_agreement"] == 0.0
+
+
+def test_opinions_of_one_row_are_different_labelers() -> None:
+    first = [labelled(None, ("x", "y"), ranks) for ranks in ((1, 2), (1, 2), (2, 1))]
+    found = labeler_agreement(first)
+    assert found["labeler_agreement"] == pytest.approx(
+        1 / 3
+    )  # of the pairs of people 1-2 agree, 1-3 and 2-3 not
+    again = [labelled(None, ("x", "y"), (2, 1), "f:9")]  # another row: whose is it?
+    assert labeler_agreement([*first, *again]) == found
+    assert labeler_agreement([*first, *again, *first]) == found  # read twice, it is still three people's
 
 
 def test_inv81_equal_responses_have_no_right_order_and_are_left_out() -> None:

@@ -34,6 +34,8 @@ AS_WRITTEN = [
     ("007", "007"),
     ("1_", "1_"),
     ("'3'", "3"),
+    ("{'0:first'}", {"0:first": None}),
+    ("{http://x: 1}", {"http://x": 1}),
 ]
 
 
@@ -55,6 +57,10 @@ def test_plain_words_are_read_as_people_mean_them(text: str, value: object) -> N
         ("a: *.jsonl\n", "mine.yaml:1: .* starts with '\\*' needs quotes"),
         ("a: !!python/name:os.system\n", "mine.yaml:1: could not determine a constructor"),
         ("a: 1\n---\nb: 2\n", "mine.yaml:2: a second document begins here"),
+        (
+            "a: {0:first}\n",
+            "mine.yaml:1: '0:first' is a key without a value; write a space .* colon: 0: first",
+        ),
         ("a: " + 3000 * "[", "mine.yaml: is nested too deeply"),
     ],
 )

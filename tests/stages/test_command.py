@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import random
 import re
@@ -44,6 +45,18 @@ def run(*words: str) -> int:
         run_stage("probe", ProbeSettings, train, check=check, argv=["--config", "probe.yaml", *words])
     assert isinstance(caught.value.code, int)
     return caught.value.code
+
+
+def test_only_our_lines_are_printed_where_a_library_has_advice(caplog: pytest.LogCaptureFixture) -> None:
+    name = "bitsandbytes.backends.cpu.ops"
+    level = logging.getLogger(name).level
+    try:
+        assert run() == 0
+        logging.getLogger(name).warning("install faster kernels")
+        logging.getLogger(name).error("it is broken")
+        assert caplog.messages == ["it is broken"]
+    finally:
+        logging.getLogger(name).setLevel(level)
 
 
 def test_a_run_says_its_settings_and_leaves_its_folder(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,8 +24,8 @@ from rlhf.feedback.detection.unknown import shape_unknown
 from rlhf.feedback.detection.used import columns_read
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.mapping_checks import formats_that_read, given_settings
+from rlhf.feedback.notes import BadRow
 from rlhf.feedback.preset_table import PRESETS
-from rlhf.feedback.records import BadRow
 from rlhf.feedback.rows import Row
 
 __all__ = ["NUM_ROWS", "detect_rows", "detect_source"]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from rlhf.errors import DataError
 from rlhf.feedback.detection.found import Found
 from rlhf.feedback.detection.looks import Look
+from rlhf.feedback.detection.prompts import prompt_beside
 from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.trying import reads
 from rlhf.feedback.detection.yaml_text import FILL_IN, defaults
@@ -91,7 +92,12 @@ def known_set(look: Look) -> Found | None:
     shown = ", ".join(columns[:_MOST_SHOWN]) + (" ..." if len(columns) > _MOST_SHOWN else "")
     because = [f"its {len(columns)} columns are all there ({shown})"]
     because += [preset.direction] if preset.direction and look.kind == "rankings" else []
-    return Found(preset.about, tuple(because), {"preset": name, **preset.settings}, name)
+    settings = {"preset": name, **preset.settings}
+    if preset.settings.get("prompt", "") is None:  # it leaves a column of the prompt unread
+        part = prompt_beside(look)
+        because += part.because
+        settings["prompt"] = part.settings.get("prompt", "prompt")
+    return Found(preset.about, tuple(because), settings, name)
 
 
 def presets_that_read(look: Look) -> list[str]:

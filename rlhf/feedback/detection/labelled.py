@@ -9,6 +9,7 @@ from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.hints import unsaid
 from rlhf.feedback.detection.looks import TIES, Look
 from rlhf.feedback.detection.names import (
+    is_count_name,
     is_label_name,
     names_the_better,
     rows_of_columns,
@@ -16,9 +17,9 @@ from rlhf.feedback.detection.names import (
 )
 from rlhf.feedback.detection.prompts import prompt_in
 from rlhf.feedback.detection.refusals import label_direction_missing, listed, several_shapes
-from rlhf.feedback.detection.responses import Responses, implicit_prompt, responses_in
+from rlhf.feedback.detection.responses import Responses, implicit_prompt, number_lists, responses_in
 from rlhf.feedback.detection.yaml_text import FILL_IN
-from rlhf.feedback.numbers import spelled
+from rlhf.feedback.numbers import number_in, spelled
 
 __all__ = ["labelled"]
 
@@ -76,12 +77,7 @@ def _meaning(labels: Sequence[str], values: Mapping[Any, str], responses: Respon
 
 def _check_compares_pairs(look: Look, labels: Sequence[str], responses: Responses) -> None:
     """Refuse one label of three or more responses: the number of the best one is read by no format."""
-    size = len(responses.shown)
-    if isinstance(responses.paths, str):
-        size = max(
-            (len(value) for value in look.column(responses.paths).values if isinstance(value, list)),
-            default=2,
-        )
+    size = _size(look, responses)
     if size > 2 and not any(look.column(label).mostly("numbers", "texts", "list") for label in labels):
         message = (
             f"{size} responses ({', '.join(responses.shown)}) and one label a row ({listed(labels)}): the "
@@ -108,7 +104,39 @@ def _labels_in(look: Look, responses: Responses) -> list[str]:
     found = [
         name for name in look.names if name not in taken and is_label_name(name) and _is_label(look, name)
     ]
-    return ["label"] if found and look.given("label_values") and "label" in found else found
+    if look.given("label_values", "label_layout"):
+        return ["label"] if "label" in found and look.given("label_values") else found
+    return _without_counts(look, found, responses)
+
+
+def _without_counts(look: Look, names: list[str], responses: Responses) -> list[str]:
+    """Take out what counts the votes for each response: these are scores, and no labels."""
+    size, lists = _size(look, responses), []
+    if isinstance(responses.paths, str):
+        lists = number_lists(look, responses.paths)
+    counted = [name for name in names if name in lists or look.column(name).mostly_numeric()]
+    numbers = {name: _numbers(look, name) for name in counted}
+    numbers = {name: found for name, found in numbers.items() if is_count_name(name, large=True)}
+    large = any(number > size for found in numbers.values() for number in found)
+    counts = [name for name in numbers if is_count_name(name, large=large)]
+    sides = [group for group in rows_of_columns(counts).values() if len(group) == size]
+    if not sides and not set(counts) & set(lists):
+        return names
+    return [name for name in names if name not in counts]
+
+
+def _size(look: Look, responses: Responses) -> int:
+    """Return how many responses rows have, at most."""
+    if not isinstance(responses.paths, str):
+        return len(responses.paths)
+    lists = [value for value in look.column(responses.paths).values if isinstance(value, list)]
+    return max(map(len, lists), default=2)
+
+
+def _numbers(look: Look, name: str) -> list[float]:
+    values = look.column(name).values
+    flat = [entry for value in values for entry in (value if isinstance(value, list) else [value])]
+    return [number for number in map(number_in, flat) if number is not None]
 
 
 def _is_label(look: Look, name: str) -> bool:

@@ -13,11 +13,11 @@ from rlhf.feedback.choices import TIES
 from rlhf.feedback.detection.found import Kind
 from rlhf.feedback.detection.yaml_text import defaults
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.numbers import number_in
+from rlhf.feedback.numbers import number_in, number_of
 from rlhf.feedback.paths import anything_at
 from rlhf.feedback.rows import Row
 
-__all__ = ["READABLE", "TIES", "Column", "Look", "number_of", "what_is"]
+__all__ = ["READABLE", "TIES", "Column", "Look", "what_is"]
 
 READABLE = ("text", "messages", "message")
 """What can be a response, or a prompt."""
@@ -53,11 +53,6 @@ _LISTS = (
 )
 
 
-def number_of(number: int, what: str) -> str:
-    """Return "1 row", "2 rows"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 @dataclass(frozen=True)
 class Column:
     """What stands at a path, in the rows that have it.
@@ -87,6 +82,10 @@ class Column:
     def numeric(self) -> bool:
         """Return whether all values are numbers, or text that spells one."""
         return bool(self.values) and all(number_in(value) is not None for value in self.values)
+
+    def mostly_numeric(self) -> bool:
+        """Return whether more than half of the values are such; others may stand for missing ones."""
+        return 2 * sum(number_in(value) is not None for value in self.values) > len(self.values)
 
     def kind(self) -> str:
         """Return the commonest kind, for people."""
@@ -144,7 +143,7 @@ class Look:
 
     def count(self, number: int) -> str:
         """Return "in 3 of 200 rows"."""
-        return f"in {number:,} of {number_of(len(self.rows), 'row')}"
+        return f"in {number:,} of {number_of(len(self.rows), 'rows')}"
 
     @property
     def where(self) -> str:

@@ -7,15 +7,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from rlhf.feedback.detection.looks import READABLE, Look
+from rlhf.feedback.numbers import spelled
 
 __all__ = [
     "better_and_worse",
+    "is_count_name",
     "is_label_name",
     "names_the_better",
     "responses_side_by_side",
     "rows_of_columns",
+    "says_yes",
     "share_a_label_word",
     "tokens",
+    "yes_or_no",
 ]
 
 _TOKENS = re.compile(r"\d+|[A-Z]?[a-z]+|[A-Z]+")
@@ -68,6 +72,35 @@ def is_label_name(name: str) -> bool:
     if not _REASONS.isdisjoint(words):
         return False
     return not _LABELS.isdisjoint(words) or (words[:1] == ["annotator"] and words[-1].isdigit())
+
+
+def is_count_name(name: str, *, large: bool) -> bool:
+    """Return whether numbers of this name count who is for a response.
+
+    Args:
+        name: of the column.
+        large: whether there are numbers above that of the responses; then a "vote" is no number of one.
+    """
+    words = {token.lower() for token in tokens(name)}
+    return bool(words & {"votes", "upvotes", "likes"} or (large and words & {"vote", "win", "wins"}))
+
+
+def yes_or_no(look: Look) -> tuple[str, int] | None:
+    """Return the label that says yes or no of each row's response, and how many have a yes."""
+    if look.given("labels", "label_values") or responses_side_by_side(look):
+        return None  # it says which of several is better
+    for name in look.names:
+        column = look.column(name)
+        if column.values and is_label_name(name) and column.mostly("boolean", "number", "text"):
+            said = [says_yes(value) for value in column.values]
+            if None not in said:
+                return name, said.count(True)
+    return None
+
+
+def says_yes(value: object) -> bool | None:
+    """Return whether a label is a yes, written true, 1 or "True"; None where it is no yes and no no."""
+    return {"true": True, "1": True, "false": False, "0": False}.get(spelled(value).lower())
 
 
 def share_a_label_word(names: Sequence[str]) -> bool:

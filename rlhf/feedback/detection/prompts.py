@@ -8,14 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlhf.feedback.detection.found import ShapeError
-from rlhf.feedback.detection.looks import Column, Look
+from rlhf.feedback.detection.looks import READABLE, Column, Look
 from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.yaml_text import FILL_IN
 from rlhf.feedback.turns import HH_MARKERS
 
-__all__ = ["Part", "check_context", "context_beside", "named", "prompt_in", "talk_in", "talk_prompt"]
+__all__ = [
+    "PROMPTS",
+    "Part",
+    "check_context",
+    "context_beside",
+    "named",
+    "prompt_beside",
+    "prompt_in",
+    "talk_in",
+    "talk_prompt",
+]
 
-_PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem")
+PROMPTS = ("prompt", "question", "query", "instruction", "input", "problem")
 _TALKS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "context")
 _SYSTEMS = ("system", "system_prompt")
 _CONTEXTS = ("context", "passage", "passages", "document", "article", "background")
@@ -74,7 +84,7 @@ def prompt_in(look: Look, base: Mapping[str, Any]) -> Part | None:
     talk = talk_prompt(look)
     if talk is not None:
         return Part({"prompt": talk}, (f"{talk} is messages that end with the user's",))
-    found = named(look, *_PROMPTS)
+    found = named(look, *PROMPTS)
     if [name.lower() for name in found] == ["instruction", "input"]:
         joined = tuple(found)
         return _with_extras(look, base, found[0], {"prompt": joined}, " and ".join(joined))
@@ -87,6 +97,17 @@ def prompt_in(look: Look, base: Mapping[str, Any]) -> Part | None:
             prompt=f"{found[0]}, or to join them: [{', '.join(found)}]",
         )
     return _with_extras(look, base, found[0], {"prompt": found[0]}) if found else None
+
+
+def prompt_beside(look: Look) -> Part:
+    """Return the settings of the prompt of conversations that begin with it.
+
+    Rows that all have a column `prompt` beside them have it compared: it must say what they begin with.
+    """
+    column = look.column("prompt")
+    if look.given("prompt") or len(column.found) < len(look.rows) or not column.mostly(*READABLE):
+        return Part({"prompt": None})
+    return Part({}, (f"they are held against prompt, which is {column.kind()}",))
 
 
 def _with_extras(

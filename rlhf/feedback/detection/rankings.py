@@ -15,7 +15,7 @@ from rlhf.feedback.detection.found import Found
 from rlhf.feedback.detection.labelled import labelled
 from rlhf.feedback.detection.looks import READABLE, TIES, Column, Look
 from rlhf.feedback.detection.names import better_and_worse
-from rlhf.feedback.detection.prompts import Part, prompt_in
+from rlhf.feedback.detection.prompts import Part, prompt_beside, prompt_in
 from rlhf.feedback.detection.refusals import listed, score_direction_missing, several_shapes
 from rlhf.feedback.detection.scored import scored
 from rlhf.feedback.detection.used import columns_read
@@ -148,12 +148,12 @@ def pair_of_talks(look: Look) -> Found | None:
     for chosen, rejected in _sides(look):
         if not all(_begins_with_prompt(look.column(side)) for side in (chosen, rejected)):
             continue
-        settings = {"format": "pair", "prompt": None, **_named_sides(look, chosen, rejected)}
+        part = prompt_beside(look)
+        settings = {"format": "pair", **part.settings, **_named_sides(look, chosen, rejected)}
         _check_no_ties(look, settings)
         because = f"columns {chosen} and {rejected} are messages that begin with the prompt"
-        return Found(
-            "a better and a worse conversation", (f"{because} {_count_of(look, chosen, rejected)}",), settings
-        )
+        because = f"{because} {_count_of(look, chosen, rejected)}"
+        return Found("a better and a worse conversation", (because, *part.because), settings)
     return None
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.feedback.detection.found import ShapeError
-from rlhf.feedback.detection.looks import Look, number_of, what_is
+from rlhf.feedback.detection.looks import Look, what_is
 from rlhf.feedback.detection.yaml_text import FILL_IN, defaults, settings_of, settings_yaml
-from rlhf.feedback.numbers import number_in, spelled
+from rlhf.feedback.numbers import number_in, number_of, spelled
 from rlhf.feedback.paths import anything_at
 from rlhf.feedback.rows import Row
 
@@ -171,7 +171,7 @@ def _range(look: Look, path: str) -> str:
     numbers = [value for value in values if value is not None]
     if not numbers:
         return "no number in the first rows"
-    return f"{min(numbers):g} to {max(numbers):g} in {number_of(len(look.rows), 'row')}"
+    return f"{min(numbers):g} to {max(numbers):g} in {number_of(len(look.rows), 'rows')}"
 
 
 def _example(look: Look, paths: Sequence[str]) -> str:

@@ -16,8 +16,9 @@ from rlhf.feedback.detection.yaml_text import FILL_IN
 __all__ = ["scored"]
 
 _SCORES = {
-    "score", "scores", "rating", "ratings", "rank", "ranks", "ranking", "stars", "votes", "upvotes", "likes",
-    "reward", "rewards", "quality", "grade", "grades", "points", "preference", "preferences",
+    "score", "scores", "rating", "ratings", "rank", "ranks", "ranking", "stars", "vote", "votes", "upvotes",
+    "likes", "win", "wins", "reward", "rewards", "quality", "grade", "grades", "points", "preference",
+    "preferences",
 }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def _scores_in(look: Look, responses: Responses) -> list[str | tuple[str, ...]]:
             for stem, names in groups
             if len(names) == len(responses.paths)
             and set(stem.split("_")) & _SCORES
-            and all(look.column(name).numeric() for name in names)
+            and all(look.column(name).mostly_numeric() for name in names)
         ]
     if "[]." in responses.paths:
         return list(_number_keys(look, responses.paths.partition("[].")[0]))

@@ -7,8 +7,9 @@ from typing import Any
 
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.looks import READABLE, Look
-from rlhf.feedback.detection.names import is_label_name
-from rlhf.feedback.detection.prompts import Part, named, prompt_in, talk_in
+from rlhf.feedback.detection.names import yes_or_no
+from rlhf.feedback.detection.nearly import RESPONSES
+from rlhf.feedback.detection.prompts import Part, named, prompt_beside, prompt_in, talk_in
 from rlhf.feedback.detection.rankings import pair, pair_of_talks, pair_of_transcripts, tree
 from rlhf.feedback.detection.refusals import listed, several_shapes, to_fill_in
 from rlhf.feedback.detection.responses import responses_in
@@ -18,7 +19,6 @@ __all__ = ["DEMONSTRATIONS", "PROMPTS", "TEXTS"]
 
 Shape = Callable[[Look], Found | None]
 
-_RESPONSES = ("response", "completion", "output", "answer", "solution", "reply", "responses", "answers")
 _CANONICAL = {"format": "canonical"}
 
 
@@ -44,16 +44,15 @@ def _check_not_judged(look: Look, settings: Mapping[str, Any]) -> None:
     Raises:
         ShapeError: label_direction_missing.
     """
-    for name in look.names:
-        column = look.column(name)
-        if column.values and is_label_name(name) and column.mostly("boolean"):
-            yes = column.values.count(True)
-            message = (
-                f"each response has a yes or no ({name}: true {look.count(yes)}), so some may be bad ones, "
-                "not to be imitated: leave those out by an adapter (return None), or say "
-                f"format: canonical to imitate all:\n{to_fill_in(look, settings)}"
-            )
-            raise ShapeError(message, look.where, "label_direction_missing")
+    judged = yes_or_no(look)
+    if judged is not None:
+        name, num_good = judged
+        message = (
+            f"each response has a yes or no ({name}: yes {look.count(num_good)}), so some may be bad ones, "
+            "not to be imitated: leave those out by an adapter (return None), or say "
+            f"format: canonical to imitate all:\n{to_fill_in(look, settings)}"
+        )
+        raise ShapeError(message, look.where, "label_direction_missing")
 
 
 def _response_in(look: Look) -> Part | None:
@@ -61,7 +60,7 @@ def _response_in(look: Look) -> Part | None:
         return Part({}, ("the response is given",))
     if "response" in look.names:
         return Part({}, (f"response is {look.column('response').kind()} {_count(look, 'response')}",))
-    found = named(look, *_RESPONSES, kinds=READABLE)
+    found = named(look, *RESPONSES, kinds=READABLE)
     if len(found) > 1:
         message = f"{listed(found)} could each be the response to imitate"
         raise several_shapes(
@@ -85,10 +84,12 @@ def conversation(look: Look) -> Found | None:
     name = look.source.response if look.given("response") else talk_in(look)
     if name is None or not look.column(name).mostly("messages"):
         return None
-    settings: dict[str, Any] = {"format": "canonical", "prompt": None, "response": name}
-    return Found(
-        "conversations that end with the response", (f"{name} is messages {_count(look, name)}",), settings
-    )
+    part = prompt_beside(look)
+    settings: dict[str, Any] = {"format": "canonical", **part.settings, "response": name}
+    if look.kind == "demonstrations":
+        _check_not_judged(look, settings)
+    because = (f"{name} is messages {_count(look, name)}", *part.because)
+    return Found("conversations that end with the response", because, settings)
 
 
 def one_transcript(look: Look) -> Found | None:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from rlhf.feedback.detection.found import Kind, ShapeError
 from rlhf.feedback.detection.looks import Look
+from rlhf.feedback.detection.nearly import nearly_read
 from rlhf.feedback.detection.refusals import listed
 from rlhf.feedback.detection.responses import responses_in
 
@@ -32,7 +33,10 @@ _MOST_COLUMNS = 20
 
 
 def shape_unknown(look: Look) -> ShapeError:
-    """Return the error for rows of no shape that is known."""
+    """Return the error for rows of no shape that is known, or of one that no format reads."""
+    told = nearly_read(look)
+    if told is not None:
+        return ShapeError(told, look.where, "shape_unknown")
     remedy = f"; say where things stand with {_SETTING[look.kind]}, or read the rows by an adapter"
     return ShapeError(f"{_what_is_missing(look)}{remedy}", look.where, "shape_unknown")
 

@@ -13,7 +13,8 @@ from rlhf.feedback.findings.judgements import Judgements
 from rlhf.feedback.findings.near import NearDuplicates
 from rlhf.feedback.findings.repeats import Repeats
 from rlhf.feedback.findings.tally import Tally
-from rlhf.feedback.records import Note, Reading
+from rlhf.feedback.notes import Note
+from rlhf.feedback.records import Reading
 
 __all__ = ["CODES", "Code", "find_oddities", "level_of"]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 from rlhf.feedback.codes import level_of
-from rlhf.feedback.records import Note
+from rlhf.feedback.notes import Note
 
 __all__ = ["PLACES_KEPT", "Tally"]
 

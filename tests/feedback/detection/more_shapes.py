@@ -77,6 +77,11 @@ MORE: dict[str, One] = {
         [{"prompt": "One", "completion": "a", "label": True}, {"prompt": "Two", "completion": "b", "label": False}],
         "label_direction_missing",
     ),
+    "conversations of which some are bad ones": One(
+        "demonstrations",
+        [{"messages": [user("One"), assistant("a")], "label": 1}, {"messages": [user("Two"), assistant("b")], "label": 0}],
+        "label_direction_missing",
+    ),
     "TRL conversations": One(
         "demonstrations",
         [{"messages": [user("One"), assistant("a")]}],
@@ -122,7 +127,7 @@ MORE: dict[str, One] = {
         "demonstrations",
         [{"prompt": "One", "prompt_id": "x", "messages": [user("One"), assistant("a")]}],
         ["user: One -> a"],
-        {"prompt": None, "response": "messages"},
+        {"response": "messages"},
     ),
     "transcripts in one column": One(
         "demonstrations", [{"text": TALK}], ["user: Dry? -> Wet."], {"chosen": "text"}

@@ -133,6 +133,8 @@ NOT_CERTAIN: dict[str, dict[str, Any]] = {
     "a number": {"prompt": "Q", "response_0": "x", "response_1": "y", "better_response_id": 1},
     "a number as text": {**PAIR, "choice": "1"},
     "true": {**PAIR, "preferred": True},
+    "votes of two people": {"prompt": "Q", "answer_1": "x", "answer_2": "y", "vote_1": 1, "vote_2": 2},
+    "votes for the pairs of three": {"prompt": "Q", "responses": ["x", "y", "z"], "vote": [1, 2, 2]},
 }
 
 
@@ -153,8 +155,22 @@ SCORES: dict[str, dict[str, Any]] = {
     "objects with a rank": {"prompt": "Q", "answers": [{"text": "x", "rank": 1}, {"text": "y", "rank": 2}]},
     "columns of scores": {**PAIR, "score_a": 1, "score_b": 2},
     "columns of stars": {"prompt": "Q", "answer 1": "x", "answer 2": "y", "stars 1": 1, "stars 2": 2},
+    "columns of votes": {**PAIR, "votes_a": 1, "votes_b": 12},
+    "columns of votes, and those for a tie": {**PAIR, "votes_a": 0, "votes_b": 1, "votes_tie": 3},
+    "columns of a vote that count": {**PAIR, "a_vote": "1", "b_vote": "12"},
+    "a list of votes": {"prompt": "Q", "responses": ["x", "y"], "votes": [1, 12]},
     "our own form under another name of the prompt": {"question": "Q", "responses": ["x", "y"], "ranks": [1, 2]},
 }  # fmt: skip
+
+
+def test_few_scores_that_are_no_numbers_do_not_hide_the_others(tmp_path: Path) -> None:
+    rows = [{**PAIR, "votes_a": 12, "votes_b": 3}] * 3 + [{**PAIR, "votes_a": "NA", "votes_b": 3}]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    message = refused(path, "score_direction_missing")
+    with pytest.raises(BadRow, match=r"x\.jsonl:4: .*missing"):
+        read_rankings([filled_in(message, best="highest")])
+    skipped = read_rankings([{**filled_in(message, best="highest"), "on_bad_row": "skip", "max_bad": 0.3}])
+    assert [said(ranking) for ranking in skipped] == [["x > y"]] * 3
 
 
 @pytest.mark.parametrize("name", SCORES)

@@ -42,7 +42,7 @@ SAID: dict[str, str | tuple[str, str | None]] = {
     "ultrafeedback": ("openbmb/UltraFeedback", "ultrafeedback"),
     "ultrafeedback by one aspect, ratings are text": SCORE,
     "ultrafeedback_binarized": ("HuggingFaceH4/ultrafeedback_binarized", "ultrafeedback_binarized"),
-    "ultrafeedback_binarized with its prompt column": ("a better and a worse conversation", None),
+    "ultrafeedback_binarized with its prompt column": ("a better and a worse conversation", "trl-preference"),
     "trl-lib-ultrafeedback_binarized": ("trl-lib/ultrafeedback_binarized", "trl-lib-ultrafeedback_binarized"),
     "pku-saferlhf-helpful": SEVERAL,
     "pku-saferlhf-safe": SEVERAL,

@@ -119,6 +119,25 @@ UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
         read_rankings, {"prompt": "Q", "answer_a": "x", "answer_b": "y", "output_1": "x", "output_2": "y", "winner": 1},
         r"\[answer_a, answer_b\] or \[output_1, output_2\] could be the responses",
     ),
+    "messages of a tree, a row each": (
+        read_rankings, {"message_id": "a", "parent_id": None, "text": "Q", "role": "prompter", "rank": None},
+        r"each row is one message of a tree .* format: tree reads a whole tree a row.*\.trees\.jsonl\.gz.* 'replies' of the one "
+        "that parent_id names",
+    ),
+    "unpaired feedback": (
+        read_rankings, {"prompt": "Q", "completion": "x", "label": True},
+        r"one response \(completion\) and a yes or no \(label: yes in 1 of 1 row\): unpaired feedback, as KTO learns from.* "
+        r"a prompt has a yes and a no \(0 of 1 in the first rows\), a loader .* rows of prompt, chosen and rejected.* "
+        "demonstrations .* an adapter gives None for the others",
+    ),
+    "unpaired conversations": (
+        read_rankings, {"messages": [user("Q"), assistant("x")], "label": False},
+        r"one response \(messages\) and a yes or no \(label: yes in 0 of 1 row\)",
+    ),
+    "one response a row with ratings": (
+        read_rankings, {"prompt": "Q", "response": "x", "helpfulness": 3},
+        r"one response \(response\), and a ranking compares several responses to one prompt: .* a loader",
+    ),
     "texts of another name": (read_texts, {"body": "x"}, r"no shape that is known for texts \(there are: body \(text\)\); say .* text: a column"),
 }  # fmt: skip
 
@@ -130,6 +149,61 @@ def test_unknown_shape_says_what_is_there_and_what_is_missing(tmp_path: Path, na
     with pytest.raises(ShapeError, match=expected) as caught:
         read([{"path": path}])
     assert caught.value.where == f"{path}:1"
+
+
+LOADERS = """
+import csv, json, pathlib
+
+def trees(path):
+    messages = {}
+    for line in pathlib.Path(path).read_text().splitlines():
+        one = json.loads(line)
+        messages[one["message_id"]] = {**one, "replies": []}
+    for one in messages.values():
+        if one["parent_id"] is None:
+            yield one
+        else:
+            messages[one["parent_id"]]["replies"].append(one)
+
+def pairs(path):
+    said = {}
+    for row in csv.DictReader(pathlib.Path(path).read_text().splitlines()):
+        said.setdefault(row["prompt"], {"True": [], "False": []})[row["label"]].append(row["completion"])
+    for prompt, by in said.items():
+        for good, bad in zip(by["True"], by["False"]):
+            yield {"prompt": prompt, "chosen": good, "rejected": bad}
+"""
+
+
+def test_what_is_advised_for_shapes_that_no_format_reads_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(LOADERS)
+    rows = [
+        {"message_id": "a", "parent_id": None, "text": "Q", "role": "prompter", "rank": None},
+        {"message_id": "b", "parent_id": "a", "text": "x", "role": "assistant", "rank": 1},
+        {"message_id": "c", "parent_id": "a", "text": "y", "role": "assistant", "rank": 0},
+    ]
+    source = {"path": write_rows(tmp_path / "x.jsonl", rows), "loader": f"{tmp_path / 'mine.py'}:trees"}
+    (ranking,) = read_rankings([source])
+    assert (ranking.responses, ranking.ranks) == (("x", "y"), (2, 1))
+    (tmp_path / "x.csv").write_text("prompt,completion,label\nQ,x,True\nQ,y,False\nR,z,True\n")
+    path = str(tmp_path / "x.csv")
+    with pytest.raises(ShapeError, match=r"label: yes in 2 of 3 rows.*\(1 of 2 in the first rows\)"):
+        read_rankings([{"path": path}])
+    with pytest.raises(ShapeError, match="some may be bad ones"):
+        read_demonstrations([{"path": path}])
+    (pair,) = read_rankings([{"path": path, "loader": f"{tmp_path / 'mine.py'}:pairs"}])
+    assert pair.responses == ("x", "y")
+
+
+def test_a_text_file_of_prompts(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("Who?\nWhen?\n")
+    with pytest.raises(ShapeError, match=r'prompt: text and separator: "\\n" read one prompt a line'):
+        read_prompts([{"path": str(path)}])
+    found = read_prompts([{"path": str(path), "prompt": "text", "separator": "\n"}])
+    assert [prompt.messages[0].content for prompt in found] == ["Who?", "When?"]
+    with pytest.raises(ShapeError, match=r"has no columns for rankings: write them as \.jsonl"):
+        read_rankings([{"path": str(path)}])
 
 
 def test_error_survives_a_process_boundary() -> None:
