@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rlhf.errors import DataError
 from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
-from stages._ppo_models import build_scorer
+from stages._ppo_scores import build_scorer
 from stages._reading import keep_readable
 
 if TYPE_CHECKING:

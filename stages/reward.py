@@ -34,7 +34,7 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.adapter_folders import check_goes_on
-    from rlhf.models.folders import check_model_path
+    from rlhf.models.folders import check_model_path, is_here
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
@@ -57,6 +57,14 @@ def check(settings: RewardSettings) -> None:
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
+    if is_here(settings.model.path):
+        _, model, renderer = _open(settings, weights=False)
+        if (
+            settings.centring is None
+            or settings.centring.policy is None
+            or is_here(settings.centring.policy.path)
+        ):
+            prepare_centring(settings, model, renderer)
 
 
 def train(settings: RewardSettings, run: RunFolder) -> None:
@@ -119,7 +127,7 @@ def train(settings: RewardSettings, run: RunFolder) -> None:
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
 
 
-def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
+def _open(settings: RewardSettings, *, weights: bool = True) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
     from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head
     from rlhf.models.encoders import reads_pairs
@@ -133,9 +141,10 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
         dtype=settings.model.dtype,
         revision=revision,
         trust_remote_code=settings.model.trust_remote_code,
+        weights=weights,
     )
     disable_dropout(model)
-    if is_classifier(model.config.architectures) or holds_score_head(settings.model.path):
+    if weights and (is_classifier(model.config.architectures) or holds_score_head(settings.model.path)):
         console.say(
             f"{settings.model.path!r} is a reward model: it is trained on from the head that it has; for "
             "a new one set model.path to the model it was made of"

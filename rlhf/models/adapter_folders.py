@@ -132,6 +132,8 @@ def load_adapter(
             f"({len(lacks or exceeds)} such tensors); set {setting} to another model",
             where=setting,
         )
+    if next(model.parameters()).is_meta:  # a model without its numbers: sizes are compared all the same
+        stored = {name: value.to("meta") for name, value in stored.items()}
     call_loader(lambda: set_peft_model_state_dict(adapted, stored), path, what, setting)
     if not trainable:
         adapted.requires_grad_(False)

@@ -22,6 +22,7 @@ __all__ = [
     "holds_encoder_decoder",
     "holds_reward_model",
     "is_classifier",
+    "is_here",
     "remedy",
     "says_nothing",
     "writes_nothing",
@@ -60,6 +61,16 @@ def check_model_path(path: str, *, setting: str = "model.path") -> None:
         raise ModelError(f"{path!r} is a file, not a model's folder; {remedy(path, setting)}", where=setting)
     elif _looks_local(path):
         raise ModelError(f"{path!r} does not exist; {remedy(path, setting)}", where=setting)
+
+
+def is_here(path: str) -> bool:
+    """Say whether a model is in local folders, the base of an adapter included, and not on the hub."""
+    from rlhf.models.adapter_folders import adapter_base
+
+    if not Path(path).expanduser().is_dir():
+        return False
+    base = adapter_base(path) if is_adapter_folder(path) else path
+    return _looks_local(base) or Path(base).expanduser().is_dir()
 
 
 def check_reward_path(path: str, *, setting: str) -> None:

@@ -72,10 +72,13 @@ def load_weights(
     return model
 
 
-def weights_options(path: str, revision: str | None, trust_remote_code: bool, setting: str) -> dict[str, Any]:
+def weights_options(
+    path: str, revision: str | None, trust_remote_code: bool, setting: str, weights: bool = True
+) -> dict[str, Any]:
     """Return what a loader of weights is told: safetensors alone, unless the model's code is trusted too.
 
-    Weights that were pickled (pytorch_model.bin) can run code when they are read.
+    Weights that were pickled (pytorch_model.bin) can run code when they are read. Without `weights` they stay
+    on the disk: the loader looks at their names and sizes.
 
     Raises:
         ModelError: a local folder holds nothing else, and is not trusted.
@@ -90,7 +93,8 @@ def weights_options(path: str, revision: str | None, trust_remote_code: bool, se
             where=setting,
         )
     safe = {} if trust_remote_code else {"use_safetensors": True}
-    return {"revision": revision, "trust_remote_code": trust_remote_code, **safe}
+    place = {} if weights else {"device_map": "meta"}
+    return {"revision": revision, "trust_remote_code": trust_remote_code, **safe, **place}
 
 
 def or_trust(setting: str) -> str:

@@ -14,11 +14,11 @@ from rlhf.models.folders import check_model_path, check_vocabulary
 from rlhf.models.heads import set_score_bias
 from rlhf.models.loading import (
     build_reward_model,
-    ensure_distinct_pad,
     load_policy,
     load_reward_model,
     load_tokenizer,
 )
+from rlhf.models.padding import ensure_distinct_pad
 from rlhf.models.saving import save_model
 from rlhf.models.values import sequence_scores
 from rlhf.rendering import Renderer
