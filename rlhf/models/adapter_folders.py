@@ -98,7 +98,7 @@ def load_adapter(
         fresh_head: the adapter is a language model's and goes on as a reward model's: the score head is the
             model's own, and part of the adapter from now on.
         keep_whole: names of further modules that become part of it, not trained.
-        trunk_name: the adapter is a language model's and `model` is its transformer alone, which has this name
+        trunk_name: the adapter is a language model's and `model` its transformer alone, which has this name
             in it ("" where its parts stand there by themselves); what is for the output layer is left out.
         shared: others use the model's weights too, so an adapter that changes them is refused.
         trust_remote_code: read weights that are not safetensors, too.

@@ -138,7 +138,7 @@ class OneBase:
         return Critic(adapted)
 
     def _trunk(self, spec: LoraSpec) -> Any:
-        """Make the policy's transformer without an output layer, with adapters as the policy has at the start."""
+        """Make the policy's transformer without an output layer, adapters as the policy starts with them."""
         model = share(self.model)
         if self.adapter is None:
             return add_lora(trunk_of(model), spec)

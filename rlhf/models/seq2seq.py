@@ -105,7 +105,8 @@ def trunk_of(policy: Any) -> Any:
     for name, _ in list(trunk.named_children()):  # T5 and what came of it: the parts themselves
         if hasattr(policy, name):
             setattr(trunk, name, getattr(policy, name))
-    if any(parameter.is_meta for parameter in trunk.parameters()):
+    own = {id(parameter) for parameter in policy.parameters()}
+    if any(id(parameter) not in own for parameter in trunk.parameters()):
         raise ModelError(
             f"{type(policy).__name__} has no transformer that could be a critic of its own; "
             "set critic.init_from=trunk"
