@@ -6,34 +6,44 @@ the hub is not looked at: a check downloads nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stages import _inputs
 
 if TYPE_CHECKING:
     from rlhf.settings.ppo import PpoSettings
-    from rlhf.settings.shared import ModelSettings
+    from rlhf.settings.shared import AdapterSettings, ModelSettings
 
 __all__ = ["check_language_model", "check_ppo_models"]
 
 Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens; None: what the context bounds
 
 
-def check_language_model(model: ModelSettings, setting: str, limits: Limits = (None, None)) -> None:
-    """Refuse what cannot be opened as a language model with a tokenizer.
+def check_language_model(
+    model: ModelSettings,
+    setting: str,
+    limits: Limits = (None, None),
+    lora: AdapterSettings | None = None,
+) -> None:
+    """Refuse what cannot be opened as a language model with a tokenizer, and with the adapters of `lora`.
 
     Raises:
         UserError: `check_model_path`, the loaders and the renderer say why.
 
     """
-    from rlhf.models.folders import check_model_path, check_writes, is_here
+    from rlhf.models import add_lora
+    from rlhf.models.folders import check_model_path, check_writes, opens_unread
 
     check_model_path(model.path, setting=setting)
     check_writes(model.path, setting=setting)
-    if is_here(model.path):
+    if opens_unread(model.path):
         tokenizer = _inputs.open_tokenizer(model, setting)
         opened = _inputs.open_policy(model, setting, weights=False)
         _inputs.build_renderer(tokenizer, opened, *limits, setting)
+        spec = _inputs.build_lora(lora)
+        if spec is not None:
+            add_lora(opened, replace(spec, quantize=None))  # there is nothing to round
 
 
 def check_ppo_models(settings: PpoSettings) -> None:
@@ -44,7 +54,7 @@ def check_ppo_models(settings: PpoSettings) -> None:
 
     """
     from rlhf.models import load_reward_model
-    from rlhf.models.folders import is_here
+    from rlhf.models.folders import opens_unread
     from stages._ppo_models import open_models
     from stages._ppo_one_base import critic_start
     from stages._ppo_scores import open_reader, options_of
@@ -54,7 +64,7 @@ def check_ppo_models(settings: PpoSettings) -> None:
         needed.append(settings.reference.path)
     if settings.critic is not None and settings.critic.init_from == "reward":
         needed.append(critic_start(settings)[0])
-    if not all(map(is_here, needed)):
+    if not all(map(opens_unread, needed)):
         lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
         check_language_model(settings.policy, "policy.path", lengths)
         return
@@ -64,7 +74,7 @@ def check_ppo_models(settings: PpoSettings) -> None:
         for number, source in enumerate(sources):
             for place, path in enumerate(source.paths):
                 setting = f"{name}[{number}].{f'models[{place}]' if source.models else 'model'}"
-                if is_here(path):
+                if opens_unread(path):
                     options = options_of(source)
                     model = load_reward_model(path, setting=setting, weights=False, **options)
                     open_reader(settings, source, path, setting, model, renderer)

@@ -70,6 +70,7 @@ def prepare_centring(settings: RewardSettings, model: Any, renderer: Renderer) -
         renderer: the reward model's.
 
     """
+    from rlhf.models.folders import opens_unread
     from rlhf.scoring import reads_ids
 
     if settings.centring is None:
@@ -77,7 +78,7 @@ def prepare_centring(settings: RewardSettings, model: Any, renderer: Renderer) -
     source = settings.centring.policy or settings.model
     setting = "centring.policy.path" if settings.centring.policy else "model.path"
     tokenizer = _inputs.open_tokenizer(source, setting)
-    policy = _inputs.open_policy(source, setting, weights=False)
+    policy = _inputs.open_policy(source, setting, weights=not opens_unread(source.path))
     asking = _asking(settings, policy, tokenizer, setting, None)
     reading = None
     num_embeddings = model.get_input_embeddings().num_embeddings

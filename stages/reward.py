@@ -34,7 +34,7 @@ def check(settings: RewardSettings) -> None:
     from rlhf.feedback.reading import read_rankings
     from rlhf.functions import load_function
     from rlhf.models.adapter_folders import check_goes_on
-    from rlhf.models.folders import check_model_path, is_here
+    from rlhf.models.folders import check_model_path
     from rlhf.runs.tracking import check_trackers
 
     check_trackers(settings.run.trackers)
@@ -57,14 +57,7 @@ def check(settings: RewardSettings) -> None:
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
-    if is_here(settings.model.path):
-        _, model, renderer = _open(settings, weights=False)
-        if (
-            settings.centring is None
-            or settings.centring.policy is None
-            or is_here(settings.centring.policy.path)
-        ):
-            prepare_centring(settings, model, renderer)
+    _check_model(settings)
 
 
 def train(settings: RewardSettings, run: RunFolder) -> None:
@@ -157,6 +150,20 @@ def _open(settings: RewardSettings, *, weights: bool = True) -> tuple[Any, Any, 
     stops = _inputs.build_renderer(tokenizer, model, *limits).stop_token_ids
     ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not keeps_adapter(settings))
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+
+
+def _check_model(settings: RewardSettings) -> None:
+    """Open the model and the one to centre on, where they are in folders, all but their weights' numbers."""
+    from rlhf.models.folders import opens_unread
+
+    if not opens_unread(settings.model.path):
+        return
+    _, model, renderer = _open(settings, weights=False)
+    source = settings.centring.policy if settings.centring is not None else None
+    if source is None or opens_unread(source.path):
+        prepare_centring(settings, model, renderer)
+    if settings.lora is None or settings.lora.quantize is None:
+        _adapt(settings, model)
 
 
 def _goes_on(settings: RewardSettings) -> bool:

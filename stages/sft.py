@@ -28,7 +28,7 @@ def check(settings: SftSettings) -> None:
 
     check_trackers(settings.run.trackers)
     limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
-    check_language_model(settings.model, "model.path", limits)
+    check_language_model(settings.model, "model.path", limits, settings.lora)
     _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     _inputs.check_lora(settings.lora)
     readings = {}

@@ -22,7 +22,7 @@ __all__ = [
     "holds_encoder_decoder",
     "holds_reward_model",
     "is_classifier",
-    "is_here",
+    "opens_unread",
     "remedy",
     "says_nothing",
     "writes_nothing",
@@ -63,14 +63,20 @@ def check_model_path(path: str, *, setting: str = "model.path") -> None:
         raise ModelError(f"{path!r} does not exist; {remedy(path, setting)}", where=setting)
 
 
-def is_here(path: str) -> bool:
-    """Say whether a model is in local folders, the base of an adapter included, and not on the hub."""
+def opens_unread(path: str) -> bool:
+    """Say whether a model can be opened without its weights' numbers (`weights` of its loaders).
+
+    It can where it is in local folders, the base of an adapter included, and not on the hub; weights of few
+    bits are read by libraries of their own, on their own devices.
+    """
     from rlhf.models.adapter_folders import adapter_base
 
     if not Path(path).expanduser().is_dir():
         return False
     base = adapter_base(path) if is_adapter_folder(path) else path
-    return _looks_local(base) or Path(base).expanduser().is_dir()
+    if not Path(base).expanduser().is_dir():
+        return _looks_local(base)  # what is not there is said by the loader
+    return "quantization_config" not in _config_below(path)
 
 
 def check_reward_path(path: str, *, setting: str) -> None:

@@ -262,6 +262,13 @@ def test_sizes_that_are_none_are_one_message(folder: str, changes: dict[str, obj
             load(folder)
 
 
+def test_a_tokenizer_that_its_library_cannot_read_is_one_message(folder: str) -> None:
+    file = Path(folder) / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model": None}))
+    with pytest.raises(ModelError, match=r"cannot load a tokenizer from .*; copy the folder again"):
+        load_tokenizer(folder)
+
+
 def test_a_misspelt_folder_that_could_be_a_hub_id_says_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
