@@ -268,8 +268,8 @@ def score_sequences(model: nn.Module, sequences: Sequence[Sequence[int]], batch_
 def reads_ids(policy: Renderer, tokenizer: PreTrainedTokenizerBase, num_embeddings: int) -> bool:
     """Return whether a decoder with `tokenizer` may be given a policy's ids, prompt and response in a row.
 
-    `num_embeddings` are the decoder's. A policy may have more for the same tokenizer (most published models are
-    rounded up, those of one family to different sizes), and could sample an id that the decoder lacks.
+    `num_embeddings` are the decoder's. A policy may have more for the same tokenizer (most published models
+    are rounded up, those of one family to different sizes), and could sample an id that the decoder lacks.
     """
     if policy.pairs or policy.opening or (policy.num_embeddings or 0) > num_embeddings:
         return False

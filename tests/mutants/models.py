@@ -125,6 +125,8 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/models/reading.py": [
         ("if missing:", "if False:", "missing weights drawn at random (only a warning)",
          ("tests/models/test_loading.py",)),
+        ("place = {} if weights else {\"device_map\": \"meta\"}", "place = {}", "a check reads all weights",
+         ("tests/models/test_unread.py",)),
         ("safe = {} if trust_remote_code else {\"use_safetensors\": True}", "safe = {}",
          "pickled weights of a hub id are read", ("tests/models/test_trust.py",)),
         ("return {\"revision\": revision, \"trust_remote_code\": trust_remote_code, **safe, **place}",
