@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlhf.settings.ppo import PpoSettings
     from rlhf.settings.shared import AdapterSettings, ModelSettings
 
-__all__ = ["check_language_model", "check_ppo_models"]
+__all__ = ["check_language_model", "check_ppo_models", "check_reward_model"]
 
 Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens; None: what the context bounds
 
@@ -46,6 +46,18 @@ def check_language_model(
             add_lora(opened, replace(spec, quantize=None))  # there is nothing to round
 
 
+def check_reward_model(path: str, setting: str) -> None:
+    """Refuse what cannot be opened as a reward model with a tokenizer; errors as above."""
+    from rlhf.models import load_reward_model, load_tokenizer
+    from rlhf.models.encoders import reads_pairs
+    from rlhf.models.folders import check_reward_path, opens_unread
+
+    check_reward_path(path, setting=setting)
+    if opens_unread(path):
+        opened = load_reward_model(path, setting=setting, weights=False)
+        load_tokenizer(path, setting=setting, pairs=reads_pairs(opened.config))
+
+
 def check_ppo_models(settings: PpoSettings) -> None:
     """Refuse models of PPO that cannot be opened or do not fit together, as far as they are in folders.
 
@@ -59,22 +71,24 @@ def check_ppo_models(settings: PpoSettings) -> None:
     from stages._ppo_one_base import critic_start
     from stages._ppo_scores import open_reader, options_of
 
-    needed = [settings.policy.path]
-    if settings.reference is not None:
-        needed.append(settings.reference.path)
+    needed = [model.path for model in (settings.policy, settings.reference) if model is not None]
     if settings.critic is not None and settings.critic.init_from == "reward":
         needed.append(critic_start(settings)[0])
-    if not all(map(opens_unread, needed)):
+    renderer = None
+    if all(map(opens_unread, needed)):
+        _, _, renderer = open_models(settings, weights=False)
+    else:  # each by itself
         lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
-        check_language_model(settings.policy, "policy.path", lengths)
-        return
-    _, _, renderer = open_models(settings, weights=False)
+        check_language_model(settings.policy, "policy.path", lengths, settings.lora)
+        if settings.reference is not None and opens_unread(settings.reference.path):
+            _inputs.open_policy(settings.reference, "reference.path", weights=False)
     for name in ("scores", "evaluation.held_out_scores"):
         sources = settings.scores if name == "scores" else settings.evaluation.held_out_scores
         for number, source in enumerate(sources):
             for place, path in enumerate(source.paths):
                 setting = f"{name}[{number}].{f'models[{place}]' if source.models else 'model'}"
-                if opens_unread(path):
-                    options = options_of(source)
-                    model = load_reward_model(path, setting=setting, weights=False, **options)
+                if not opens_unread(path):
+                    continue
+                model = load_reward_model(path, setting=setting, weights=False, **options_of(source))
+                if renderer is not None:
                     open_reader(settings, source, path, setting, model, renderer)

@@ -31,8 +31,7 @@ def check(settings: ReportSettings) -> None:
     """Look at the runs, read the prompts, load the judge."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
-    from rlhf.models.folders import check_model_path
-    from stages._model_checks import check_language_model
+    from stages._model_checks import check_language_model, check_reward_model
 
     runs = _read_runs(settings)
     if settings.evaluation.judge is not None:
@@ -41,7 +40,7 @@ def check(settings: ReportSettings) -> None:
     for name, model in policies.items():
         check_language_model(model, "base.path" if name == "base" else f"stages.{name}")
     if settings.stages.reward is not None:
-        check_model_path(settings.stages.reward, setting="stages.reward")
+        check_reward_model(settings.stages.reward, "stages.reward")
     if policies:
         sources = _inputs.build_sources(settings.data.test)
         reading = read_prompts(sources)

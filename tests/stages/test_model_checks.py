@@ -105,6 +105,11 @@ def test_a_model_that_ppo_could_not_open(tmp_path: Path, words: list[str], told:
     error = capsys.readouterr().err
     assert f"{told}: cannot load a" in error
     assert DAMAGES[no_weights] in error
+    if told == "critic.path":
+        return
+    elsewhere = "reference={path: nobody/nothing}" if told == "policy.path" else "policy.path=nobody/nothing"
+    assert run_main(run_ppo, lay_over(words, elsewhere)) == 2
+    assert f"{told}: cannot load a" in capsys.readouterr().err
 
 
 def test_models_of_ppo_that_do_not_fit_together(tmp_path: Path, words: list[str], capsys: Any) -> None:
@@ -145,10 +150,13 @@ def test_places_of_adapters_that_there_are_none_of(tmp_path: Path, capsys: Any) 
         assert "lora.target_modules: LoRA found nothing to adapt" in capsys.readouterr().err
 
 
-def test_a_model_that_the_report_could_not_open(tmp_path: Path, report_words: list[str], capsys: Any) -> None:
-    no_weights(tmp_path / "ppo")
+@pytest.mark.parametrize("stage", ["sft", "reward", "ppo"])
+def test_a_model_that_the_report_could_not_open(
+    tmp_path: Path, report_words: list[str], stage: str, capsys: Any
+) -> None:
+    no_weights(tmp_path / stage)
     assert run_main(run_report, [*report_words, "--dry-run"]) == 2
-    assert "stages.ppo: cannot load a language model" in capsys.readouterr().err
+    assert f"stages.{stage}: cannot load a" in capsys.readouterr().err
 
 
 def test_what_is_on_the_hub_is_not_looked_at(tmp_path: Path, words: list[str]) -> None:
