@@ -1,6 +1,6 @@
 """`ChatEncoder`: conversations and texts to token ids by a tokenizer and its template, without any limits.
 
-`encode_documents` and `encode_each` do the same for raw text. The rest of the library goes through
+`encode_stream` and `encode_each` do the same for raw text. The rest of the library goes through
 `rlhf.rendering`.
 """
 
@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from rlhf.errors import DataError
 from rlhf.templates import Conversation, TemplateForm, special_ids, write_conversations
 
-__all__ = ["ChatEncoder", "encode_documents", "encode_each"]
+__all__ = ["ChatEncoder", "encode_each", "encode_stream"]
 
 _DOCUMENTS_AT_ONCE = 2000  # encodings are large
 _TEXTS_AT_ONCE = 500
@@ -207,25 +208,28 @@ class ChatEncoder:
             self.counts["special_text"] += 1
 
 
-def encode_documents(texts: Sequence[str], tokenizer: Any) -> array[int]:
-    """Return the ids of documents as one stream, an end (eos) token after each.
+def encode_stream(texts: Iterable[str], tokenizer: Any, length: int) -> Iterator[array[int]]:
+    """Give the ids of documents as one stream, an end (eos) token after each, in pieces of `length`.
 
-    Markers such as "<|user|>" inside a text are read as text, never as special tokens. A tokenizer that opens
-    every text with its bos token opens every document with it.
+    The last piece may be shorter. Markers such as "<|user|>" inside a text are read as text, never as special
+    tokens. A tokenizer that opens every text with its bos token opens every document with it.
     """
     opening = [index for index in tokenizer("")["input_ids"] if index == tokenizer.bos_token_id]
-    stream = array("i")
+    left = array("i")
     for ids in encode_each(texts, tokenizer):
-        stream.extend(opening)
-        stream.extend(ids)
-        stream.append(tokenizer.eos_token_id)
-    return stream
+        left.extend([*opening, *ids, tokenizer.eos_token_id])
+        whole = len(left) - len(left) % length
+        yield from (left[start : start + length] for start in range(0, whole, length))
+        del left[:whole]
+    if left:
+        yield left
 
 
-def encode_each(texts: Sequence[str], tokenizer: Any) -> Iterator[list[int]]:
+def encode_each(texts: Iterable[str], tokenizer: Any) -> Iterator[list[int]]:
     """Give the ids of one document after another, without any special token; markers are read as text."""
-    for start in range(0, len(texts), _DOCUMENTS_AT_ONCE):
-        yield from _encode(tokenizer, texts[start : start + _DOCUMENTS_AT_ONCE], literal=True)
+    iterator = iter(texts)
+    while some := list(islice(iterator, _DOCUMENTS_AT_ONCE)):
+        yield from _encode(tokenizer, some, literal=True)
 
 
 def _encode(tokenizer: Any, texts: Sequence[str], *, literal: bool) -> list[list[int]]:

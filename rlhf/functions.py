@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ __all__ = [
     "load_function",
     "prompt_columns",
 ]
+
+_ENDED = object()
 
 
 def call_with_columns(
@@ -124,22 +126,28 @@ def judge_responses(
     return checked
 
 
-def generated_texts(name: str, seed: int, limit: int | None) -> list[str]:
-    """Load the generator `name`, call it with `seed`, and take its first `limit` texts (None: all).
+def generated_texts(name: str, seed: int, limit: int | None) -> Iterator[str]:
+    """Load the generator `name`, call it with `seed`, and give its first `limit` texts (None: all).
 
     Raises:
         SettingsError: there is no such function.
         RunError: it fails, or gives something else than texts.
     """
     generator = load_function(name)
+    number = 0
     with failures_named(name):
-        texts = list(islice(generator(seed), limit))
-    if not texts:
+        texts = islice(generator(seed), limit)
+    while True:
+        with failures_named(name):
+            text = next(texts, _ENDED)
+        if text is _ENDED:
+            break
+        number += 1
+        if not isinstance(text, str):
+            raise RunError(f"{name} gave {_shown(text)} as document {number}; a document is text")
+        yield text
+    if not number:
         raise RunError(f"{name} gave no text")
-    wrong = next((place for place, text in enumerate(texts) if not isinstance(text, str)), None)
-    if wrong is not None:
-        raise RunError(f"{name} gave {_shown(texts[wrong])} as document {wrong + 1}; a document is text")
-    return texts
 
 
 def is_finite_number(value: Any) -> bool:

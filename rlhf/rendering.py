@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_args
 
 import torch
 
-from rlhf.encoding import encode_documents
+from rlhf.encoding import encode_stream
 from rlhf.errors import DataError
 from rlhf.feedback.records import Demonstration, Message, Packed, Prompt, Ranking
 from rlhf.feedback.shelf import Ledger, shelve
@@ -31,7 +31,7 @@ __all__ = [
     "RenderedPrompt",
     "RenderedRanking",
     "Renderer",
-    "encode_documents",
+    "encode_stream",
     "pad_left",
     "pad_right",
     "render_demonstrations",

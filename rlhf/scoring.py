@@ -265,9 +265,15 @@ def score_sequences(model: nn.Module, sequences: Sequence[Sequence[int]], batch_
     return scores
 
 
-def reads_ids(policy: Renderer, tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Return whether a decoder with `tokenizer` may be given a policy's ids, prompt and response in a row."""
-    return not (policy.pairs or policy.opening) and same_rendering(policy.tokenizer, tokenizer)
+def reads_ids(policy: Renderer, tokenizer: PreTrainedTokenizerBase, num_embeddings: int) -> bool:
+    """Return whether a decoder with `tokenizer` may be given a policy's ids, prompt and response in a row.
+
+    `num_embeddings` are the decoder's. A policy may have more for the same tokenizer (most published models
+    are rounded up, those of one family to different sizes), and could sample an id that the decoder lacks.
+    """
+    if policy.pairs or policy.opening or (policy.num_embeddings or 0) > num_embeddings:
+        return False
+    return same_rendering(policy.tokenizer, tokenizer)
 
 
 def same_rendering(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:

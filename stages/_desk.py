@@ -112,7 +112,8 @@ class Desk:
 
         assert self._reward is not None
         model, tokenizer = self._reward
-        by_ids = not reads_pairs(model.config) and reads_ids(policy, tokenizer)
+        num_embeddings = model.get_input_embeddings().num_embeddings
+        by_ids = not reads_pairs(model.config) and reads_ids(policy, tokenizer, num_embeddings)
         limits = self.settings.evaluation
         renderer = None if by_ids else build_reader(model, tokenizer, limits.max_response_tokens)
         path = str(self.settings.stages.reward)

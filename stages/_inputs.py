@@ -145,8 +145,11 @@ def open_tokenizer(model: ModelSettings, setting: str = "model.path", *, pairs: 
     )
 
 
-def open_policy(model: WeightsSettings, setting: str = "model.path") -> Any:
-    """Load the language model that the setting `setting` names, without dropout."""
+def open_policy(model: WeightsSettings, setting: str = "model.path", *, weights: bool = True) -> Any:
+    """Load the language model that the setting `setting` names, without dropout.
+
+    Without `weights` they stay on the disk, see `rlhf.models.load_policy`.
+    """
     from rlhf.models import disable_dropout, load_policy
 
     found = load_policy(
@@ -155,6 +158,7 @@ def open_policy(model: WeightsSettings, setting: str = "model.path") -> Any:
         revision=model.revision,
         trust_remote_code=model.trust_remote_code,
         setting=setting,
+        weights=weights,
     )
     disable_dropout(found)
     return found

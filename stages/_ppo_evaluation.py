@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rlhf.errors import DataError
 from rlhf.runs import console
 from rlhf.settings.ppo import PpoSettings
-from stages._ppo_models import build_scorer
+from stages._ppo_scores import build_scorer
 from stages._reading import keep_readable
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _held_out_scorer(settings: PpoSettings, parts: Parts, base: OneBase | None) 
 
 def _text_loss(settings: PpoSettings, parts: Parts, rows: Sequence[TextRow]) -> Callable[[], float]:
     """Return what measures the policy's loss on text, its rows shared out over the processes."""
+    from rlhf.feedback.shelf import pick
     from rlhf.models import unwrap_model
     from rlhf.ppo.batching import own_rows
     from rlhf.ppo.ptx import policy_forward, text_loss
@@ -93,7 +94,7 @@ def _text_loss(settings: PpoSettings, parts: Parts, rows: Sequence[TextRow]) -> 
     def measure() -> float:
         found = text_loss(
             policy_forward(unwrap_model(parts.learner)),
-            [rows[i] for i in mine],
+            pick(rows, mine),
             batch_size=settings.ppo.microbatch_size,
             pad_token_id=parts.renderer.pad_token_id,
             device=accelerator.device,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,7 +62,7 @@ def check_centring(settings: RewardSettings) -> None:
 def prepare_centring(settings: RewardSettings, model: Any, renderer: Renderer) -> Centring | None:
     """Look before the training whether everything fits that centring will need after it.
 
-    The model that answers is loaded, asked for its lengths and let go: it would take memory all the while.
+    The model that answers is asked for its lengths alone: its weights would take memory all the while.
 
     Args:
         settings: the stage's.
@@ -71,6 +70,7 @@ def prepare_centring(settings: RewardSettings, model: Any, renderer: Renderer) -
         renderer: the reward model's.
 
     """
+    from rlhf.models.folders import opens_unread
     from rlhf.scoring import reads_ids
 
     if settings.centring is None:
@@ -78,15 +78,14 @@ def prepare_centring(settings: RewardSettings, model: Any, renderer: Renderer) -
     source = settings.centring.policy or settings.model
     setting = "centring.policy.path" if settings.centring.policy else "model.path"
     tokenizer = _inputs.open_tokenizer(source, setting)
-    policy = _inputs.open_policy(source, setting)
+    policy = _inputs.open_policy(source, setting, weights=not opens_unread(source.path))
     asking = _asking(settings, policy, tokenizer, setting, None)
     reading = None
-    if renderer.pairs or not reads_ids(asking, renderer.tokenizer):
+    num_embeddings = model.get_input_embeddings().num_embeddings
+    if renderer.pairs or not reads_ids(asking, renderer.tokenizer, num_embeddings):
         reading = build_reader(model, renderer.tokenizer, settings.centring.max_response_tokens)
     else:
         asking = _asking(settings, policy, tokenizer, setting, model)
-    del policy
-    gc.collect()
     return Centring(source, setting, asking, reading)
 
 

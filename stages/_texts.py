@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlhf.errors import SettingsError
@@ -59,20 +59,18 @@ def check_texts(
 
 def read_documents(
     sources: Sequence[SourceSettings], generator: str | None, generator_seed: int, num_documents: int | None
-) -> list[Document]:
-    """Read the text files, then draw the generator's texts."""
+) -> Iterator[Document]:
+    """Read the text files, then draw the generator's texts; one document after the other."""
     from rlhf.feedback.columns import group_of_text
     from rlhf.feedback.reading import read_texts
     from rlhf.functions import generated_texts
 
-    found: list[Document] = []
     if sources:
-        records = read_texts(_inputs.build_sources(sources)).records
-        found += [Document(record.text, record.group, record.repeats) for record in records]
+        for record in read_texts(_inputs.build_sources(sources)).records:
+            yield Document(record.text, record.group, record.repeats)
     if generator is not None:
-        texts = generated_texts(generator, generator_seed, num_documents)
-        found += [Document(text, group_of_text(text)) for text in texts]
-    return found
+        for text in generated_texts(generator, generator_seed, num_documents):
+            yield Document(text, group_of_text(text))
 
 
 def check_ptx(settings: PtxSettings) -> None:
@@ -102,7 +100,7 @@ def build_texts(
     *,
     microbatch_size: int,
     seed: int,
-) -> tuple[PtxText | None, list[TextRow]]:
+) -> tuple[PtxText | None, Sequence[TextRow]]:
     """Read the text that is learnt and the text that is held out; each may be None.
 
     Call it on every process, with the policy's renderer. Returns what gives this process its rows of the ptx
@@ -113,8 +111,9 @@ def build_texts(
             _check_fits(settings.max_tokens, renderer, f"{name}.max_tokens")
     learnt = _documents(ptx) if ptx is not None else []
     kept_back = _documents(held_out) if held_out is not None else []
-    _say_overlap(learnt, kept_back)
-    rows: list[TextRow] = []
+    if kept_back:
+        _say_overlap(learnt, kept_back)
+    rows: Sequence[TextRow] = []
     if held_out is not None:
         rows = _text_rows("evaluation.text", kept_back, held_out.max_tokens, renderer)
         _check_same_everywhere(rows, "evaluation.text", accelerator)
@@ -125,16 +124,17 @@ def build_texts(
 
 def _build_ptx(
     settings: PtxSettings,
-    documents: list[Document],
+    documents: Sequence[Document],
     renderer: Renderer,
     accelerator: Accelerator,
     microbatch_size: int,
     seed: int,
 ) -> PtxText:
+    from rlhf.feedback.shelf import join
     from rlhf.ppo.ptx import PtxText
 
     rows = _text_rows("ptx", documents, settings.max_tokens, renderer) if documents else []
-    rows += _demonstration_rows(settings, renderer)
+    rows = join([rows, _demonstration_rows(settings, renderer)])
     _check_same_everywhere(rows, "ptx", accelerator)
     text = PtxText(
         rows,
@@ -151,29 +151,39 @@ def _build_ptx(
     return text
 
 
-def _documents(settings: DocumentSettings) -> list[Document]:
-    return read_documents(settings.text, settings.generator, settings.generator_seed, settings.num_documents)
+def _documents(settings: DocumentSettings) -> Sequence[Document]:
+    from rlhf.feedback.shelf import shelve
+
+    return shelve(
+        read_documents(settings.text, settings.generator, settings.generator_seed, settings.num_documents)
+    )
 
 
-def _say_overlap(learnt: list[Document], held_out: list[Document]) -> None:
+def _say_overlap(learnt: Sequence[Document], held_out: Sequence[Document]) -> None:
     """Say how many held-out documents are learnt all the same; they stay, so that runs can be compared."""
-    groups = {document.group for document in learnt}
+    from rlhf.feedback.shelf import Ledger
+
+    groups = Ledger()
+    for document in learnt:
+        groups.number(document.group)
     both = sum(document.group in groups for document in held_out)
     if both:
         console.say(f"evaluation.text: {both:,} of {len(held_out):,} documents also stand in the text of ptx")
 
 
-def _text_rows(name: str, documents: list[Document], max_tokens: int, renderer: Renderer) -> list[TextRow]:
+def _text_rows(
+    name: str, documents: Sequence[Document], max_tokens: int, renderer: Renderer
+) -> Sequence[TextRow]:
     from rlhf.ppo.ptx import cut_texts
 
-    texts = [document.text for document in documents for _ in range(document.repeats)]
+    texts = (document.text for document in documents for _ in range(document.repeats))
     rows = cut_texts(texts, renderer.tokenizer, max_tokens)
     num_tokens = sum(row.num_predicted for row in rows)
     console.say(f"{name}: {len(documents):,} documents, {num_tokens:,} tokens to predict, {len(rows):,} rows")
     return rows
 
 
-def _demonstration_rows(settings: PtxSettings, policy: Renderer) -> list[TextRow]:
+def _demonstration_rows(settings: PtxSettings, policy: Renderer) -> Sequence[TextRow]:
     """Render demonstrations as the policy's renderer would, but with the limit that rows of text have."""
     from rlhf.feedback.reading import read_demonstrations
     from rlhf.ppo.ptx import demonstration_rows
@@ -202,15 +212,16 @@ def _check_fits(max_tokens: int, renderer: Renderer, setting: str) -> None:
         )
 
 
-def _check_same_everywhere(rows: list[TextRow], name: str, accelerator: Accelerator) -> None:
+def _check_same_everywhere(rows: Sequence[TextRow], name: str, accelerator: Accelerator) -> None:
     """Refuse texts that are others on every process: each has to know the rows of all."""
     from accelerate.utils import gather_object
 
     if accelerator.num_processes == 1:
         return
-    content = [(list(row.ids), row.num_given, list(row.aside)) for row in rows]
-    digest = hashlib.sha256(repr(content).encode()).hexdigest()
-    if len(set(gather_object([digest]))) > 1:
+    content = hashlib.sha256()
+    for row in rows:
+        content.update(repr((list(row.ids), row.num_given, list(row.aside))).encode())
+    if len(set(gather_object([content.hexdigest()]))) > 1:
         raise SettingsError(
             "processes read different texts; a generator has to draw from its seed alone (the order of a set "
             "is another one in each process), and files have to be the same on every machine",

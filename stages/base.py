@@ -5,7 +5,8 @@ python -m stages.base --config configs/base.yaml [--dry-run] [key=value ...]
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rlhf.errors import DataError
@@ -80,26 +81,33 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
     run.write_summary(numbers)
 
 
-def _divide(settings: BaseSettings) -> tuple[list[str], list[str]]:
+def _divide(settings: BaseSettings) -> tuple[Sequence[str], Sequence[str]]:
     """Return the texts to train on and those held out; equal texts are on the same side."""
+    from rlhf.feedback.shelf import pick, shelve
     from rlhf.feedback.splits import split_of
 
     data = settings.data
-    found = _texts.read_documents(data.train, data.generator, data.generator_seed, data.num_documents)
     held_out = data.validation_fraction
     fractions = {"validation": held_out, "train": 1.0 - held_out}
-    sides: dict[str, list[str]] = {"train": [], "validation": []}
-    for text, group, repeats in found:
-        # Named apart from the sources' own division: of their training part, theirs would hold out nothing.
-        side = split_of(f"held out/{group}", fractions)
-        sides[side] += [text] * (repeats if side == "train" else 1)
-    for name, texts in sides.items():
-        if not texts:
-            raise DataError(f"{len(found)} documents leave none for {name}", where="data.validation_fraction")
-    return sides["train"], sides["validation"]
+    sides = {name: array("Q") for name in ("train", "validation")}
+
+    def texts() -> Iterator[str]:
+        found = _texts.read_documents(data.train, data.generator, data.generator_seed, data.num_documents)
+        for place, (text, group, repeats) in enumerate(found):
+            # Named apart from the sources' own division: of their training part, theirs would hold out
+            # nothing.
+            side = split_of(f"held out/{group}", fractions)
+            sides[side].extend([place] * (repeats if side == "train" else 1))
+            yield text
+
+    kept = shelve(texts())
+    for name, places in sides.items():
+        if not places:
+            raise DataError(f"{len(kept)} documents leave none for {name}", where="data.validation_fraction")
+    return pick(kept, sides["train"]), pick(kept, sides["validation"])
 
 
-def _say_read(words: Words, reading: Reading, vocabulary_size: int, texts: list[str]) -> None:
+def _say_read(words: Words, reading: Reading, vocabulary_size: int, texts: Sequence[str]) -> None:
     characters = sum(map(len, texts)) / reading.num_tokens
     console.say(
         f"{reading.num_tokens:,} tokens in {len(reading.examples):,} {words.examples} "

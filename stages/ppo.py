@@ -15,6 +15,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.ppo import PpoSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._model_checks import check_ppo_models
 from stages._ppo_evaluation import build_evaluation
 from stages._ppo_models import build_parts, build_recipe
 from stages._ppo_one_base import check_adapters, critic_start, open_base
@@ -59,6 +60,7 @@ def check(settings: PpoSettings) -> Readings:
         check_seq2seq(settings)
     _check_critic(settings)
     check_adapters(settings)
+    check_ppo_models(settings)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
     for name in settings.callbacks:

@@ -31,16 +31,16 @@ def check(settings: ReportSettings) -> Sequence[Prompt]:
     """Look at the runs, load the judge, read the prompts and return them; none where no model answers."""
     from rlhf.feedback.reading import read_prompts
     from rlhf.functions import load_function
-    from rlhf.models.folders import check_model_path
+    from stages._model_checks import check_language_model, check_reward_model
 
     runs = _read_runs(settings)
     if settings.evaluation.judge is not None:
         load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
     policies = _policies(settings, runs)
     for name, model in policies.items():
-        check_model_path(model.path, setting="base.path" if name == "base" else f"stages.{name}")
+        check_language_model(model, "base.path" if name == "base" else f"stages.{name}")
     if settings.stages.reward is not None:
-        check_model_path(settings.stages.reward, setting="stages.reward")
+        check_reward_model(settings.stages.reward, "stages.reward")
     if not policies:
         return []
     sources = _inputs.build_sources(settings.data.test)

@@ -58,6 +58,7 @@ def check(settings: RewardSettings) -> Readings:
     lora = _inputs.build_lora(settings.lora)
     if lora is not None and _goes_on(settings):
         check_goes_on(settings.model.path, lora, "model.path")
+    _check_model(settings)
     return readings
 
 
@@ -121,7 +122,7 @@ def train(settings: RewardSettings, run: RunFolder, readings: Readings) -> None:
     run.write_summary({**numbers, "counts": dict(renderer.counts)})
 
 
-def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
+def _open(settings: RewardSettings, *, weights: bool = True) -> tuple[Any, Any, Renderer]:
     from rlhf.models import build_reward_model, disable_dropout, ensure_distinct_pad
     from rlhf.models.adapter_folders import adapter_base, adapter_revision, holds_score_head
     from rlhf.models.encoders import reads_pairs
@@ -135,9 +136,10 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
         dtype=settings.model.dtype,
         revision=revision,
         trust_remote_code=settings.model.trust_remote_code,
+        weights=weights,
     )
     disable_dropout(model)
-    if is_classifier(model.config.architectures) or holds_score_head(settings.model.path):
+    if weights and (is_classifier(model.config.architectures) or holds_score_head(settings.model.path)):
         console.say(
             f"{settings.model.path!r} is a reward model: it is trained on from the head that it has; for "
             "a new one set model.path to the model it was made of"
@@ -150,6 +152,20 @@ def _open(settings: RewardSettings) -> tuple[Any, Any, Renderer]:
     stops = _inputs.build_renderer(tokenizer, model, *limits).stop_token_ids
     ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not keeps_adapter(settings))
     return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+
+
+def _check_model(settings: RewardSettings) -> None:
+    """Open the model and the one to centre on, where they are in folders, all but their weights' numbers."""
+    from rlhf.models.folders import opens_unread
+
+    if not opens_unread(settings.model.path):
+        return
+    _, model, renderer = _open(settings, weights=False)
+    source = settings.centring.policy if settings.centring is not None else None
+    if source is None or opens_unread(source.path):
+        prepare_centring(settings, model, renderer)
+    if settings.lora is None or settings.lora.quantize is None:
+        _adapt(settings, model)
 
 
 def _goes_on(settings: RewardSettings) -> bool:

@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def check(settings: SftSettings) -> Readings:
     """Look for the model, read the data and return it by its names."""
     from rlhf.feedback.reading import read_demonstrations
-    from rlhf.models.folders import check_model_path, check_writes
     from rlhf.runs.tracking import check_trackers
+    from stages._model_checks import check_language_model
 
     check_trackers(settings.run.trackers)
-    check_model_path(settings.model.path)
-    check_writes(settings.model.path, setting="model.path")
+    limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
+    check_language_model(settings.model, "model.path", limits, settings.lora)
     _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     _inputs.check_lora(settings.lora)
     readings: Readings = {}

@@ -12,6 +12,7 @@ from transformers import (
     BertTokenizer,
 )
 
+from rlhf.feedback import shelf
 from rlhf.runs.jsonl import read_jsonl
 from rlhf.settings.base import BaseSettings
 from stages import base
@@ -132,12 +133,15 @@ def test_a_bert_from_text_becomes_a_reward_model_of_another_tokenizer(
     assert abs(summary_of(root / "reward")["sft_score_mean"]) < 1e-3
 
 
-@pytest.mark.parametrize("architecture", ["t5", "bert"])
+@pytest.mark.parametrize("architecture", ["gpt2", "t5", "bert"])
 def test_inv73_an_interrupted_run_goes_on_bitwise(
-    tmp_path: Path, words: list[str], architecture: str
+    tmp_path: Path, words: list[str], architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where its texts do not fit into memory, and did before."""
     changed = [*words, f"model.architecture={architecture}", "checkpoint.every_updates=6"]
     assert run_main(main, [*changed, f"run.output={tmp_path}/a"]) == 0
+    monkeypatch.setattr(shelf, "KEPT_IN_MEMORY", 1)
+    monkeypatch.setattr(shelf, "_BUFFER_BYTES", 100)
     run_with_interrupt(main, [*changed, f"run.output={tmp_path}/b"])
     first, second = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -135,7 +135,7 @@ def test_a_function_that_ends_the_process_is_named_with_its_line(tmp_path):
 
 def test_a_generator_gives_its_first_texts(tmp_path):
     file = write(tmp_path / "texts.py", "def forever(seed):\n    while True:\n        yield str(seed)\n")
-    assert generated_texts(f"{file}:forever", 7, 2) == ["7", "7"]
+    assert list(generated_texts(f"{file}:forever", 7, 2)) == ["7", "7"]
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_a_generator_gives_its_first_texts(tmp_path):
 def test_a_generator_that_fails_or_gives_no_text_is_named(tmp_path, body, message):
     file = write(tmp_path / "texts.py", f"def texts(seed):\n{body}")
     with pytest.raises(RunError, match=message):
-        generated_texts(f"{file}:texts", 0, None)
+        list(generated_texts(f"{file}:texts", 0, None))

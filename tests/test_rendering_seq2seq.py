@@ -136,8 +136,8 @@ def test_a_tokenizer_without_line_breaks_is_told_of():
 def test_ids_go_across_to_no_other_model():
     tokenizer = bart_tokenizer()
     policy = Renderer(tokenizer, decoder_start_token_id=2)
-    assert not reads_ids(policy, tokenizer)
-    assert reads_ids(Renderer(tokenizer), tokenizer)
+    assert not reads_ids(policy, tokenizer, len(tokenizer))
+    assert reads_ids(Renderer(tokenizer), tokenizer, len(tokenizer))
 
 
 def test_a_tokenizer_that_puts_several_tokens_before_a_text_is_refused():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rlhf.errors import RunError
 from rlhf.feedback.records import Message, Prompt
@@ -64,6 +65,28 @@ def test_a_critic_with_fewer_embeddings_than_the_policy_is_refused(
     assert (
         "the critic has embeddings for 400 tokens, and the policy can sample 408" in capsys.readouterr().err
     )
+
+
+def test_a_reward_model_with_fewer_embeddings_than_the_policy_is_given_text(
+    tmp_path: Path, words: list[str], capsys: Any
+) -> None:
+    """The sizes of a family are rounded up differently: an id without a token would end the run at any time."""
+    tokenizer = tiny_tokenizer()
+    wide = tiny_gpt2(tokenizer, vocab_size=400 + SPARE, tie_word_embeddings=False)
+    with torch.no_grad():  # every response holds an id that no token has
+        wide.transformer.ln_f.bias.fill_(1.0)
+        wide.get_output_embeddings().weight[:400] = 0.0
+        wide.get_output_embeddings().weight[400:] = 1.0
+    save_model(wide, tokenizer, tmp_path / "wide", stop_token_ids=[1])
+    told = (f"policy.path={tmp_path}/wide", "critic.init_from=policy", "ppo.num_updates=1")
+    assert run_main(run_ppo, lay_over(words, *told)) == 0
+    said = capsys.readouterr().out
+    assert (
+        "scores[0].model has embeddings for 400 tokens, and the policy can sample 408: it is given text"
+        in said
+    )
+    told = (f"centring.policy.path={tmp_path}/wide", f"run.output={tmp_path}/second")
+    assert run_main(run_reward, [*reward_words(tmp_path), *told]) == 0
 
 
 def test_an_id_that_the_reward_model_has_no_embedding_for_is_one_message() -> None:

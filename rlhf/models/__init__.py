@@ -8,6 +8,7 @@
 - `rlhf.models.adapters`, `rlhf.models.adapter_folders`: LoRA through peft
 - `rlhf.models.one_base`: several models as adapters on one frozen base
 - `rlhf.models.inputs`: position ids, dropout
+- `rlhf.models.padding`: a reward model's padding token
 - `rlhf.models.saving`: a plain Hugging Face folder, written file by file so that a crash loses nothing
 
 What other packages need is also found here, looked up on first use: importing this package imports nothing
@@ -25,11 +26,11 @@ if TYPE_CHECKING:
     from rlhf.models.inputs import disable_dropout, position_ids_from_mask
     from rlhf.models.loading import (
         build_reward_model,
-        ensure_distinct_pad,
         load_policy,
         load_reward_model,
         load_tokenizer,
     )
+    from rlhf.models.padding import ensure_distinct_pad
     from rlhf.models.saving import save_model, unwrap_model
     from rlhf.models.values import Critic, load_critic, sequence_scores
 
@@ -51,7 +52,7 @@ __all__ = [
     "unwrap_model",
 ]
 
-_MODULES = ("adapters", "centring", "inputs", "loading", "saving", "values")
+_MODULES = ("adapters", "centring", "inputs", "loading", "padding", "saving", "values")
 
 
 def __getattr__(name: str) -> Any:

@@ -84,6 +84,7 @@ def load_adapter(
     trainable: bool = False,
     fresh_head: bool = False,
     keep_whole: tuple[str, ...] = (),
+    trunk_name: str | None = None,
     shared: bool = False,
     trust_remote_code: bool = False,
 ) -> Any:
@@ -97,6 +98,8 @@ def load_adapter(
         fresh_head: the adapter is a language model's and goes on as a reward model's: the score head is the
             model's own, and part of the adapter from now on.
         keep_whole: names of further modules that become part of it, not trained.
+        trunk_name: the adapter is a language model's and `model` its transformer alone, which has this name
+            in it ("" where its parts stand there by themselves); what is for the output layer is left out.
         shared: others use the model's weights too, so an adapter that changes them is refused.
         trust_remote_code: read weights that are not safetensors, too.
 
@@ -111,10 +114,14 @@ def load_adapter(
     _check_weights(path, setting, trust_remote_code)
     heads = head_names(model) if fresh_head else ()
     config = _read_config(path, setting, heads, keep_whole)
+    if trunk_name is not None:
+        config.task_type = None  # it writes nothing by itself
     if shared:
         _check_leaves_base(config, path, setting)
     config.inference_mode = not trainable
     stored = call_loader(lambda: load_peft_weights(path, device="cpu"), path, what, setting)
+    if trunk_name is not None:
+        stored = _of_trunk(stored, model, trunk_name)
     if any(name.endswith(tuple(f".{head}.bias" for head in HEAD_NAMES)) for name in stored):
         set_score_bias(model, 0.0)
     with shown_as_quantised(model):
@@ -132,11 +139,22 @@ def load_adapter(
             f"({len(lacks or exceeds)} such tensors); set {setting} to another model",
             where=setting,
         )
+    if next(model.parameters()).is_meta:  # a model without its numbers: sizes are compared all the same
+        stored = {name: value.to("meta") for name, value in stored.items()}
     call_loader(lambda: set_peft_model_state_dict(adapted, stored), path, what, setting)
     if not trainable:
         adapted.requires_grad_(False)
     freeze_kept(adapted, kept_whole(adapted) - {*HEAD_NAMES})
     return adapted
+
+
+def _of_trunk(stored: dict[str, Any], trunk: Any, name: str) -> dict[str, Any]:
+    """Return what a language model's adapter holds for its transformer, under the names that it has there."""
+    before, after = f"base_model.model.{name}.".replace("..", "."), "base_model.model."
+    parts = tuple(f"{before}{part}." for part, _ in trunk.named_children())
+    return {
+        f"{after}{key.removeprefix(before)}": value for key, value in stored.items() if key.startswith(parts)
+    }
 
 
 def _check_weights(path: str, setting: str, trust_remote_code: bool) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "holds_encoder_decoder",
     "holds_reward_model",
     "is_classifier",
+    "opens_unread",
     "remedy",
     "says_nothing",
     "writes_nothing",
@@ -60,6 +61,22 @@ def check_model_path(path: str, *, setting: str = "model.path") -> None:
         raise ModelError(f"{path!r} is a file, not a model's folder; {remedy(path, setting)}", where=setting)
     elif _looks_local(path):
         raise ModelError(f"{path!r} does not exist; {remedy(path, setting)}", where=setting)
+
+
+def opens_unread(path: str) -> bool:
+    """Say whether a model can be opened without its weights' numbers (`weights` of its loaders).
+
+    It can where it is in local folders, the base of an adapter included, and not on the hub; weights of few
+    bits are read by libraries of their own, on their own devices.
+    """
+    from rlhf.models.adapter_folders import adapter_base
+
+    if not Path(path).expanduser().is_dir():
+        return False
+    base = adapter_base(path) if is_adapter_folder(path) else path
+    if not Path(base).expanduser().is_dir():
+        return _looks_local(base)  # what is not there is said by the loader
+    return "quantization_config" not in _config_below(path)
 
 
 def check_reward_path(path: str, *, setting: str) -> None:

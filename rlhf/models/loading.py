@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,7 +14,6 @@ from rlhf.models.encoders import fresh_parts, is_encoder, reads_pairs
 from rlhf.models.folders import (
     check_has_tokenizer,
     check_model_path,
-    check_vocabulary,
     is_classifier,
     remedy,
     says_nothing,
@@ -26,14 +24,12 @@ from rlhf.models.seq2seq import is_encoder_decoder, trunk_of
 
 __all__ = [
     "build_reward_model",
-    "ensure_distinct_pad",
     "load_policy",
     "load_reward_model",
     "load_tokenizer",
 ]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PAD_TOKEN = "<|pad|>"
 
 
 def load_tokenizer(
@@ -99,6 +95,7 @@ def load_policy(
     trust_remote_code: bool = False,
     lora: LoraSpec | None = None,
     setting: str = "model.path",
+    weights: bool = True,
 ) -> Any:
     """Load a language model: a decoder, or an encoder-decoder (T5, BART) as its config says.
 
@@ -111,6 +108,8 @@ def load_policy(
         trust_remote_code: run code that comes with the model, and read weights that are not safetensors.
         lora: freeze the model and add new adapters, for training.
         setting: the dotted key that errors name.
+        weights: False leaves them on the disk: what comes is the model without its numbers, on torch's meta
+            device, and everything else that loading refuses is refused.
 
     Raises:
         ModelError: nothing there, or not a language model.
@@ -129,7 +128,7 @@ def load_policy(
         raise says_nothing(path, setting)
     if is_encoder(config):
         raise writes_nothing(path, setting)
-    hub_options = weights_options(base, revision, trust_remote_code, setting)
+    hub_options = weights_options(base, revision, trust_remote_code, setting, weights)
     kind: Any = AutoModelForSeq2SeqLM if is_encoder_decoder(config) else AutoModelForCausalLM
     model = load_weights(
         lambda: kind.from_pretrained(base, dtype=DTYPES[dtype], output_loading_info=True, **hub_options),
@@ -156,10 +155,12 @@ def load_reward_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     setting: str = "reward_model.path",
+    weights: bool = True,
 ) -> Any:
     """Load a trained reward model: one score a sequence, its head in float32.
 
-    An adapter in the folder is merged, so the result is one plain model.
+    An adapter in the folder is merged, so the result is one plain model. Without `weights`: see
+    `load_policy`.
 
     Raises:
         ModelError: nothing there, or the folder holds no model with exactly one score.
@@ -172,10 +173,10 @@ def load_reward_model(
         if not holds_score_head(path):
             raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
         base, revision = _checked_base(path), adapter_revision(path)
-        model = _load_classifier(base, dtype, revision, trust_remote_code, setting)
+        model = _load_classifier(base, dtype, revision, trust_remote_code, setting, weights)
         keep_head_in_float32(model)
         return merge_adapter(model, path, setting=setting, trust_remote_code=trust_remote_code)
-    model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
+    model = _load_classifier(path, dtype, revision, trust_remote_code, setting, weights)
     if not is_classifier(model.config.architectures):
         raise ModelError(f"{path!r} is not a reward model; {remedy('reward', setting)}", where=setting)
     _check_one_number(model, path, setting)
@@ -191,12 +192,13 @@ def build_reward_model(
     revision: str | None = None,
     trust_remote_code: bool = False,
     setting: str = "model.path",
+    weights: bool = True,
 ) -> Any:
     """Put a fresh score head on the backbone of a language model (InstructGPT, section 3.5: its SFT model).
 
     A reward model keeps its own head: one drawn anew would throw away what was learnt. Otherwise it starts at
     standard deviation 1/sqrt(width + 1) (Stiennon et al. 2020; Huang et al. 2024, detail 11), drawn from
-    torch's global generator.
+    torch's global generator. Without `weights`: see `load_policy`.
 
     Raises:
         ModelError: nothing there, or an architecture without a sequence classification head.
@@ -206,18 +208,23 @@ def build_reward_model(
 
     check_model_path(path, setting=setting)
     if holds_score_head(path):
-        return load_reward_model(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
+        return load_reward_model(
+            path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting, weights=weights
+        )
     if is_adapter_folder(path):
         from transformers import AutoModelForSequenceClassification
 
-        policy = load_policy(path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting)
+        policy = load_policy(
+            path, dtype=dtype, trust_remote_code=trust_remote_code, setting=setting, weights=weights
+        )
         policy.config.num_labels = 1
-        model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
+        with torch.device("cpu" if weights else "meta"):
+            model: Any = AutoModelForSequenceClassification.from_config(policy.config, dtype=DTYPES[dtype])
         below = trunk_of(policy) if is_encoder_decoder(policy.config) else policy.base_model
         model.base_model.load_state_dict(below.state_dict())
         choose_attention(model)
     else:
-        model = _load_classifier(path, dtype, revision, trust_remote_code, setting)
+        model = _load_classifier(path, dtype, revision, trust_remote_code, setting, weights)
     _check_one_number(model, path, setting)
     if is_classifier(model.config.architectures):
         restore_score_bias(model, path)
@@ -237,7 +244,7 @@ def _check_one_number(model: Any, path: str, setting: str) -> None:
 
 
 def _load_classifier(
-    path: str, dtype: str, revision: str | None, trust_remote_code: bool, setting: str
+    path: str, dtype: str, revision: str | None, trust_remote_code: bool, setting: str, weights: bool
 ) -> Any:
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -246,13 +253,14 @@ def _load_classifier(
     what = "model that can score sequences"
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     config: Any = call_loader(lambda: AutoConfig.from_pretrained(path, **options), path, what, setting)
-    pooled, weights = reads_pairs(config), weights_options(path, revision, trust_remote_code, setting)
+    pooled = reads_pairs(config)
+    hub_options = weights_options(path, revision, trust_remote_code, setting, weights)
     has_head = is_classifier(config.architectures)
     if not has_head:
         config.num_labels = 1  # a language model, or an encoder without a task: the head is new
     model = load_weights(
         lambda: AutoModelForSequenceClassification.from_pretrained(
-            path, config=config, dtype=DTYPES[dtype], output_loading_info=True, **weights
+            path, config=config, dtype=DTYPES[dtype], output_loading_info=True, **hub_options
         ),
         path,
         what,
@@ -260,42 +268,3 @@ def _load_classifier(
         new=lambda model: () if has_head else fresh_parts(model) if pooled else HEAD_NAMES,
     )
     return choose_attention(model)
-
-
-def ensure_distinct_pad(
-    model: Any, tokenizer: Any, *, stop_token_ids: Sequence[int] = (), may_grow: bool = True
-) -> None:
-    """Give a reward model a padding token that is no end token, in place.
-
-    End tokens are the tokenizer's and `stop_token_ids`, those of its renderer (the template's end of a turn).
-    transformers finds the last token of a sequence by its id: it takes the last one that is not
-    `pad_token_id`. With pad equal to end it would read the score one token early; with no pad it refuses
-    batches (trl#2778). Our own read-out uses the mask; this makes the saved model right for everyone else.
-
-    With `may_grow` False the embedding stays as it is, for an adapter, which does not hold it: padding is
-    then a token that never ends a sequence.
-
-    Raises:
-        ModelError: there is none, or the tokenizer has tokens without an embedding.
-
-    """
-    check_vocabulary(tokenizer, model)
-    num_embeddings = model.get_input_embeddings().num_embeddings
-    ends = {tokenizer.eos_token_id, *stop_token_ids, None}
-    if tokenizer.pad_token_id in ends:
-        spare = may_grow or len(tokenizer) < num_embeddings
-        if tokenizer.unk_token_id not in ends:
-            tokenizer.pad_token = tokenizer.unk_token
-        elif spare:
-            tokenizer.add_special_tokens({"pad_token": PAD_TOKEN})
-        elif tokenizer.bos_token_id not in ends:
-            tokenizer.pad_token = tokenizer.bos_token
-        else:
-            raise ModelError(
-                f"the tokenizer of {tokenizer.name_or_path!r} has no token that can be padding, and a new "
-                "one needs an embedding, which an adapter does not hold; set lora.merge=true"
-            )
-    if tokenizer.pad_token_id >= num_embeddings:
-        # The padding's embedding is never attended to, so any value will do: no resampling from the others.
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    model.config.pad_token_id = tokenizer.pad_token_id

@@ -38,7 +38,7 @@ from rlhf.models.heads import head_names, initialise_head, score_head
 from rlhf.models.loading import load_policy
 from rlhf.models.quantised import num_weights, quantise
 from rlhf.models.quiet import quiet_library
-from rlhf.models.seq2seq import Seq2SeqCritic, is_encoder_decoder, trunk_of
+from rlhf.models.seq2seq import Seq2SeqCritic, is_encoder_decoder, trunk_name, trunk_of
 from rlhf.models.values import Critic, backbone
 
 __all__ = [
@@ -119,12 +119,9 @@ class OneBase:
         )
 
     def new_critic(self, spec: LoraSpec) -> Critic | Seq2SeqCritic:
-        """Make a critic that starts as the policy does, with a new head from torch's global generator.
-
-        That of an encoder-decoder starts as the base does: with new adapters, also where SFT left some.
-        """
+        """Make a critic that starts as the policy does, with a new head from torch's global generator."""
         if is_encoder_decoder(self.model.config):
-            return Seq2SeqCritic(add_lora(trunk_of(share(self.model)), spec))
+            return Seq2SeqCritic(self._trunk(spec))
         model = self._classifier()
         initialise_head(model)
         if self.adapter is None:
@@ -139,6 +136,21 @@ class OneBase:
             trust_remote_code=self._trusts,
         )
         return Critic(adapted)
+
+    def _trunk(self, spec: LoraSpec) -> Any:
+        """Make the policy's transformer without an output layer, adapters as the policy starts with them."""
+        model = share(self.model)
+        if self.adapter is None:
+            return add_lora(trunk_of(model), spec)
+        return load_adapter(
+            trunk_of(model),
+            self.adapter,
+            setting=self._setting,
+            trainable=True,
+            trunk_name=trunk_name(model),
+            shared=True,
+            trust_remote_code=self._trusts,
+        )
 
     def critic(self, path: str, *, setting: str = "critic.path", trust_remote_code: bool = False) -> Critic:
         """Make a critic that starts as a reward model does: adapter and head are copies of its own."""

@@ -23,8 +23,9 @@ _BROKEN_FILES = (
     ImportError,
     ArithmeticError,  # sizes of 0
     AssertionError,
-    pickle.UnpicklingError,
 )
+# In place of torch's own words, which advise to read such a file without its safeguards.
+_NOT_PICKLED = ValueError("its weights are not what torch writes, or not all of it")
 
 
 def call_loader(read: Callable[[], Any], path: str, what: str, setting: str) -> Any:
@@ -40,13 +41,21 @@ def call_loader(read: Callable[[], Any], path: str, what: str, setting: str) -> 
     ) as error:  # a value of the wrong type in config.json; the second line says which
         said = ValueError(" ".join(line.strip() for line in str(error).splitlines()))
         raise _cannot_load(what, path, said, setting) from error
+    except pickle.UnpicklingError as error:
+        raise _cannot_load(what, path, _NOT_PICKLED, setting) from error
     except (*_BROKEN_FILES, SafetensorError) as error:
         raise _cannot_load(what, path, error, setting) from error
     except RuntimeError as error:
+        if "PytorchStreamReader" in str(error):  # of a file that ends too early
+            raise _cannot_load(what, path, _NOT_PICKLED, setting) from error
         if "size" not in str(error):  # tensors that do not fit the config; anything else is ours
             raise
         misfit = ValueError("its weights have other sizes than its config.json says")
         raise _cannot_load(what, path, misfit, setting) from error
+    except Exception as error:
+        if type(error) is not Exception:  # the tokenizers library raises it bare for all it cannot read
+            raise
+        raise _cannot_load(what, path, error, setting) from error
 
 
 def load_weights(
@@ -72,10 +81,13 @@ def load_weights(
     return model
 
 
-def weights_options(path: str, revision: str | None, trust_remote_code: bool, setting: str) -> dict[str, Any]:
+def weights_options(
+    path: str, revision: str | None, trust_remote_code: bool, setting: str, weights: bool = True
+) -> dict[str, Any]:
     """Return what a loader of weights is told: safetensors alone, unless the model's code is trusted too.
 
-    Weights that were pickled (pytorch_model.bin) can run code when they are read.
+    Weights that were pickled (pytorch_model.bin) can run code when they are read. Without `weights` they stay
+    on the disk: the loader looks at their names and sizes.
 
     Raises:
         ModelError: a local folder holds nothing else, and is not trusted.
@@ -90,7 +102,8 @@ def weights_options(path: str, revision: str | None, trust_remote_code: bool, se
             where=setting,
         )
     safe = {} if trust_remote_code else {"use_safetensors": True}
-    return {"revision": revision, "trust_remote_code": trust_remote_code, **safe}
+    place = {} if weights else {"device_map": "meta"}
+    return {"revision": revision, "trust_remote_code": trust_remote_code, **safe, **place}
 
 
 def or_trust(setting: str) -> str:

@@ -23,6 +23,7 @@ __all__ = [
     "encode",
     "is_encoder_decoder",
     "seq2seq_inputs",
+    "trunk_name",
     "trunk_of",
 ]
 
@@ -81,6 +82,12 @@ def encode(model: Any, aside: Aside) -> Tensor:
     return hidden
 
 
+def trunk_name(policy: Any) -> str:
+    """Return the name of the transformer in the policy; "" where its parts stand there by themselves."""
+    name: str = policy.base_model_prefix
+    return name if getattr(policy, name, None) is not None else ""
+
+
 def trunk_of(policy: Any) -> Any:
     """Return the transformer below the output layer, made of the policy's own modules (no copies).
 
@@ -90,15 +97,16 @@ def trunk_of(policy: Any) -> Any:
     """
     from transformers import AutoModel
 
-    inner = getattr(policy, policy.base_model_prefix, None)
-    if inner is not None:  # BART and what came of it
-        return inner
+    name = trunk_name(policy)
+    if name:  # BART and what came of it
+        return getattr(policy, name)
     with torch.device("meta"):  # weights that are replaced below take no memory
         trunk: Any = AutoModel.from_config(policy.config)
     for name, _ in list(trunk.named_children()):  # T5 and what came of it: the parts themselves
         if hasattr(policy, name):
             setattr(trunk, name, getattr(policy, name))
-    if any(parameter.is_meta for parameter in trunk.parameters()):
+    own = {id(parameter) for parameter in policy.parameters()}
+    if any(id(parameter) not in own for parameter in trunk.parameters()):
         raise ModelError(
             f"{type(policy).__name__} has no transformer that could be a critic of its own; "
             "set critic.init_from=trunk"

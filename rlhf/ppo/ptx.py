@@ -16,7 +16,8 @@ Axes: B rows, T tokens (right-padded), V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,11 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from rlhf.errors import DataError
+from rlhf.feedback.records import Packed
+from rlhf.feedback.shelf import shelve
 from rlhf.maths.logprobs import token_logprobs
 from rlhf.maths.masked import Reduce, masked_sum
 from rlhf.models.seq2seq import Aside
 from rlhf.ppo.batching import PromptOrder, exact_div, own_rows
-from rlhf.rendering import Rendered, encode_documents, pad_right
+from rlhf.rendering import Rendered, encode_stream, pad_right
 from rlhf.sampling import derive_seed
 
 __all__ = [
@@ -53,7 +56,7 @@ That of an encoder-decoder also takes what the encoder reads (`Aside`); the rows
 
 
 @dataclass(frozen=True, slots=True)
-class TextRow:
+class TextRow(Packed):
     """Token ids; the first `num_given` (at least 1) are only read, each of the others is predicted.
 
     `aside` is what an encoder-decoder's encoder reads; () for a decoder.
@@ -97,33 +100,46 @@ class TextLoss(NamedTuple):
     num_tokens: int
 
 
-def cut_texts(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> list[TextRow]:
+def cut_texts(texts: Iterable[str], tokenizer: Any, max_tokens: int) -> Sequence[TextRow]:
     """Join documents with end tokens, as in pretraining, and cut the stream into rows of `max_tokens` >= 2.
 
     The last row holds what is left over. Every token of a row but the first is predicted, also a document's
     first, from the document before it. Nothing is dropped: where one token would be left over by itself, the
-    last row takes the one before it once more, to have something to predict from.
+    last row takes the one before it once more, to have something to predict from. Many rows are on the disk.
 
     Raises:
         DataError: there are no two tokens.
 
     """
     assert max_tokens >= 2, "a row of one token has nothing to predict"
-    stream = encode_documents(texts, tokenizer)
-    if len(stream) < 2:
-        raise DataError(f"{len(texts)} documents make {len(stream)} tokens; there is no text to learn from")
-    starts = range(0, len(stream), max_tokens)
-    return [TextRow(stream[min(start, len(stream) - 2) : start + max_tokens]) for start in starts]
+
+    def rows() -> Iterator[TextRow]:
+        before: array[int] = array("i")  # the token before the piece
+        for piece in encode_stream(texts, tokenizer, max_tokens):
+            if len(piece) > 1:
+                yield TextRow(piece)
+            elif before:
+                yield TextRow(before + piece)
+            before = piece[-1:]
+
+    found = shelve(rows())
+    if not found:
+        raise DataError("the documents make fewer than 2 tokens; there is no text to learn from")
+    return found
 
 
-def demonstration_rows(rendered: Sequence[Rendered], opening: Sequence[int] = ()) -> list[TextRow]:
+def demonstration_rows(rendered: Sequence[Rendered], opening: Sequence[int] = ()) -> Sequence[TextRow]:
     """Make a row of each demonstration: the response with its end token is predicted, the prompt is given.
 
     With `opening` (`Renderer.opening`) they are rows of an encoder-decoder, which reads the prompt aside.
     """
-    if opening:
-        return [TextRow([*opening, *one.response_ids], len(opening), one.prompt_ids) for one in rendered]
-    return [TextRow(one.ids, max(len(one.prompt_ids), 1)) for one in rendered]
+
+    def row(one: Rendered) -> TextRow:
+        if opening:
+            return TextRow([*opening, *one.response_ids], len(opening), one.prompt_ids)
+        return TextRow(one.ids, max(len(one.prompt_ids), 1))
+
+    return shelve(map(row, rendered))
 
 
 def stack_rows(rows: Sequence[TextRow], pad_token_id: int, device: torch.device | str = "cpu") -> TextPart:
@@ -261,9 +277,11 @@ def text_loss(
 
     """
     total, num_tokens = 0.0, 0
-    by_length = sorted(rows, key=lambda row: row.num_read)
-    for start in range(0, len(by_length), batch_size):
-        part = stack_rows(by_length[start : start + batch_size], pad_token_id, device)
+    lengths = array("i", (row.num_read for row in rows))
+    by_length = sorted(range(len(rows)), key=lengths.__getitem__)
+    for start in range(0, len(rows), batch_size):
+        chosen = [rows[place] for place in by_length[start : start + batch_size]]
+        part = stack_rows(chosen, pad_token_id, device)
         total -= float(_sum_logprobs(forward, part))
         num_tokens += int(part.predicted.sum())
     if reduce is not None:

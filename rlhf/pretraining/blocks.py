@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import cross_entropy
 
-from rlhf.encoding import encode_documents
+from rlhf.encoding import encode_stream
 from rlhf.errors import DataError
+from rlhf.feedback.shelf import shelve
 
 __all__ = ["Blocks", "Packed", "block_loss", "pack"]
 
@@ -17,7 +19,7 @@ __all__ = ["Blocks", "Packed", "block_loss", "pack"]
 class Packed(NamedTuple):
     """Text as blocks of equal length."""
 
-    blocks: torch.Tensor  # (N, T) int64
+    blocks: Sequence[array[int]]  # N of T ids each; many are on the disk
     num_documents: int
     num_tokens: int  # of all documents, end tokens included
     num_dropped_tokens: int  # the last, unfilled block
@@ -32,40 +34,52 @@ def pack(texts: Sequence[str], tokenizer: Any, context_tokens: int) -> Packed:
         DataError: all texts together do not fill one block.
 
     """
-    stream = encode_documents(texts, tokenizer)
-    num_blocks = len(stream) // context_tokens
-    if num_blocks == 0:
+    num_left = 0
+
+    def filled() -> Iterator[array[int]]:
+        nonlocal num_left
+        for piece in encode_stream(texts, tokenizer, context_tokens):
+            if len(piece) == context_tokens:
+                yield piece
+            else:
+                num_left = len(piece)
+
+    blocks = shelve(filled())
+    if not blocks:
         raise DataError(
-            f"{len(texts)} documents make {len(stream)} tokens, less than one block of {context_tokens}; "
+            f"{len(texts)} documents make {num_left} tokens, less than one block of {context_tokens}; "
             "add text or lower model.context_tokens"
         )
-    blocks = torch.frombuffer(stream, dtype=torch.int32)[: num_blocks * context_tokens]
-    blocks = blocks.long().view(num_blocks, context_tokens)
-    return Packed(blocks, len(texts), len(stream), len(stream) - blocks.numel())
+    return Packed(blocks, len(texts), len(blocks) * context_tokens + num_left, num_left)
 
 
 class Blocks(torch.utils.data.Dataset):
-    """Rows of a tensor in the form that the library's collator takes."""
+    """Blocks in the form that the library's collator takes."""
 
-    def __init__(self, blocks: torch.Tensor) -> None:
+    def __init__(self, blocks: Sequence[array[int]]) -> None:
         self.blocks = blocks
-        self.sizes = [blocks.shape[1]] * len(blocks)
+        self.sizes = [len(blocks[0])] * len(blocks)
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.blocks[index], "labels": self.blocks[index]}
+        ids = _tensor(self.blocks[index])
+        return {"input_ids": ids, "labels": ids}
+
+
+def _tensor(block: array[int]) -> torch.Tensor:
+    return torch.frombuffer(block, dtype=torch.int32).long()
 
 
 @torch.no_grad()
-def block_loss(model: Any, blocks: torch.Tensor, batch_size: int) -> float:
-    """Return the mean negative log-likelihood of the tokens of (N, T) blocks, in nats a token."""
+def block_loss(model: Any, blocks: Sequence[array[int]], batch_size: int) -> float:
+    """Return the mean negative log-likelihood of the tokens of N blocks of T, in nats a token."""
     was_training, device = model.training, next(model.parameters()).device
     model.eval()
     total, num_tokens = 0.0, 0
     for start in range(0, len(blocks), batch_size):
-        ids = blocks[start : start + batch_size].to(device)
+        ids = torch.stack(list(map(_tensor, blocks[start : start + batch_size]))).to(device)
         logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
         total += float(
             cross_entropy(logits.reshape(-1, logits.shape[-1]), ids[:, 1:].reshape(-1), reduction="sum")

@@ -13,12 +13,13 @@ from typing import Any
 
 from rlhf.encoding import encode_each
 from rlhf.errors import DataError
+from rlhf.feedback.shelf import Shelf
 
 __all__ = ["Documents", "cut_documents", "draw", "split_place"]
 
 
 class Documents:
-    """Pieces of documents as ids, in one array.
+    """Pieces of documents as ids, which need not fit into memory.
 
     Args:
         num_documents: how many texts there were.
@@ -29,8 +30,8 @@ class Documents:
         self.num_documents = num_documents
         self.num_tokens = 0
         self.num_dropped_tokens = 0  # pieces of one token, which cannot be split
-        self._ids = array("i")
-        self._starts = array("q", [0])
+        self._pieces: Shelf[array[int]] = Shelf()
+        self._lengths = array("i")
 
     def add(self, ids: Sequence[int]) -> None:
         """Take a piece, or count it where nothing of it can be split off."""
@@ -38,18 +39,18 @@ class Documents:
         if len(ids) < 2:
             self.num_dropped_tokens += len(ids)
             return
-        self._ids.extend(ids)
-        self._starts.append(len(self._ids))
+        self._pieces.append(array("i", ids))
+        self._lengths.append(len(ids))
 
     def __len__(self) -> int:
-        return len(self._starts) - 1
+        return len(self._lengths)
 
     def __getitem__(self, index: int) -> list[int]:
-        return self._ids[self._starts[index] : self._starts[index + 1]].tolist()
+        return self._pieces[index].tolist()
 
     def length(self, index: int) -> int:
         """Return the number of ids of a piece."""
-        return self._starts[index + 1] - self._starts[index]
+        return self._lengths[index]
 
 
 def cut_documents(

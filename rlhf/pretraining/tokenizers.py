@@ -113,6 +113,8 @@ def train_wordpiece(texts: Sequence[str], vocabulary_size: int, context_tokens: 
 
 def _letters(texts: Sequence[str], reader: Any) -> list[str]:
     """Return the letters of ASCII and those that are left of the texts when they are read, in order."""
-    found = set(map(chr, range(0x21, 0x7F))).union(*map(set, texts))
+    found = set(map(chr, range(0x21, 0x7F)))
+    for text in texts:
+        found.update(text)
     plain = reader.normalizer.normalize_str("".join(sorted(found)))
     return sorted(letter for letter in set(plain) if not letter.isspace())

@@ -16,7 +16,8 @@ from rlhf.models.adapter_folders import check_goes_on, holds_score_head, load_ad
 from rlhf.models.adapters import LoraSpec, add_lora
 from rlhf.models.centring import norm_before_head, recentre
 from rlhf.models.folders import check_writes
-from rlhf.models.loading import build_reward_model, ensure_distinct_pad, load_policy, load_reward_model
+from rlhf.models.loading import build_reward_model, load_policy, load_reward_model
+from rlhf.models.padding import ensure_distinct_pad
 from rlhf.models.saving import save_model
 from rlhf.models.values import sequence_scores
 from tests.helpers import tiny_gpt2, tiny_reward_model, tiny_tokenizer

@@ -14,11 +14,11 @@ from rlhf.models.folders import check_model_path, check_vocabulary
 from rlhf.models.heads import set_score_bias
 from rlhf.models.loading import (
     build_reward_model,
-    ensure_distinct_pad,
     load_policy,
     load_reward_model,
     load_tokenizer,
 )
+from rlhf.models.padding import ensure_distinct_pad
 from rlhf.models.saving import save_model
 from rlhf.models.values import sequence_scores
 from rlhf.rendering import Renderer
@@ -260,6 +260,13 @@ def test_sizes_that_are_none_are_one_message(folder: str, changes: dict[str, obj
     for load in (load_policy, build_reward_model):
         with pytest.raises(ModelError, match=r"cannot load a|are not those of its config"):
             load(folder)
+
+
+def test_a_tokenizer_that_its_library_cannot_read_is_one_message(folder: str) -> None:
+    file = Path(folder) / "tokenizer.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model": None}))
+    with pytest.raises(ModelError, match=r"cannot load a tokenizer from .*; copy the folder again"):
+        load_tokenizer(folder)
 
 
 def test_a_misspelt_folder_that_could_be_a_hub_id_says_both(

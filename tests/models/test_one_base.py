@@ -11,11 +11,13 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from rlhf.errors import ModelError, SettingsError
-from rlhf.models.adapters import LoraSpec
-from rlhf.models.inputs import accepts_logits_to_keep, disable_dropout, takes_position_ids
+from rlhf.models.adapters import LoraSpec, add_lora
+from rlhf.models.inputs import accepts_logits_to_keep, disable_dropout, plain_model, takes_position_ids
 from rlhf.models.learner import SeparateLearner, TrunkLearner
 from rlhf.models.loading import load_policy, load_reward_model
 from rlhf.models.one_base import OneBase, load_one_base, num_distinct_parameters, share
+from rlhf.models.saving import save_model
+from rlhf.models.seq2seq import Aside, seq2seq_inputs, trunk_of
 from rlhf.models.values import sequence_scores
 from rlhf.ppo.parts import enable_gradient_checkpointing, is_checkpointing
 from tests.helpers import tiny_tokenizer
@@ -25,12 +27,14 @@ from tests.models.adapters import (
     MASK,
     SPEC,
     digest,
+    learnt,
     logits,
     train_a_little,
     write_reward_adapter,
     write_sft,
     write_sft_adapter,
 )
+from tests.seq2seq import ENCODER_DECODERS, write_seq2seq
 
 
 def test_inv64_the_reference_is_bitwise_the_initial_policy_before_and_after_training(
@@ -127,6 +131,29 @@ def test_inv39_inv67_a_critic_starts_as_the_judge_and_shares_no_trained_tensor_w
     train_a_little(SeparateLearner(base.policy(SPEC), critic))
     assert torch.equal(sequence_scores(judge, IDS, MASK), scores)
     assert not torch.equal(critic(IDS, MASK), values)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_inv67_an_encoder_decoders_new_critic_starts_from_the_adapter_that_sft_left(
+    tmp_path: Path, name: str
+) -> None:
+    whole = write_seq2seq(tmp_path / "base", name)
+    adapted = learnt(add_lora(load_policy(whole), LoraSpec(2, 4.0)), seed=5)
+    save_model(adapted, ENCODER_DECODERS[name][2](), tmp_path / "sft", keep_adapter=True)
+    base = load_one_base(str(tmp_path / "sft"))
+    critic, reference = base.new_critic(LoraSpec(2, 4.0)).eval(), base.reference().eval()
+    inputs = seq2seq_inputs(IDS, MASK, Aside(IDS.flip(1), MASK))
+
+    def states(model: Any) -> torch.Tensor:
+        with torch.no_grad():
+            return model(**inputs).last_hidden_state
+
+    assert torch.equal(states(critic.model), states(trunk_of(plain_model(reference))))
+    assert not torch.allclose(states(critic.model), states(trunk_of(base.model)))
+    trained = {name for name, parameter in critic.named_parameters() if parameter.requires_grad}
+    assert all("lora" in name or name.startswith("score") for name in trained)
+    assert any("encoder" in name for name in trained)
+    assert {id(p) for p in trunk_of(base.model).parameters()} <= {id(p) for p in critic.parameters()}
 
 
 def test_inv67_a_new_critic_reads_the_policys_hidden_states(tmp_path: Path, sft: str) -> None:

@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from rlhf.models import LoraSpec, add_lora, build_reward_model, load_critic, load_reward_model, save_model
 from rlhf.models.learner import TrunkLearner
-from rlhf.models.loading import ensure_distinct_pad, load_tokenizer
+from rlhf.models.loading import load_tokenizer
+from rlhf.models.padding import ensure_distinct_pad
 from rlhf.models.values import sequence_scores
 from rlhf.scoring import same_rendering, score_sequences
 from tests.helpers import tiny_gpt2, tiny_reward_model

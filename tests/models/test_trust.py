@@ -37,6 +37,19 @@ def test_pickled_weights_are_read_only_where_their_maker_is_trusted(
     assert torch.equal(found, model.state_dict()["transformer.wte.weight"])
 
 
+@pytest.mark.parametrize("content", [b"<html>404</html>", None])
+def test_pickled_weights_that_are_damaged_are_one_message(tmp_path: Path, content: bytes | None) -> None:
+    tokenizer = tiny_tokenizer()
+    model = tiny_gpt2(tokenizer)
+    save_model(model, tokenizer, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    file = tmp_path / "pytorch_model.bin"
+    torch.save(model.state_dict(), file)
+    file.write_bytes(content or file.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match=r"its weights are not what torch writes, or not all of it; copy"):
+        load_policy(str(tmp_path), trust_remote_code=True)
+
+
 def test_a_quantised_model_without_its_library_is_one_message(tmp_path: Path) -> None:
     """bitsandbytes is no dependency: its 4-bit models are loaded where it is installed."""
     tokenizer = tiny_tokenizer()

@@ -10,7 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForSequenceClassification
 
 from rlhf.models import Critic, load_reward_model, recentre, save_model, sequence_scores
-from rlhf.models.loading import ensure_distinct_pad
+from rlhf.models.padding import ensure_distinct_pad
 from rlhf.ppo.parts import is_checkpointing
 from tests.helpers import tiny_reward_model, tiny_tokenizer
 

@@ -208,7 +208,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
          (f"{PTX}inv17_inv60_the_pad_id_may_be_any_even_the_end_token",)),
         ("token_logprobs(logits, part.ids[:, 1:])", "token_logprobs(logits, part.ids[:, :-1])", "text learned to repeat itself", TEXT_MEAN),
         ("if len(rows) < batch_size:", "if False:", "text too short for a batch", (f"{PTX}inv69_fewer_rows_than_a_batch_is_an_error_and_no_hang",)),
-        ("starts = range(0, len(stream), max_tokens)", "starts = range(0, len(stream) - max_tokens + 1, max_tokens)", "last row of text dropped",
+        ("            if len(piece) > 1:\n", "            if len(piece) == max_tokens:\n", "last row of text dropped",
          (f"{PTX_ROWS}texts_become_rows_of_one_stream_with_an_end_token_after_each_document",)),
         ("    if reduce is not None:", "    if False:", "held-out loss of one rank", TEXT_SHARED),
         ("return TextLoss(total / num_tokens, num_tokens)", "return TextLoss(total / len(rows) if rows else 0.0, num_tokens)", "held-out loss a row", (f"{PTX}text_loss_by_hand",)),

@@ -7,6 +7,9 @@ from tests.maths.wrong_versions import Entry
 LIMITS = ("tests/test_rendering_limits.py",)
 LARGE = ("tests/test_rendering_large.py",)
 
+STREAM = (
+    "tests/ppo/test_ptx_rows.py::test_texts_become_rows_of_one_stream_with_an_end_token_after_each_document",
+)
 SEQ2SEQ = ("tests/test_rendering_seq2seq.py",)
 
 # fmt: off
@@ -100,6 +103,7 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("system = messages[:1] if messages[0][\"role\"] == \"system\" else []", "system = messages[:0]",
          "system message dropped with the oldest turns", LIMITS),
         ("self._spell(text) if self._special_text.search(text)", "ids if self._special_text.search(text)", "the text </s> ends T5's prompt", SEQ2SEQ),
+        ("        del left[:whole]\n", "        left = left[:0]\n", "the end of each document is lost where a stream is cut", STREAM),
         ("encode_batch_fast(some, add_special_tokens=False)", "encode_batch_fast(some, add_special_tokens=True)",
          "double BOS"),
         ("backend.encode_special_tokens = literal", "backend.encode_special_tokens = False",

@@ -70,6 +70,7 @@ TESTED_BY = {
     "rlhf/models/adapters.py": ("tests/models/test_saving.py",),
     "rlhf/models/centring.py": ("tests/models/test_values.py",),
     "rlhf/models/heads.py": ("tests/models/test_values.py",),
+    "rlhf/models/padding.py": ("tests/models/test_loading.py",),
     "rlhf/pretraining/samples.py": ("tests/pretraining/test_training.py",),
     "rlhf/training/order.py": ("tests/training/test_plan.py",),
 }

@@ -176,7 +176,9 @@ def test_sizes_divide_or_are_refused():
 
 
 def test_no_text_is_an_error(tokenizer):
-    with pytest.raises(DataError, match="1 documents make 1 tokens; there is no text to learn from"):
+    with pytest.raises(
+        DataError, match="the documents make fewer than 2 tokens; there is no text to learn from"
+    ):
         cut_texts([""], tokenizer, 16)
 
 

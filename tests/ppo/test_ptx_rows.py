@@ -13,7 +13,7 @@ from rlhf.feedback.records import Demonstration, Message, Prompt
 from rlhf.ppo.batching import PromptOrder
 from rlhf.ppo.ptx import PtxText, TextRow, cut_texts, demonstration_rows, stack_rows
 from rlhf.pretraining.blocks import pack
-from rlhf.rendering import Renderer, encode_documents, render_demonstrations
+from rlhf.rendering import Renderer, encode_stream, render_demonstrations
 from tests.ppo.texts import uneven_rows
 from tests.tokenizers import FAMILIES, llama_like
 
@@ -50,11 +50,11 @@ def test_texts_become_rows_of_one_stream_with_an_end_token_after_each_document(t
     assert part.predicted.tolist() == [[False] + [True] * 15] * 2
     # the blocks that the base model learnt from, and what they leave over
     blocks = pack(TEXTS, tokenizer, 16).blocks
-    assert [list(row.ids) for row in rows[: len(blocks)]] == blocks.tolist()
+    assert [list(row.ids) for row in rows[: len(blocks)]] == list(map(list, blocks))
 
 
 def test_no_token_is_left_alone_in_the_last_row(tokenizer):
-    stream = list(encode_documents(TEXTS[:1], tokenizer))
+    stream = list(chain(*encode_stream(TEXTS[:1], tokenizer, 9)))
     last = cut_texts(TEXTS[:1], tokenizer, len(stream) - 1)[-1]
     assert (list(last.ids), last.num_predicted) == (stream[-2:], 1)
 
@@ -63,7 +63,7 @@ def test_no_token_is_left_alone_in_the_last_row(tokenizer):
 def test_markers_inside_a_text_are_text(family):
     tokenizer = FAMILIES[family]()
     texts = [f"a {name} b" for name in (*tokenizer.all_special_tokens, "<|user|>")]
-    ids = list(encode_documents(texts, tokenizer))
+    ids = list(chain(*encode_stream(texts, tokenizer, 9)))
     special = {token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id}
     found = [token for token in ids if token in special]
     opening = [tokenizer.bos_token_id] if family.startswith("llama") else []
@@ -80,7 +80,7 @@ def test_inv23_a_document_opens_with_one_bos_where_the_tokenizer_writes_one(temp
     bos, eos = (token for _, token in special)
     texts = ("Hello world.", "Question?")
     plain = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    assert list(encode_documents(texts, tokenizer)) == [bos, *plain[0], eos, bos, *plain[1], eos]
+    assert list(chain(*encode_stream(texts, tokenizer, 9))) == [bos, *plain[0], eos, bos, *plain[1], eos]
 
 
 def test_inv20_inv24_of_a_demonstration_the_response_and_its_end_token_are_predicted(tokenizer):

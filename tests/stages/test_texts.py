@@ -9,6 +9,7 @@ import pytest
 from accelerate import Accelerator
 
 from rlhf.errors import DataError, SettingsError
+from rlhf.feedback import shelf
 from rlhf.rendering import Renderer
 from rlhf.settings.ptx import HeldOutTextSettings, PtxSettings
 from stages._texts import build_texts, check_ptx, check_texts, read_documents
@@ -122,5 +123,23 @@ def test_check_reads_everything_and_finds_what_is_missing(values, capsys):
 def test_a_text_has_the_group_of_its_words_wherever_it_comes_from(tmp_path: Path, values):
     (tmp_path / "same.txt").write_text("The cat  number 0 sleeps near the DOOR.")
     sources = PtxSettings(text=[{"path": str(tmp_path / "same.txt"), "format": "text"}]).text
-    found = read_documents(sources, values["generator"], 0, 2)
+    found = list(read_documents(sources, values["generator"], 0, 2))
     assert found[0].group == found[1].group != found[2].group
+
+
+def test_rows_that_do_not_fit_into_memory_are_the_same_rows(values, monkeypatch: pytest.MonkeyPatch, capsys):
+    ptx, text = PtxSettings(**values), held_out(values)
+    kept, kept_back = build(ptx, text, context_tokens=128)
+    said = capsys.readouterr().out
+    monkeypatch.setattr(shelf, "KEPT_IN_MEMORY", 1)
+    monkeypatch.setattr(shelf, "_BUFFER_BYTES", 100)
+    found, found_back = build(ptx, text, context_tokens=128)
+    assert capsys.readouterr().out == said
+    assert "6 of 6 documents also stand in the text of ptx" in said
+    assert list(found.rows) == list(kept.rows)
+    assert list(found_back) == kept_back
+    assert not isinstance(found_back, list)
+    assert all(isinstance(part, shelf.Shelf) for part in found.rows._parts)
+    for step in range(4):
+        for one, other in zip(found.batch(step).microbatches, kept.batch(step).microbatches, strict=True):
+            assert one.ids.tolist() == other.ids.tolist()
