@@ -226,11 +226,13 @@ def moves_of(model: str) -> Look:
 
 
 def loads_of_weights(folder: str) -> Look:
-    """How often the weights of a folder of that name were loaded."""
+    """How often the weights of a folder of that name were loaded, not how often a check opened it without."""
     return named(
         f"loads of the weights of {folder}",
         lambda seen: sum(
-            Path(load.path).name == folder and load.loader.startswith("AutoModel")
+            Path(load.path).name == folder
+            and load.loader.startswith("AutoModel")
+            and load.options.get("device_map") != "meta"
             for load in seen.notes.loads
         ),
     )

@@ -141,7 +141,8 @@ class Case(NamedTuple):
 
 ASKED = ("prompts", "demonstrations", "rankings")
 TRANSCRIPT = {"format": "transcript"}
-PAIRWISE = {"format": "pairwise", "label_values": {"1": "first", "2": "second"}}
+# No 0 and 1, which beside one response would be a yes or no of it.
+PAIRWISE = {"format": "pairwise", "label_values": {"3": "first", "4": "second"}}
 SIGNED = {"format": "pairwise", "label_values": {"<0": "second", 0: "tie", ">0": "first"}}
 PAIR = {"format": "pair"}
 SCORED = {"format": "scored", "best": "highest"}
@@ -165,7 +166,7 @@ CASES = (
     Case("rejected", "other_rejected", ("rankings",), given={"format": "pair"}),
     Case("rejected", "other_rejected", ("prompts", "rankings"), "transcripts.jsonl", TRANSCRIPT),
     Case("labels", "other_label", ("rankings",), given=PAIRWISE),
-    Case("label_values", {"1": "second", "2": "first"}, ("rankings",), given=PAIRWISE),
+    Case("label_values", {"3": "second", "4": "first"}, ("rankings",), given=PAIRWISE),
     Case("label_layout", "annotators", ("rankings",), given={**PAIRWISE, "labels": "labels"}),
     Case("strength_from", "column", ("rankings",), given=PAIR),
     Case("strength_from", "labels", ("rankings",), given=SIGNED),
@@ -286,13 +287,13 @@ def write_files(folder: Path) -> None:
 
 def _row(number: int) -> dict[str, Any]:
     """A row with every column twice, the other one with another content."""
-    row: dict[str, Any] = {"id": f"r{number}", "annotator": "a", "label": "1", "ranks": [1, 2]}
+    row: dict[str, Any] = {"id": f"r{number}", "annotator": "a", "label": "3", "ranks": [1, 2]}
     names = ("prompt", "response", "chosen", "rejected", "text")
     row |= {name: f"the {name} {number}" for name in names} | {"responses": [f"yes {number}", f"no {number}"]}
     row |= {f"other_{name}": f"another {name} {number}" for name in (*names, "id", "annotator")}
     messages = [{"role": role, "content": f"{role} {number}"} for role in ("user", "parrot", "user")]
     return row | {
-        "labels": ["1"],
+        "labels": ["3"],
         "scores": [3.0, 2.0],
         "other_scores": [1, 5],
         "strengths": 2,
@@ -303,6 +304,6 @@ def _row(number: int) -> dict[str, Any]:
         "marked": f"Q: one A: two Q: three {number}",
         "other_responses": ["a", "b"],
         "other_ranks": [2, 1],
-        "other_label": "2",
+        "other_label": "4",
         "messages": messages,
     }
