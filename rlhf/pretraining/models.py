@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import torch
 
 from rlhf.errors import ModelError
 from rlhf.models.attention import choose_attention
@@ -40,11 +43,12 @@ def build_gpt2(tokenizer: Any, *, layers: int, width: int, heads: int, context_t
 def build_t5(tokenizer: Any, *, layers: int, width: int, heads: int, context_tokens: int) -> Any:
     """Build a T5: `layers` in the encoder and as many in the decoder.
 
-    The feed-forward layers are gated GELUs of 8/3 of the width, which have the weights of a plain one of four
-    times the width (Shazeer 2020, arXiv:2002.05202, section 3; T5 1.1 has about that too). The embedding is
-    the output layer as well, scaled as in T5 (Raffel et al. 2020, arXiv:1910.10683; T5 1.1 unties them, which
-    at this size would spend a fifth of the weights). Positions are relative, so any length can be read:
-    `context_tokens` is how far apart two tokens can be told to be.
+    As in T5 1.1 the feed-forward layers are gated GELUs, here of 8/3 of the width, which have the weights of
+    a plain one of four times the width (Shazeer 2020, arXiv:2002.05202, section 3), and the output layer is
+    not the embedding. In T5 (Raffel et al. 2020, arXiv:1910.10683) it is, scaled down, with an embedding of
+    standard deviation 1: a step of Adam, which is as large for large weights as for small ones, moves logits
+    so little that the small world takes about twice the text to be learnt. Positions are relative, so any
+    length can be read: `context_tokens` is how far apart two tokens can be told to be.
 
     Raises:
         ModelError: the width is no multiple of the number of heads.
@@ -53,7 +57,10 @@ def build_t5(tokenizer: Any, *, layers: int, width: int, heads: int, context_tok
     from transformers import T5Config, T5ForConditionalGeneration
 
     _check_width(width, heads)
-    start: dict[str, Any] = {"decoder_start_token_id": tokenizer.pad_token_id}
+    more: dict[str, Any] = {
+        "decoder_start_token_id": tokenizer.pad_token_id,
+        "tie_word_embeddings": False,  # transformers 5 takes this for unscaled outputs, and ties all the same
+    }
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=width,
@@ -67,9 +74,12 @@ def build_t5(tokenizer: Any, *, layers: int, width: int, heads: int, context_tok
         dropout_rate=0.0,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **start,
+        **more,
     )
-    return choose_attention(T5ForConditionalGeneration(config))
+    model = T5ForConditionalGeneration(config)
+    model.config.tie_word_embeddings = False
+    model.lm_head.weight = torch.nn.Parameter(torch.randn(len(tokenizer), width) / math.sqrt(width))
+    return choose_attention(model)
 
 
 def build_bert(tokenizer: Any, *, layers: int, width: int, heads: int, context_tokens: int) -> Any:

@@ -72,6 +72,9 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("dropout_rate=0.0", "dropout_rate=0.1", "dropout left on"),
         ("hidden_dropout_prob=0.0", "hidden_dropout_prob=0.1", "dropout of an encoder left on"),
         ("num_decoder_layers=layers", "num_decoder_layers=1", "a decoder of one layer"),
+        ("model.lm_head.weight = torch.nn.Parameter(", "torch.nn.Parameter(", "the embedding is the output layer"),
+        (" / math.sqrt(width))", ")", "an output layer that starts large"),
+        ('"tie_word_embeddings": False', '"tie_word_embeddings": True', "outputs scaled as for an embedding"),
     ],
     "rlhf/pretraining/samples.py": [
         ("guesses[row != IGNORED]", "guesses[row == IGNORED]", "other tokens shown than those asked for"),
