@@ -195,6 +195,17 @@ def test_what_is_advised_for_shapes_that_no_format_reads_reads_them(tmp_path: Pa
     assert pair.responses == ("x", "y")
 
 
+@pytest.mark.parametrize(
+    ("yes", "no"), [("True", "False"), ("1", "0"), ("1", "-1"), ("Yes", "no"), ("good", "bad")]
+)
+def test_responses_with_a_yes_or_no_are_not_imitated_however_it_is_written(
+    tmp_path: Path, yes: str, no: str
+) -> None:
+    (tmp_path / "x.csv").write_text(f"prompt,completion,label\nQ,x,{yes}\nQ,y,{no}\nR,z,{yes}\n")
+    with pytest.raises(ShapeError, match=r"label: yes in 2 of 3 rows\), so some may be bad ones"):
+        read_demonstrations([{"path": str(tmp_path / "x.csv")}])
+
+
 def test_a_text_file_of_prompts(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("Who?\nWhen?\n")
