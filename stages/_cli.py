@@ -29,7 +29,9 @@ def main(words: Sequence[str] | None = None) -> int:
     # Intermixed, so that options may stand between and behind key=value pairs.
     options = parser().parse_intermixed_args(words[1:])
     try:
-        return run(options)
+        status = run(options)
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(error, file=sys.stderr)
         if getattr(options, "json", False):  # a program that reads the document finds out there, too
@@ -37,9 +39,9 @@ def main(words: Sequence[str] | None = None) -> int:
                 json.dumps({"verdict": "could not be checked", "exit_code": COULD_NOT, "failure": str(error)})
             )
         return COULD_NOT
-    except BrokenPipeError:  # `rlhf check ... | head`
+    except BrokenPipeError:  # `rlhf check ... | head`: nobody read the verdict, and no file was written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return COULD_NOT
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,33 @@ def test_the_script_and_the_module_are_the_same() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "OK")
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path, buffered: bool) -> None:
+    path = write_rows(tmp_path / "x.jsonl", [{"prompt": "Q", "response": 5}])
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [
+            sys.executable,
+            *([] if buffered else ["-u"]),
+            "-m",
+            "stages._cli",
+            "check",
+            path,
+            "--as",
+            "demonstrations",
+        ],
+        cwd=REPOSITORY,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, "")
 
 
 def test_data_by_itself(tmp_path: Path, rlhf: Any) -> None:

@@ -46,6 +46,10 @@ _SAY_BETTER = {
     "selected",
 }
 _SAY_NOT = {"not", "non", "no", "un", "less", "least", "worse", "worst", "rejected", "lose", "loser"}
+_VERDICTS = {
+    **dict.fromkeys(("true", "1", "yes", "good"), True),
+    **dict.fromkeys(("false", "0", "-1", "no", "bad"), False),
+}
 _SIDES = (
     ("chosen", "rejected"),
     ("better", "worse"),
@@ -99,8 +103,8 @@ def yes_or_no(look: Look) -> tuple[str, int] | None:
 
 
 def says_yes(value: object) -> bool | None:
-    """Return whether a label is a yes, written true, 1 or "True"; None where it is no yes and no no."""
-    return {"true": True, "1": True, "false": False, "0": False}.get(spelled(value).lower())
+    """Return whether a label is a yes, written true, 1, "Yes" or "good"; None: neither a yes nor a no."""
+    return _VERDICTS.get(spelled(value).lower())
 
 
 def share_a_label_word(names: Sequence[str]) -> bool:

@@ -47,6 +47,8 @@ def _check_not_judged(look: Look, settings: Mapping[str, Any]) -> None:
     judged = yes_or_no(look)
     if judged is not None:
         name, num_good = judged
+        if look.given("adapter") and num_good == len(look.rows):
+            return  # it has left the others out
         message = (
             f"each response has a yes or no ({name}: yes {look.count(num_good)}), so some may be bad ones, "
             "not to be imitated: leave those out by an adapter (return None), or say "

@@ -195,6 +195,27 @@ def test_what_is_advised_for_shapes_that_no_format_reads_reads_them(tmp_path: Pa
     assert pair.responses == ("x", "y")
 
 
+@pytest.mark.parametrize(
+    ("yes", "no"), [("True", "False"), ("1", "0"), ("1", "-1"), ("Yes", "no"), ("good", "bad")]
+)
+def test_responses_with_a_yes_or_no_are_not_imitated_however_it_is_written(
+    tmp_path: Path, yes: str, no: str
+) -> None:
+    (tmp_path / "x.csv").write_text(f"prompt,completion,label\nQ,x,{yes}\nQ,y,{no}\nR,z,{yes}\n")
+    with pytest.raises(ShapeError, match=r"label: yes in 2 of 3 rows\), so some may be bad ones"):
+        read_demonstrations([{"path": str(tmp_path / "x.csv")}])
+
+
+def test_an_adapter_that_leaves_out_each_no_is_taken_at_its_word(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def good(row): return row if row['label'] == '1' else None\n")
+    (tmp_path / "x.csv").write_text("prompt,completion,label\nQ,x,1\nQ,y,0\nR,z,1\n")
+    source = {"path": str(tmp_path / "x.csv"), "adapter": f"{tmp_path / 'mine.py'}:good"}
+    assert [one.response for one in read_demonstrations([source])] == ["x", "z"]
+    (tmp_path / "x.csv").write_text("prompt,completion,label\nQ,x,1\nR,z,1\n")
+    with pytest.raises(ShapeError, match="some may be bad ones"):  # further rows may be
+        read_demonstrations([{"path": source["path"]}])
+
+
 def test_a_text_file_of_prompts(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("Who?\nWhen?\n")
