@@ -41,7 +41,7 @@ def start(words: list[str], log: Path) -> ForkServerProcess:
     It is a fork of a server that has one thread. A fork of the tests' own process, with the threads that other
     tests left in it, may wait for ever for a lock that none of its threads holds.
     """
-    process = PROCESSES.Process(target=run_ppo, args=(words, str(log)))
+    process = PROCESSES.Process(target=run_ppo, args=(words, str(log)), daemon=True)
     process.start()
     return process
 

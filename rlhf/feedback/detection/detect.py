@@ -97,7 +97,7 @@ def detect_rows(
         raise shape_unknown(look)
     detected = _with(look, found)
     check_not_mixed(look, detected, found.shape, _find_source)
-    because = (*found.because, *_not_read(look, detected))
+    because = (*found.because, *_not_read(_plain(look, found.settings.get("json_columns", ())), detected))
     return Detection(
         detected, found.shape, because, _settings(look, found), found.preset or _preset_like(found)
     )
@@ -143,12 +143,17 @@ def _find(look: Look) -> Found | None:
         return found
     texts = _json_columns(look)
     if texts:
-        source = replace(look.source, json_columns=texts)
-        plain = Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more, texts)
+        plain = _plain(look, texts)
         found = known_set(plain) or _by_shape(plain)
         if found is not None:
             return _with_json(look, found, texts)
     return _by_shape(look)
+
+
+def _plain(look: Look, texts: tuple[str, ...]) -> Look:
+    """Return the rows with the JSON in these columns read."""
+    source = replace(look.source, json_columns=texts)
+    return Look([decoded(row, source) for row in look.rows], look.source, look.kind, look.more, texts)
 
 
 def _find_source(look: Look) -> tuple[str, Source] | None:
@@ -187,7 +192,7 @@ def _json_columns(look: Look) -> tuple[str, ...]:
 
 def _with_json(look: Look, found: Found, texts: tuple[str, ...]) -> Found:
     """Add the JSON columns that the mapping reads."""
-    read = columns_read(_with(look, found), look.kind, look.names)
+    read = columns_read(_with(look, found), look.kind, look.names, _talks(_plain(look, texts)))
     used = tuple(name for name in texts if name in read)
     if not used:
         return found
@@ -195,8 +200,12 @@ def _with_json(look: Look, found: Found, texts: tuple[str, ...]) -> Found:
     return replace(found, because=because, settings={**found.settings, "json_columns": used})
 
 
+def _talks(look: Look) -> list[str]:
+    return [name for name in look.names if look.column(name).mostly("messages")]
+
+
 def _not_read(look: Look, source: Source) -> list[str]:
-    read = columns_read(source, look.kind, look.names)
+    read = columns_read(source, look.kind, look.names, _talks(look))
     rest = [] if source.format == "tree" else [name for name in look.names if name not in read]
     more = f" and {len(rest) - _MOST_SHOWN} more" if len(rest) > _MOST_SHOWN else ""
     return [f"not read: {', '.join(rest[:_MOST_SHOWN])}{more}"] if rest else []

@@ -162,7 +162,7 @@ DEMONSTRATIONS: tuple[Shape, ...] = (
     one_transcript,
 )  # fmt: skip
 PROMPTS: tuple[Shape, ...] = (
-    tree, given_prompt_of_none, only_prompt, pair_of_transcripts, conversation, pair_of_talks,
+    tree, given_prompt_of_none, conversation, pair_of_talks, only_prompt, pair_of_transcripts,
     prompt_of_answers, one_transcript,
 )  # fmt: skip
 TEXTS: tuple[Shape, ...] = (tree, document, pair_of_transcripts)

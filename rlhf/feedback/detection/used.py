@@ -16,10 +16,15 @@ _STEP = re.compile(r"[.\[]")
 _OWN = ("id", "group", "annotator")  # read by their own names where nothing is said
 
 
-def columns_read(source: Source, kind: Kind, names: Collection[str]) -> list[str]:
-    """Return the columns (of these names, or missing ones) that a source of a certain format reads."""
+def columns_read(
+    source: Source, kind: Kind, names: Collection[str], talks: Collection[str] = ()
+) -> list[str]:
+    """Return the columns (of these names, or missing ones) that a source of a certain format reads.
+
+    `talks` are the columns that hold conversations: prompts beside such are read from these.
+    """
     paths: list[str] = []
-    for spec in _specs(source, kind):
+    for spec in _specs(source, kind, talks):
         for path in (spec,) if isinstance(spec, str) else spec or ():
             if path == CANONICAL and path not in names:  # which rows of our own form may have
                 continue
@@ -29,7 +34,7 @@ def columns_read(source: Source, kind: Kind, names: Collection[str]) -> list[str
     return list(dict.fromkeys(paths))
 
 
-def _specs(source: Source, kind: Kind) -> list[str | tuple[str, ...] | None]:
+def _specs(source: Source, kind: Kind, talks: Collection[str]) -> list[str | tuple[str, ...] | None]:
     more = [source.id, source.group, source.annotator]
     if source.format == "tree":
         return [*more, "prompt", "replies"]
@@ -42,12 +47,15 @@ def _specs(source: Source, kind: Kind) -> list[str | tuple[str, ...] | None]:
         )
     if source.format == "text" or kind == "texts":
         return [*more, source.text]
-    return [*more, source.prompt, source.system, *_answers(source, kind)]
+    return [*more, source.prompt, source.system, *_answers(source, kind, talks)]
 
 
-def _answers(source: Source, kind: Kind) -> list[str | tuple[str, ...]]:
+def _answers(source: Source, kind: Kind, talks: Collection[str]) -> list[str | tuple[str, ...]]:
+    told: list[str | tuple[str, ...]]
     if kind == "prompts" and source.prompt is not None:  # turns in lists stand between those of the answers
-        return [] if source.responses == "responses" else [source.responses]
+        told = [source.chosen, source.rejected] if source.format == "pair" else [source.response]
+        told = [name for name in told if name in talks]
+        return told if source.responses == "responses" else [source.responses]
     if kind == "demonstrations":
         return [source.response]
     strengths = [strength_columns(source)] if kind == "rankings" else []
@@ -55,5 +63,5 @@ def _answers(source: Source, kind: Kind) -> list[str | tuple[str, ...]]:
         return [source.chosen, source.rejected, *strengths]
     if kind == "prompts":
         return [source.response if source.responses == "responses" else source.responses]
-    told = {"canonical": source.ranks, "pairwise": source.labels, "scored": source.scores}
-    return [source.responses, told[source.format], *strengths]
+    judged = {"canonical": source.ranks, "pairwise": source.labels, "scored": source.scores}
+    return [source.responses, judged[source.format], *strengths]
