@@ -7,17 +7,31 @@ the hub is not looked at: a check downloads nothing.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlhf.runs import console
 from stages import _inputs
 
 if TYPE_CHECKING:
     from rlhf.settings.ppo import PpoSettings
     from rlhf.settings.shared import AdapterSettings, ModelSettings
 
-__all__ = ["check_language_model", "check_ppo_models", "check_reward_model"]
+__all__ = ["check_language_model", "check_ppo_models", "check_reward_model", "is_opened"]
 
 Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens; None: what the context bounds
+
+
+def is_opened(path: str, setting: str) -> bool:
+    """Say whether a check opens this model. One that it does not is named: it may be a misspelt folder."""
+    from rlhf.models.folders import opens_unread
+
+    if opens_unread(path):
+        return True
+    here = Path(path).expanduser().is_dir()
+    why = "is not opened before it is loaded" if here else "is no folder here, so it is looked for on the hub"
+    console.say(f"{setting}: {path!r} {why}; until then nothing of it is checked")
+    return False
 
 
 def check_language_model(
@@ -33,11 +47,11 @@ def check_language_model(
 
     """
     from rlhf.models import add_lora
-    from rlhf.models.folders import check_model_path, check_writes, opens_unread
+    from rlhf.models.folders import check_model_path, check_writes
 
     check_model_path(model.path, setting=setting)
     check_writes(model.path, setting=setting)
-    if opens_unread(model.path):
+    if is_opened(model.path, setting):
         tokenizer = _inputs.open_tokenizer(model, setting)
         opened = _inputs.open_policy(model, setting, weights=False)
         _inputs.build_renderer(tokenizer, opened, *limits, setting)
@@ -50,10 +64,10 @@ def check_reward_model(path: str, setting: str) -> None:
     """Refuse what cannot be opened as a reward model with a tokenizer; errors as above."""
     from rlhf.models import load_reward_model, load_tokenizer
     from rlhf.models.encoders import reads_pairs
-    from rlhf.models.folders import check_reward_path, opens_unread
+    from rlhf.models.folders import check_reward_path
 
     check_reward_path(path, setting=setting)
-    if opens_unread(path):
+    if is_opened(path, setting):
         opened = load_reward_model(path, setting=setting, weights=False)
         load_tokenizer(path, setting=setting, pairs=reads_pairs(opened.config))
 
@@ -80,14 +94,16 @@ def check_ppo_models(settings: PpoSettings) -> None:
     else:  # each by itself
         lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
         check_language_model(settings.policy, "policy.path", lengths, settings.lora)
-        if settings.reference is not None and opens_unread(settings.reference.path):
+        if settings.reference is not None and is_opened(settings.reference.path, "reference.path"):
             _inputs.open_policy(settings.reference, "reference.path", weights=False)
+        if settings.critic is not None and settings.critic.init_from == "reward":
+            is_opened(critic_start(settings)[0], "critic")
     for name in ("scores", "evaluation.held_out_scores"):
         sources = settings.scores if name == "scores" else settings.evaluation.held_out_scores
         for number, source in enumerate(sources):
             for place, path in enumerate(source.paths):
                 setting = f"{name}[{number}].{f'models[{place}]' if source.models else 'model'}"
-                if not opens_unread(path):
+                if not is_opened(path, setting):
                     continue
                 model = load_reward_model(path, setting=setting, weights=False, **options_of(source))
                 if renderer is not None:

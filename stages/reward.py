@@ -156,13 +156,13 @@ def _open(settings: RewardSettings, *, weights: bool = True) -> tuple[Any, Any, 
 
 def _check_model(settings: RewardSettings) -> None:
     """Open the model and the one to centre on, where they are in folders, all but their weights' numbers."""
-    from rlhf.models.folders import opens_unread
+    from stages._model_checks import is_opened
 
-    if not opens_unread(settings.model.path):
+    if not is_opened(settings.model.path, "model.path"):
         return
     _, model, renderer = _open(settings, weights=False)
     source = settings.centring.policy if settings.centring is not None else None
-    if source is None or opens_unread(source.path):
+    if source is None or is_opened(source.path, "centring.policy.path"):
         prepare_centring(settings, model, renderer)
     if settings.lora is None or settings.lora.quantize is None:
         _adapt(settings, model)

@@ -193,10 +193,12 @@ def check_finite(loss: torch.Tensor, state: Any, section: str, learning_rate: fl
     losses = [entry["loss"] for entry in state.log_history[-3:] if "loss" in entry]
     earlier = f", last recorded losses {losses}" if losses else ""
     rate = f" (learning rate {learning_rate:.3g}{earlier})" if learning_rate is not None else ""
-    raise RunError(
-        f"step {state.global_step + 1}: loss is {loss.detach().mean().item()}{rate}; "
-        f"lower {section}.learning_rate or {section}.max_grad_norm, and look at the data of this step"
-    )
+    remedy = f"lower {section}.learning_rate or {section}.max_grad_norm, and look at the data of this step"
+    if state.global_step == 0:  # nothing was learnt yet, so no rate is at fault
+        remedy = (
+            "the model came with weights that are not finite, or cannot compute in this precision: look at it"
+        )
+    raise RunError(f"step {state.global_step + 1}: loss is {loss.detach().mean().item()}{rate}; {remedy}")
 
 
 def _lift(folder: Path) -> None:

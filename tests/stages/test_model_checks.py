@@ -159,9 +159,15 @@ def test_a_model_that_the_report_could_not_open(
     assert f"stages.{stage}: cannot load a" in capsys.readouterr().err
 
 
-def test_what_is_on_the_hub_is_not_looked_at(tmp_path: Path, words: list[str]) -> None:
+def test_what_is_on_the_hub_is_not_looked_at_and_that_is_said(
+    tmp_path: Path, words: list[str], capsys: Any
+) -> None:
+    said = "%s: 'nobody/nothing' is no folder here, so it is looked for on the hub; until then nothing"
     assert run_main(run_sft, [*sft_words(tmp_path / "runs", "nobody/nothing"), "--dry-run"]) == 0
+    assert said % "model.path" in capsys.readouterr().err
     assert run_main(run_reward, [*reward_words(tmp_path), "model.path=nobody/nothing", "--dry-run"]) == 0
+    assert said % "model.path" in capsys.readouterr().err
     for told in SOURCES.values():
         told = told.replace("%s/../reward", "nobody/nothing").replace("%s", "nobody/other")
         assert run_main(run_ppo, lay_over(words, told, "--dry-run")) == 0
+        assert "nothing of it is checked" in capsys.readouterr().err

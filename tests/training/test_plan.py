@@ -87,7 +87,8 @@ def test_loss_that_is_no_number_stops_with_the_numbers(value: float) -> None:
 
     check_finite(torch.tensor(1.0), State, "sft", 0.1)
     with pytest.raises(
-        RunError, match=r"step 214: loss is (nan|inf) \(learning rate 0.1, last recorded losses \[2.5, 80.0\]"
+        RunError,
+        match=r"step 214: loss is (nan|inf) \(learning rate 0.1, last recorded losses \[2.5, 80.0\]\); lower sft",
     ):
         check_finite(torch.tensor(value), State, "sft", 0.1)
 
