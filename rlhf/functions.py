@@ -136,7 +136,12 @@ def generated_texts(name: str, seed: int, limit: int | None) -> Iterator[str]:
     generator = load_function(name)
     number = 0
     with failures_named(name):
-        texts = islice(generator(seed), limit)
+        found = generator(seed)
+    if not isinstance(found, Iterable):
+        said = f"returned {_shown(found)}; a generator of texts yields them, or returns a list"
+        raise RunError(f"{name} {said}")
+    with failures_named(name):
+        texts = islice(found, limit)
     while True:
         with failures_named(name):
             text = next(texts, _ENDED)

@@ -84,7 +84,7 @@ class Desk:
 
     def _same_words(self) -> bool:
         """Whether PPO and SFT share a vocabulary, without which a KL means nothing."""
-        from rlhf.scoring import same_rendering
+        from rlhf.shared_ids import same_rendering
 
         one, other = self._load("sft")[1], self._load("ppo")[1]
         same = one.opening == other.opening and same_rendering(one.tokenizer, other.tokenizer)
@@ -108,7 +108,8 @@ class Desk:
 
     def _scorer(self, policy: Renderer) -> Any:
         from rlhf.models.encoders import reads_pairs
-        from rlhf.scoring import RewardModelScorer, reads_ids
+        from rlhf.scoring import RewardModelScorer
+        from rlhf.shared_ids import reads_ids
 
         assert self._reward is not None
         model, tokenizer = self._reward

@@ -133,7 +133,7 @@ def _check_tokens(settings: PpoSettings, tokenizer: Any) -> None:
     """Refuse a critic or reference that would read the policy's ids as other tokens; both get no text."""
     from rlhf.models import load_tokenizer
     from rlhf.models.folders import check_has_tokenizer
-    from rlhf.scoring import same_tokens
+    from rlhf.shared_ids import same_tokens
 
     readers: list[tuple[str, str, ScoreSettings | WeightsSettings | None, str]] = []
     if settings.critic is not None and settings.critic.init_from == "reward":

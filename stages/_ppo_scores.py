@@ -116,7 +116,7 @@ def open_reader(
     from rlhf.models.encoders import is_encoder, note_separator, reads_pairs
     from rlhf.models.folders import check_vocabulary
     from rlhf.rollout import check_context
-    from rlhf.scoring import reads_ids, same_rendering
+    from rlhf.shared_ids import reads_ids, same_rendering
 
     pairs, told = reads_pairs(model.config), settings.sampling
     tokenizer = load_tokenizer(path, setting=setting, pairs=pairs, **options_of(source))

@@ -71,7 +71,7 @@ def prepare_centring(settings: RewardSettings, model: Any, renderer: Renderer) -
 
     """
     from rlhf.models.folders import opens_unread
-    from rlhf.scoring import reads_ids
+    from rlhf.shared_ids import reads_ids
 
     if settings.centring is None:
         return None

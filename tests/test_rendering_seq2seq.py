@@ -7,7 +7,7 @@ import pytest
 from rlhf.errors import DataError, ModelError, SettingsError
 from rlhf.feedback.records import Demonstration, Message, Prompt
 from rlhf.rendering import Renderer, render_demonstrations
-from rlhf.scoring import reads_ids
+from rlhf.shared_ids import reads_ids
 from tests.seq2seq import bart_tokenizer, t5_tokenizer
 from tests.tokenizers import llama_like, qwen_like
 

@@ -17,9 +17,9 @@ from rlhf.rollout import build_generation
 from rlhf.scoring import (
     FunctionScorer,
     RewardModelScorer,
-    same_rendering,
     score_sequences,
 )
+from rlhf.shared_ids import same_rendering
 from tests.helpers import tiny_reward_model, tiny_tokenizer
 
 PROMPTS = [

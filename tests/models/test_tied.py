@@ -19,7 +19,8 @@ from rlhf.models.learner import TrunkLearner
 from rlhf.models.loading import load_tokenizer
 from rlhf.models.padding import ensure_distinct_pad
 from rlhf.models.values import sequence_scores
-from rlhf.scoring import same_rendering, score_sequences
+from rlhf.scoring import score_sequences
+from rlhf.shared_ids import same_rendering
 from tests.helpers import tiny_gpt2, tiny_reward_model
 from tests.ppo_stage import lay_over, main
 from tests.stage_data import run_main, write_base

@@ -45,6 +45,7 @@ TABLES = (
 TESTED_BY = {
     "rlhf/rollout.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
     "rlhf/generation.py": ("tests/test_rollout.py", "tests/test_rollout_ids.py"),
+    "rlhf/shared_ids.py": ("tests/test_scoring.py",),
     "rlhf/scoring.py": (
         "tests/test_scoring.py",
         "tests/test_scoring_ids.py",
