@@ -53,8 +53,8 @@ _YES = (
     "upvote", "accept", "accepted", "correct", "desirable", "chosen",
 )  # fmt: skip
 _NO = (
-    "false", "0", "-1", "no", "n", "bad", "thumbs down", "thumbsdown", "down", "\N{THUMBS DOWN SIGN}", "dislike",
-    "disliked", "downvote", "reject", "rejected", "incorrect", "undesirable",
+    "false", "0", "-1", "no", "n", "bad", "thumbs down", "thumbsdown", "down", "\N{THUMBS DOWN SIGN}",
+    "dislike", "disliked", "downvote", "reject", "rejected", "incorrect", "undesirable",
 )  # fmt: skip
 _VERDICTS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 _BETWEEN = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
