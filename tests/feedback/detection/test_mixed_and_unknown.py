@@ -135,6 +135,10 @@ UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
         read_rankings, {"messages": [user("Q"), assistant("x")], "label": False},
         r"one response \(messages\) and a yes or no \(label: yes in 0 of 1 row\)",
     ),
+    "conversations that end with the user": (
+        read_demonstrations, {"messages": [user("Q"), assistant("x"), user("Why?")]},
+        "the conversations in messages end with the user's turn, so there is no response to learn: .* prompts",
+    ),
     "one response a row with ratings": (
         read_rankings, {"prompt": "Q", "response": "x", "helpfulness": 3},
         r"one response \(response\), and a ranking compares several responses to one prompt: .* a loader",
