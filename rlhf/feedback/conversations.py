@@ -109,21 +109,13 @@ def _says_the_same(stated: tuple[Message, ...], before: tuple[Message, ...]) -> 
     the system's text, or all turns of the user in order, each standing by itself between words (the whole
     rendered). What the assistant said is no prompt. Case and spacing do not count, as in groups.
     """
-    said, there = ([normal_text(message.content) for message in one] for one in (stated, before))
-    if len(said) == 1:
-        if any(
-            said[0] == text and message.role != "assistant"
-            for message, text in zip(before, there, strict=True)
-        ):
-            return True
-        users = [text for message, text in zip(before, there, strict=True) if message.role == "user"]
-        return bool(users) and _stand_in_order(users, said[0])
-    roles, roles_there = ([message.role for message in one] for one in (stated, before))
-    starts = range(len(there) - len(said) + 1)
-    return any(
-        there[start : start + len(said)] == said and roles_there[start : start + len(said)] == roles
-        for start in starts
-    )
+    said, there = ([(one.role, normal_text(one.content)) for one in side] for side in (stated, before))
+    if len(said) > 1:
+        return any(there[start : start + len(said)] == said for start in range(len(there)))
+    whole = said[0][1]
+    users = [text for role, text in there if role == "user"]
+    own = any(role != "assistant" and text == whole for role, text in there)
+    return own or (bool(users) and _stand_in_order(users, whole))
 
 
 def _stand_in_order(texts: Texts, whole: str) -> bool:
@@ -147,9 +139,9 @@ def _says_otherwise(
         f" and {number_of(len(stated) - 1, 'further messages')}" if len(stated) > 1 else ""
     )
     return (
-        f"the row's prompt ({source.prompt!r}) is no turn of the conversation in {name!r}, nor the whole of it: "
-        f"the prompt is {own}; the turns are {shown}{more}; prompt: null reads the conversation alone, or name "
-        "the right column (prompt: its name)"
+        f"the row's prompt ({source.prompt!r}) is no turn of the conversation in {name!r}, nor the whole "
+        f"of it: the prompt is {own}; the turns are {shown}{more}; prompt: null reads the conversation "
+        "alone, or name the right column (prompt: its name)"
     )
 
 

@@ -219,7 +219,7 @@ def test_a_short_turn_is_not_found_within_a_word_of_a_prompt(tmp_path: Path) -> 
         "chosen": [user("1"), assistant("x")],
         "rejected": [user("1"), assistant("y")],
     }
-    with pytest.raises(DataError, match="the turns are user: '?1'?;"):
+    with pytest.raises(DataError, match=r"the turns are user: '?1'?;"):
         read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [row]), "format": "pair"}])
 
 

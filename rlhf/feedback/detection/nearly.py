@@ -83,7 +83,7 @@ def _no_response(look: Look) -> str | None:
     if talk is None or named(look, *RESPONSES, kinds=READABLE):
         return None
     return (
-        f"the conversations in {talk} end with the user's turn, so there is no response to learn: they can be "
+        f"the conversations in {talk} end with the user's turn, so there is no response to learn: they are "
         "prompts (make ppo); for demonstrations, give messages that end with the assistant's turn, or name "
         f"the response's column (prompt: {talk} and response: its name)"
     )
