@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rlhf.feedback.columns import build_prompt, normal_text
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.notes import BadRow
+from rlhf.feedback.numbers import number_of
 from rlhf.feedback.paths import anything_at, check_text, kind_of, text_at, values_at
 from rlhf.feedback.records import Message, Prompt
 from rlhf.feedback.rows import Row
@@ -23,6 +25,8 @@ _ROLES = {
 }
 _KEYS = (("role", "content"), ("from", "value"))
 _PART_KEYS = ("text", "value")
+
+_MOST_TURNS = 3  # that a message shows
 
 Named = Sequence[tuple[str, Any]]  # (what messages call it, what stands there)
 Texts = list[str]  # of one side's turns
@@ -66,9 +70,7 @@ def prompt_and_responses(row: Row, source: Source, answers: Named) -> tuple[Prom
     if talks and prompt is not None:
         name, before = answers[0][0], ends[0][0]
         if not _says_the_same(prompt, before):
-            begins = before if prompt[0].role == "system" or len(before) == 1 else _without_system(before)
-            found = _mismatch(name, begins, "the prompt", prompt, source)
-            raise BadRow(found, row.where, "prompt_mismatch")
+            raise BadRow(_says_otherwise(name, before, prompt, source), row.where, "prompt_mismatch")
         prompt = None
     for (name, _), (before, _) in zip(answers, ends, strict=True):
         if prompt is None and not before:
@@ -103,26 +105,44 @@ def _states_nothing(row: Row, source: Source) -> bool:
 def _says_the_same(stated: tuple[Message, ...], before: tuple[Message, ...]) -> bool:
     """Say whether a prompt says nothing else than the messages before a response.
 
-    Sets state all of these, some that follow each other (the first turn, or the last), or one text in which
-    all turns of the user stand: the whole rendered. Case and spacing do not count, as in groups.
+    Sets state all of these; some that follow each other, of the same roles; or one text: a turn of the user,
+    the system's text, or all turns of the user in order, each standing by itself between words (the whole
+    rendered). What the assistant said is no prompt. Case and spacing do not count, as in groups.
     """
-    said, there = ([normal_text(message.content) for message in one] for one in (stated, before))
-    if any(there[start : start + len(said)] == said for start in range(len(there))):
-        return True
+    said, there = ([(one.role, normal_text(one.content)) for one in side] for side in (stated, before))
     if len(said) > 1:
-        return False
+        return any(there[start : start + len(said)] == said for start in range(len(there)))
+    whole = said[0][1]
+    users = [text for role, text in there if role == "user"]
+    own = any(role != "assistant" and text == whole for role, text in there)
+    return own or (bool(users) and _stand_in_order(users, whole))
+
+
+def _stand_in_order(texts: Texts, whole: str) -> bool:
+    """Say whether texts stand in a whole one after the other, none of them a part of a longer word."""
     end = 0
-    for message, text in zip(before, there, strict=True):
-        if message.role == "user":
-            start = said[0].find(text, end)
-            if start < 0:
-                return False
-            end = start + len(text)
-    return end > 0
+    for text in texts:
+        found = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)").search(whole, end)
+        if found is None:
+            return False
+        end = found.end()
+    return True
 
 
-def _without_system(messages: tuple[Message, ...]) -> tuple[Message, ...]:
-    return tuple(message for message in messages if message.role != "system")
+def _says_otherwise(
+    name: str, before: tuple[Message, ...], stated: tuple[Message, ...], source: Source
+) -> str:
+    turns = [message for message in before if message.role == "user"] or list(before)
+    shown = ", ".join(_short(message) for message in turns[:_MOST_TURNS])
+    more = f" and {len(turns) - _MOST_TURNS} more" if len(turns) > _MOST_TURNS else ""
+    own = _short(stated[0]) + (
+        f" and {number_of(len(stated) - 1, 'further messages')}" if len(stated) > 1 else ""
+    )
+    return (
+        f"the row's prompt ({source.prompt!r}) is no turn of the conversation in {name!r}, nor the whole "
+        f"of it: the prompt is {own}; the turns are {shown}{more}; prompt: null reads the conversation "
+        "alone, or name the right column (prompt: its name)"
+    )
 
 
 def _lead(row: Row, source: Source) -> str:

@@ -114,7 +114,9 @@ def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
     Only who is known to be another labeler is compared. Rows without a labeler's name are left out: a row
     that says what an earlier one said may be its copy, or the same person's; and with the copies alone left
     out, whatever remained would be disagreement. The nameless opinions of one row (`label_layout:
-    annotators`) are different people's, and are compared with each other.
+    annotators`) are different people's, and are compared with each other. Who judged two responses several
+    times counts once, with what they mostly said; as often one way as the other is no order, as a tie is
+    none, and is left out.
     """
     questions = Ledger()
     asked = array("Q", (questions.number(_question(ranking)) for ranking in rankings))
@@ -131,12 +133,25 @@ def labeler_agreement(rankings: Sequence[Ranking]) -> dict[str, float]:
             (place[ranking.responses[i]], place[ranking.responses[j]], p) for i, j, p in ranking.comparisons()
         ]
         jury, labeler = (row, opinion) if ranking.annotator is None else (None, ranking.annotator)
-        juries[number, jury][labeler] = [pair for pair in pairs if pair[0] != pair[1]]
-    labels = [list(of_labelers.values()) for of_labelers in juries.values() if len(of_labelers) >= 2]
+        said = juries[number, jury].setdefault(labeler, [])
+        said.extend(pair for pair in pairs if pair[0] != pair[1])
+    labels = [
+        [_mean_of_each_pair(said) for said in of_labelers.values()]
+        for of_labelers in juries.values()
+        if len(of_labelers) >= 2
+    ]
     try:
         return _named("labeler_agreement", annotator_agreement(labels))
     except ValueError:  # no pair that two labelers ordered
         return {}
+
+
+def _mean_of_each_pair(said: Sequence[Comparison]) -> list[Comparison]:
+    """Return one comparison of each two responses, whichever is named first: the mean of all of them."""
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for i, j, p in said:
+        found[min(i, j), max(i, j)].append(p if i < j else 1 - p)
+    return [(i, j, fmean(all_of_pair)) for (i, j), all_of_pair in found.items()]
 
 
 def _question(ranking: Ranking) -> str:

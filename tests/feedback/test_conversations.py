@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +174,15 @@ SAME: dict[str, Any] = {
     "nothing": None,
     "blank": " ",
 }
+TURNS = r"the turns are user: 'Who sings\?', user: 'And"
 OTHER: dict[str, tuple[Any, str]] = {
-    "another text": ("Where is Bob?", "message 1 is user: 'Who sings?', of the prompt user: 'Where is Bob?'"),
-    "the turns in another order": ("And who dances? Who sings?", "of the prompt user: 'And who dances? Who sings?'"),
-    "a name": ("p-17", "of the prompt user: 'p-17'"),
-    "a turn more": ([*TALK, assistant("Bob."), user("Why?")], "4 messages before the response, the prompt has 6"),
-    "turns that do not follow": ([TALK[1], TALK[3]], "message 2 is assistant: 'Ann.', of the prompt user: 'And"),
+    "another text": ("Where is Bob?", "the prompt is user: 'Where is Bob?'"),
+    "the turns in another order": ("And who dances? Who sings?", "the prompt is user: 'And who dances? Who sings?'"),
+    "a name": ("p-17", "the prompt is user: 'p-17'"),
+    "a turn more": ([*TALK, assistant("Bob."), user("Why?")], "and 5 further messages"),
+    "turns that do not follow": ([TALK[1], TALK[3]], "and 1 further message"),
+    "what the assistant said": ("Ann.", "the prompt is user: 'Ann.'"),
+    "parts of words": ("xWho sings? And who dances?", "the prompt is user: 'xWho sings?"),
 }  # fmt: skip
 
 
@@ -201,11 +205,22 @@ def test_a_prompt_beside_conversations_that_says_the_same(tmp_path: Path, name: 
 def test_a_prompt_beside_conversations_that_says_something_else(tmp_path: Path, name: str) -> None:
     prompt, expected = OTHER[name]
     path = write_rows(tmp_path / "x.jsonl", [sides_of(TALK), sides_of(prompt)])
-    with pytest.raises(DataError, match=r"x\.jsonl:2: 'chosen' does not begin with the prompt: ") as caught:
+    with pytest.raises(DataError, match=r"x\.jsonl:2: the row's prompt \('prompt'\) is no turn") as caught:
         read_rankings([{"path": path}])
     assert expected in str(caught.value)
-    assert "prompt: null takes the prompt from the messages alone" in str(caught.value)
+    assert re.search(TURNS, str(caught.value))
+    assert "prompt: null reads the conversation alone, or name the right column" in str(caught.value)
     assert len(read_rankings([{"path": path, "prompt": None}])) == 2
+
+
+def test_a_short_turn_is_not_found_within_a_word_of_a_prompt(tmp_path: Path) -> None:
+    row = {
+        "prompt": "Question 12",
+        "chosen": [user("1"), assistant("x")],
+        "rejected": [user("1"), assistant("y")],
+    }
+    with pytest.raises(DataError, match=r"the turns are user: '?1'?;"):
+        read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [row]), "format": "pair"}])
 
 
 def test_a_prompt_beside_the_conversations_of_other_shapes_is_compared_too(tmp_path: Path) -> None:
@@ -213,5 +228,5 @@ def test_a_prompt_beside_the_conversations_of_other_shapes_is_compared_too(tmp_p
     talk = {"prompt": "Where is Bob?", "messages": [*TALK, assistant("x")]}
     for read, row in ((read_rankings, sides_of("Where is Bob?", **scores)), (read_demonstrations, talk)):
         path = write_rows(tmp_path / "x.jsonl", [row])
-        with pytest.raises(DataError, match="does not begin with the prompt"):
+        with pytest.raises(DataError, match="is no turn of the conversation"):
             read([{"path": path}])

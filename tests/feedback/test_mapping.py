@@ -127,8 +127,8 @@ WRONG_ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "messages begin otherwise than the prompt": (
         {"chosen": [user("Ho"), assistant("x")], "rejected": B}, {"format": "pair"},
-        "'chosen' does not begin with the prompt: message 1 is user: 'Ho', of the prompt user: 'Hi'; "
-        "prompt: null takes the prompt from the messages alone",
+        r"the row's prompt \('prompt'\) is no turn of the conversation in 'chosen', nor the whole of it: the prompt is user: 'Hi'; "
+        "the turns are user: 'Ho'; prompt: null reads the conversation alone, or name the right column",
     ),
     "messages begin otherwise than each other": (
         {"chosen": A, "rejected": [user("Ho"), assistant("y")]}, {"format": "pair", "prompt": None},

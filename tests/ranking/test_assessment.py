@@ -65,6 +65,22 @@ def test_agreement_finds_the_same_responses_in_another_order() -> None:
     assert labeler_agreement([labelled("a", ("x", "y"), (1, 2))]) == {}
 
 
+def test_who_judged_a_pair_several_times_counts_once_with_what_they_mostly_said() -> None:
+    def agreement(*ranks_of: tuple[str, tuple[int, ...]]) -> Any:
+        rows = [labelled(name, ("x", "y", "z")[: len(ranks)], ranks) for name, ranks in ranks_of]
+        for order in (rows, rows[::-1]):  # the last row counts no more than the first
+            found = labeler_agreement(order)
+        assert found == labeler_agreement(rows)
+        return found.get("labeler_agreement"), found.get("labeler_agreement_low")
+
+    first, second = (1, 2), (2, 1)
+    assert agreement(("ann", first), ("ann", second), ("bob", second)) == (None, None)
+    assert agreement(("ann", first), ("ann", second), ("ann", first), ("bob", second))[0] == 0.0
+    assert agreement(("ann", first), ("ann", first), ("bob", first), ("bob", first))[0] == 1.0
+    # Ann is of two minds about x and y alone; Bob agrees with her on x, z and not on y, z: 1 of 2.
+    assert agreement(("ann", (1, 2, 3)), ("ann", (2, 1, 3)), ("bob", (1, 3, 2)))[0] == 0.5
+
+
 def test_rows_without_a_name_are_no_second_labeler() -> None:
     """A copy of a row agrees with it in everything; that says nothing of how far people agree."""
     row = labelled(None, ("x", "y"), (1, 2), "f:1")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from rlhf.feedback.detection.looks import READABLE, Look
-from rlhf.feedback.numbers import spelled
+from rlhf.feedback.numbers import number_in, spelled
 
 __all__ = [
     "better_and_worse",
@@ -46,10 +46,19 @@ _SAY_BETTER = {
     "selected",
 }
 _SAY_NOT = {"not", "non", "no", "un", "less", "least", "worse", "worst", "rejected", "lose", "loser"}
-_VERDICTS = {
-    **dict.fromkeys(("true", "1", "yes", "good"), True),
-    **dict.fromkeys(("false", "0", "-1", "no", "bad"), False),
-}
+# What people say of one response; other things are called so too (a critique, stars, a number right).
+_OPINIONS = {"feedback", "thumb", "thumbs", "rating", "ratings", "like", "liked", "reaction", "correct"}
+_YES = (
+    "true", "1", "yes", "y", "good", "thumbs up", "thumbsup", "up", "\N{THUMBS UP SIGN}", "like", "liked",
+    "upvote", "accept", "accepted", "correct", "desirable", "chosen",
+)  # fmt: skip
+_NO = (
+    "false", "0", "-1", "no", "n", "bad", "thumbs down", "thumbsdown", "down", "\N{THUMBS DOWN SIGN}",
+    "dislike", "disliked", "downvote", "reject", "rejected", "incorrect", "undesirable",
+)  # fmt: skip
+_VERDICTS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
+_BETWEEN = re.compile(r"(?<=\w)[\s_-]+(?=\w)")
+_FEW = 0.1  # a share of values up to this is cells that are wrong, not classes
 _SIDES = (
     ("chosen", "rejected"),
     ("better", "worse"),
@@ -90,21 +99,52 @@ def is_count_name(name: str, *, large: bool) -> bool:
 
 
 def yes_or_no(look: Look) -> tuple[str, int] | None:
-    """Return the label that says yes or no of each row's response, and how many have a yes."""
+    """Return the label that says yes or no of each row's response, and how many have a yes.
+
+    A column of a label's name is one where all values that are there are a yes or a no, or where most are, at
+    least one is a no, and the others are no classes (see `_are_classes`). One called feedback, thumbs, rating
+    and the like, which may hold other things, is one where all are and at least one is a no.
+    """
     if look.given("labels", "label_values") or responses_side_by_side(look):
         return None  # it says which of several is better
     for name in look.names:
-        column = look.column(name)
-        if column.values and is_label_name(name) and column.mostly("boolean", "number", "text"):
-            said = [says_yes(value) for value in column.values]
-            if None not in said:
-                return name, said.count(True)
+        values = [value for value in look.column(name).values if value != ""]  # a CSV's null
+        if not values or not look.column(name).mostly("boolean", "number", "text"):
+            continue
+        said = [says_yes(value) for value in values]
+        others = [value for value, verdict in zip(values, said, strict=True) if verdict is None]
+        if is_label_name(name):
+            mostly = 2 * len(others) < len(values) and False in said and not _are_classes(others, values)
+            judged = not others or mostly
+        else:
+            judged = _is_opinion_name(name) and not others and False in said
+        if judged:
+            return name, said.count(True)
     return None
 
 
+def _are_classes(others: Sequence[object], values: Sequence[object]) -> bool:
+    """Return whether what is neither 0 nor 1 makes a column one of classes (0 to 5): several other numbers.
+
+    One other number may be a third answer (0, 1, 2), and a few odd cells of many may be anything.
+    """
+    numbers = {number for value in others if (number := number_in(value)) is not None}
+    return len(numbers) > 1 and len(others) > _FEW * len(values)
+
+
+def _is_opinion_name(name: str) -> bool:
+    words = {token.lower() for token in tokens(name)}
+    return bool(words & _OPINIONS) and not words & _REASONS
+
+
 def says_yes(value: object) -> bool | None:
-    """Return whether a label is a yes, written true, 1, "Yes" or "good"; None: neither a yes nor a no."""
-    return _VERDICTS.get(spelled(value).lower())
+    """Return whether a label is a yes; None: neither a yes nor a no.
+
+    >>> says_yes(1), says_yes("Good"), says_yes("thumbs_down"), says_yes("-1"), says_yes("maybe"), says_yes(2)
+    (True, True, False, False, None, None)
+    """
+    written = value.strip() if isinstance(value, str) else value
+    return _VERDICTS.get(_BETWEEN.sub(" ", spelled(written).lower()))
 
 
 def share_a_label_word(names: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rlhf.feedback.detection.looks import READABLE, Look
 from rlhf.feedback.detection.names import says_yes, yes_or_no
-from rlhf.feedback.detection.prompts import PROMPTS, named, talk_in
+from rlhf.feedback.detection.prompts import PROMPTS, named, talk_in, talk_prompt
 from rlhf.feedback.detection.responses import responses_in
 from rlhf.feedback.files import extension_of
 
@@ -75,6 +75,20 @@ def _with_both(look: Look, prompt: str, label: str) -> str:
     return f"{sum({True, False} <= found for found in verdicts.values()):,} of {len(verdicts):,}"
 
 
+def _no_response(look: Look) -> str | None:
+    """Conversations of which the user has the last word: prompts, that nobody has answered."""
+    if look.kind != "demonstrations" or look.given("response", "chosen", "prompt"):
+        return None
+    talk = talk_prompt(look)
+    if talk is None or named(look, *RESPONSES, kinds=READABLE):
+        return None
+    return (
+        f"the conversations in {talk} end with the user's turn, so there is no response to learn: they are "
+        "prompts (make ppo); for demonstrations, give messages that end with the assistant's turn, or name "
+        f"the response's column (prompt: {talk} and response: its name)"
+    )
+
+
 def _text_files(look: Look) -> str | None:
     """A .txt file, which has no columns."""
     if any(extension_of(Path(row.file)) != ".txt" for row in look.rows):
@@ -90,4 +104,6 @@ def _text_files(look: Look) -> str | None:
     )
 
 
-_SHAPES: tuple[Callable[[Look], str | None], ...] = (_messages_of_trees, _one_response, _text_files)
+_SHAPES: tuple[Callable[[Look], str | None], ...] = (
+    _messages_of_trees, _one_response, _no_response, _text_files,
+)  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 
 from rlhf.errors import DataError
 from rlhf.feedback import read_demonstrations, read_prompts, read_rankings, read_texts
-from rlhf.feedback.detection import ShapeError
+from rlhf.feedback.detection import ShapeError, detect_source
+from rlhf.feedback.mapping import Source
 from tests.feedback.real_shapes import assistant, user
 from tests.feedback.shapes import write_rows
 
@@ -134,6 +135,10 @@ UNKNOWN: dict[str, tuple[Any, dict[str, Any], str]] = {
         read_rankings, {"messages": [user("Q"), assistant("x")], "label": False},
         r"one response \(messages\) and a yes or no \(label: yes in 0 of 1 row\)",
     ),
+    "conversations that end with the user": (
+        read_demonstrations, {"messages": [user("Q"), assistant("x"), user("Why?")]},
+        "the conversations in messages end with the user's turn, so there is no response to learn: .* prompts",
+    ),
     "one response a row with ratings": (
         read_rankings, {"prompt": "Q", "response": "x", "helpfulness": 3},
         r"one response \(response\), and a ranking compares several responses to one prompt: .* a loader",
@@ -204,6 +209,55 @@ def test_responses_with_a_yes_or_no_are_not_imitated_however_it_is_written(
     (tmp_path / "x.csv").write_text(f"prompt,completion,label\nQ,x,{yes}\nQ,y,{no}\nR,z,{yes}\n")
     with pytest.raises(ShapeError, match=r"label: yes in 2 of 3 rows\), so some may be bad ones"):
         read_demonstrations([{"path": str(tmp_path / "x.csv")}])
+
+
+JUDGED = {
+    "a third answer": ("label", [1, 0, 2, 1, 0]),
+    "an odd cell": ("label", ["yes", "no", "?"]),
+    "nulls": ("label", [1, None, 0]),
+    "a CSV's nulls": ("label", ["1", "", "", "1"]),
+    "a few odd numbers of many": ("label", [*[1, 0] * 10, 7, 9]),
+    "feedback in words": ("feedback", ["good", "bad"]),
+    "thumbs": ("thumbs", ["thumbs up", "Thumbs_Down"]),
+    "thumbs as signs": ("user_feedback", ["\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"]),
+    "likes": ("rating", ["like", "dislike"]),
+    "a rating of 1 and 0": ("rating", [1, 0]),
+    "chosen or rejected": ("label", ["chosen", "rejected"]),
+}
+UNRELATED = {
+    "classes": ("label", [0, 1, 2, 3, 4, 5]),
+    "classes, mostly the first two": ("label", [0, 0, 1, 0, 1, 2, 3]),
+    "topics": ("label", ["sports", "news", "good"]),
+    "half of them": ("label", [0, "sports"]),
+    "stars": ("rating", [5, 1, 1, 0]),
+    "stars that are all one": ("rating", [1, 1]),
+    "a critique": ("feedback", ["bad", "Too long, and the second step is wrong."]),
+    "reasons": ("feedback_comment", ["good", "bad"]),
+    "a name that says nothing": ("split", [1, 0]),
+}
+
+
+def judged(values: list[Any], name: str) -> list[dict[str, Any]]:
+    return [{"prompt": f"Q{n}", "completion": "x", name: value} for n, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_what_is_mostly_a_yes_or_no_is_one(tmp_path: Path, name: str) -> None:
+    column, values = JUDGED[name]
+    path = write_rows(tmp_path / "x.jsonl", judged(values, column))
+    with pytest.raises(ShapeError, match=rf"yes or no \({column}: .*some may be bad ones"):
+        read_demonstrations([{"path": path}])
+    assert len(read_demonstrations([{"path": path, "format": "canonical", "response": "completion"}])) == len(
+        values
+    )
+
+
+@pytest.mark.parametrize("name", UNRELATED)
+def test_a_column_of_classes_is_no_yes_or_no(tmp_path: Path, name: str) -> None:
+    column, values = UNRELATED[name]
+    path = write_rows(tmp_path / "x.jsonl", judged(values, column))
+    assert len(read_demonstrations([{"path": path}])) == len(values)
+    assert detect_source(Source(path=path), "demonstrations").because[-1] == f"not read: {column}"
 
 
 def test_an_adapter_that_leaves_out_each_no_is_taken_at_its_word(tmp_path: Path) -> None:
