@@ -66,8 +66,10 @@ def make_tokenizer(settings: BaseSettings, texts: Sequence[str]) -> Any:
     """Make a tokenizer of the training texts."""
     from rlhf.pretraining.tokenizers import train_tokenizer, train_wordpiece
 
-    make = train_wordpiece if settings.model.architecture == "bert" else train_tokenizer
-    return make(texts, settings.model.vocabulary_size, settings.model.context_tokens)
+    sizes = settings.model.vocabulary_size, settings.model.context_tokens
+    if settings.model.architecture == "bert":
+        return train_wordpiece(texts, *sizes)
+    return train_tokenizer(texts, *sizes, ends_texts=settings.model.architecture == "t5")
 
 
 def build_model(settings: BaseSettings, tokenizer: Any) -> Any:
@@ -88,11 +90,13 @@ def build_model(settings: BaseSettings, tokenizer: Any) -> Any:
     ).to(PartialState().device)
 
 
-def read_examples(settings: BaseSettings, texts: Sequence[str], tokenizer: Any) -> Reading:
-    """Turn texts into what the architecture learns from."""
+def read_examples(
+    settings: BaseSettings, texts: Sequence[str], tokenizer: Any, *, held_out: bool = False
+) -> Reading:
+    """Turn texts into what the architecture learns from; a T5 is measured without what it copies."""
     from rlhf.pretraining.blocks import Blocks, pack
     from rlhf.pretraining.masked import MASKED_FRACTION, MaskedPairs
-    from rlhf.pretraining.text_to_text import TextToText
+    from rlhf.pretraining.text_to_text import COPIED_FRACTION, TextToText
 
     context_tokens, seed = settings.model.context_tokens, settings.run.seed
     if settings.model.architecture == "gpt2":
@@ -102,7 +106,11 @@ def read_examples(settings: BaseSettings, texts: Sequence[str], tokenizer: Any) 
         )
     examples: TextToText | MaskedPairs
     if settings.model.architecture == "t5":
-        examples = TextToText(texts, tokenizer, context_tokens=context_tokens, seed=seed)
+        told = settings.base.copied_fraction
+        copied = 0.0 if held_out else COPIED_FRACTION if told is None else told
+        examples = TextToText(
+            texts, tokenizer, context_tokens=context_tokens, seed=seed, copied_fraction=copied
+        )
     else:
         examples = MaskedPairs(
             texts,

@@ -47,7 +47,7 @@ def train(settings: BaseSettings, run: RunFolder) -> None:
     tokenizer = make_tokenizer(settings, train_texts)
     reading = read_examples(settings, train_texts, tokenizer)
     _say_read(WORDS[settings.model.architecture], reading, len(tokenizer), train_texts)
-    held_out = read_examples(settings, validation_texts, tokenizer)
+    held_out = read_examples(settings, validation_texts, tokenizer, held_out=True)
 
     # 3. A model that knows nothing.
     model = build_model(settings, tokenizer)

@@ -99,7 +99,8 @@ def test_stage_makes_a_t5_from_text(tmp_path: Path, words: list[str]) -> None:
         [{"role": "user", "content": "Hi"}], add_generation_prompt=True, tokenize=False
     )
     assert asked == "<|user|>Hi<|assistant|>"
-    assert tokenizer.decode(tokenizer(TEXTS[0])["input_ids"]) == TEXTS[0]
+    assert tokenizer.decode(tokenizer(TEXTS[0])["input_ids"]) == f"{TEXTS[0]}<|end|>"
+    assert tokenizer(TEXTS[0], add_special_tokens=False)["input_ids"][-1] != tokenizer.eos_token_id
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     assert model.generation_config.decoder_start_token_id == tokenizer.pad_token_id
     assert model.lm_head.weight.data_ptr() != model.shared.weight.data_ptr()
@@ -147,15 +148,40 @@ def test_inv73_an_interrupted_run_goes_on_bitwise(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("architecture", ["gpt2", "t5"])
-def test_a_share_of_hidden_tokens_is_for_encoders(
-    tmp_path: Path, words: list[str], architecture: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "architecture", "owner"),
+    [
+        ("masked_fraction", "gpt2", "bert"),
+        ("masked_fraction", "t5", "bert"),
+        ("copied_fraction", "gpt2", "t5"),
+        ("copied_fraction", "bert", "t5"),
+    ],
+)
+def test_what_one_architecture_reads_is_refused_for_others(
+    tmp_path: Path,
+    words: list[str],
+    name: str,
+    architecture: str,
+    owner: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = (f"model.architecture={architecture}", "base.masked_fraction=0.3")
-    assert run_main(main, [*words, *told]) == 2
+    assert run_main(main, [*words, f"model.architecture={architecture}", f"base.{name}=0.3"]) == 2
     said = capsys.readouterr().err
-    assert "base.masked_fraction is only read where model.architecture is bert" in said
+    assert f"base.{name} is only read where model.architecture is {owner}" in said
     assert f"it is {architecture}" in said
+
+
+def test_the_held_out_loss_of_a_t5_is_without_copies(tmp_path: Path, words: list[str]) -> None:
+    """Before anything is learnt it is the same whatever share is copied; what is learnt is not."""
+    found = []
+    for share in ("0", "1"):
+        told = ("model.architecture=t5", f"base.copied_fraction={share}", f"run.output={tmp_path}/{share}")
+        assert run_main(main, [*words, *told]) == 0
+        rows = read_jsonl(tmp_path / share / "metrics.jsonl")
+        losses = [row["base/validation_loss"] for row in rows if "base/validation_loss" in row]
+        found.append((losses[0], losses[-1]))
+    assert found[0][0] == found[1][0]
+    assert found[0][1] != found[1][1]
 
 
 def test_inv16_same_seed_gives_the_same_weights(tmp_path: Path, words: list[str]) -> None:

@@ -27,7 +27,9 @@ WORDPIECE_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CONTINUES = "##"
 
 
-def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_tokens: int) -> Any:
+def train_tokenizer(
+    texts: Iterable[str], vocabulary_size: int, context_tokens: int, *, ends_texts: bool = False
+) -> Any:
     """Train a byte-level BPE tokenizer: every text can be written and read back exactly, no token is unknown.
 
     Pad, end and the three roles get tokens of their own, and a chat template that uses them.
@@ -36,12 +38,13 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_tokens: 
         texts: what to learn merges from.
         vocabulary_size: with the 256 bytes and the special tokens; small texts may give fewer.
         context_tokens: kept as `model_max_length`.
+        ends_texts: put the end token behind each text, as T5's tokenizer does.
 
     Raises:
         ModelError: the vocabulary is smaller than the bytes and the special tokens.
 
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -61,6 +64,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary_size: int, context_tokens: 
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if ends_texts:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"$A {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
+        )
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,

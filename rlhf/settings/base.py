@@ -66,6 +66,8 @@ class PretrainingSettings(TrainerSettings):
     """So many that one process puts through the model at once; divides batch_size / processes."""
     masked_fraction: float | None = Field(None, gt=0, lt=1)
     """bert: share of the tokens that are hidden and asked for; null: BERT's 0.15."""
+    copied_fraction: float | None = Field(None, ge=0, le=1)
+    """t5: share of the documents of which the decoder also says a part that was read; null: 0.5."""
     save_dtype: Dtype = "bfloat16"
     """Precision of the saved weights."""
 
@@ -90,10 +92,11 @@ class BaseSettings(Settings):
     checkpoint: CheckpointSettings = CheckpointSettings(every_updates=500)
 
     @model_validator(mode="after")
-    def _hides_tokens_of_an_encoder(self) -> BaseSettings:
-        if self.base.masked_fraction is not None and self.model.architecture != "bert":
-            raise ValueError(
-                f"base.masked_fraction is only read where model.architecture is bert, and it is "
-                f"{self.model.architecture}: leave it null"
-            )
+    def _asks_nothing_of_another_architecture(self) -> BaseSettings:
+        for name, kind in (("masked_fraction", "bert"), ("copied_fraction", "t5")):
+            if getattr(self.base, name) is not None and self.model.architecture != kind:
+                raise ValueError(
+                    f"base.{name} is only read where model.architecture is {kind}, and it is "
+                    f"{self.model.architecture}: leave it null"
+                )
         return self

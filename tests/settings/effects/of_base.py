@@ -68,6 +68,8 @@ ENTRIES: tuple[Entry, ...] = (
     *trainer_effects("base"),
     Effect("base.masked_fraction", "0.5", "more gaps", num_gaps, rises, _made("bert")),
     Refused("base.masked_fraction", "0.5", "is only read where model.architecture is bert"),
+    Effect("base.copied_fraction", "1.0", "other rests of documents", weights, given=_made("t5")),
+    Refused("base.copied_fraction", "0.5", "is only read where model.architecture is t5"),
     Effect(
         "base.save_dtype",
         "float32",
