@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations, groupby
 from pathlib import Path
@@ -79,11 +80,16 @@ def read_stage_run(path: str | Path, stage: str) -> StageRun:
 
 
 def find_stale_runs(runs: Mapping[str, StageRun]) -> list[str]:
-    """Say which runs began before a run they start from had ended: they used an older version of it."""
+    """Say which runs began before a run they start from had ended: they used an older version of it.
+
+    A run whose settings do not name the other's folder does not start from it (a reward model of another
+    base).
+    """
     notes = []
     for stage, run in runs.items():
         for source in STARTS_FROM.get(stage, ()):
-            ended = runs[source].provenance.get("ended") if source in runs else None
+            starts_there = source in runs and _names(run, runs[source].path)
+            ended = runs[source].provenance.get("ended") if starts_there else None
             started = run.provenance.get("started")
             # Both are UTC in the same form, so text sorts as time does.
             if ended and started and started < ended:
@@ -92,6 +98,22 @@ def find_stale_runs(runs: Mapping[str, StageRun]) -> list[str]:
                     f"run `make {stage}` again"
                 )
     return notes
+
+
+def _names(run: StageRun, path: Path) -> bool:
+    """Say whether a run's settings name a folder; one without settings may have."""
+    if not run.config:
+        return True
+    start, wanted = run.provenance.get("folder", ""), os.path.abspath(path)
+    return any(os.path.abspath(os.path.join(start, text)) == wanted for text in _texts(run.config))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(part)
 
 
 def calibration_bins(run: StageRun, num_bins: int = 5) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ from rlhf.evaluation.report.answers import Answer
 from rlhf.feedback.records import Message, Prompt
 
 
-def write_run(folder: Path, stage: str, summary: dict[str, Any] | None = None, **facts: Any) -> Path:
+def write_run(folder: Path, stage: str, summary: dict[str, Any] | None = None, /, **facts: Any) -> Path:
     """The folder of a finished run without a model."""
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps({"stage": stage, "seconds": 60.0, **(summary or {})}))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rlhf.errors import RunError
-from rlhf.evaluation.report.stage_runs import calibration_bins, find_stale_runs, read_stage_run
+from rlhf.evaluation.report.stage_runs import StageRun, calibration_bins, find_stale_runs, read_stage_run
 from tests.evaluation.report.made_up import warn, write_run
 
 
@@ -55,15 +57,39 @@ def test_warnings_are_read(tmp_path: Path) -> None:
         read_stage_run(folder, "ppo")
 
 
-def test_a_run_that_is_older_than_what_it_starts_from_is_told(tmp_path: Path) -> None:
-    times = {"sft": ("T10", "T11"), "reward": ("T11", "T12"), "ppo": ("T11", "T13")}
-    runs = {
-        stage: read_stage_run(write_run(tmp_path / stage, stage, started=start, ended=end), stage)
+def write_one_older_than_sft(tmp_path: Path) -> dict[str, StageRun]:
+    times = {"sft": ("T10", "T12"), "ppo": ("T11", "T13")}
+    folders = {
+        stage: write_run(tmp_path / stage, stage, started=start, ended=end, folder=str(tmp_path))
         for stage, (start, end) in times.items()
     }
-    [note] = find_stale_runs(runs)
+    return {stage: read_stage_run(folder, stage) for stage, folder in folders.items()}
+
+
+@pytest.mark.parametrize("named", ["policy: {path: sft}", "scores: [{model: './sft/'}]", "a: '{}/sft'", ""])
+def test_a_run_that_is_older_than_what_it_starts_from_is_told(tmp_path: Path, named: str) -> None:
+    """Wherever its settings name the folder, from where it was started; without settings it may have."""
+    runs = write_one_older_than_sft(tmp_path)
+    told = replace(
+        runs["ppo"], config=yaml.safe_load(named.format(tmp_path) if "'{}" in named else named) or {}
+    )
+    [note] = find_stale_runs(runs | {"ppo": told})
     assert "ppo was made before" in note
     assert "run `make ppo` again" in note
+
+
+def test_a_run_that_starts_from_another_folder_is_not_stale(tmp_path: Path) -> None:
+    runs = write_one_older_than_sft(tmp_path)
+    config = {"policy": {"path": "runs/sft"}, "run": {"seed": 1}, "scores": [{"model": "sft/x"}]}
+    assert find_stale_runs(runs | {"ppo": replace(runs["ppo"], config=config)}) == []
+
+
+def test_a_run_that_is_newer_than_what_it_starts_from_is_fine(tmp_path: Path) -> None:
+    runs = write_one_older_than_sft(tmp_path)
+    newer = replace(
+        runs["ppo"], provenance={**runs["ppo"].provenance, "started": "T12"}, config={"policy": "sft"}
+    )
+    assert find_stale_runs(runs | {"ppo": newer}) == []
 
 
 def test_calibration_from_the_samples(tmp_path: Path) -> None:
