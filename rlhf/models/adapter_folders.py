@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def load_adapter(
     stored = call_loader(lambda: load_peft_weights(path, device="cpu"), path, what, setting)
     if trunk_name is not None:
         stored = _of_trunk(stored, model, trunk_name)
+    _check_places(config, model, path, setting)
     if any(name.endswith(tuple(f".{head}.bias" for head in HEAD_NAMES)) for name in stored):
         set_score_bias(model, 0.0)
     with shown_as_quantised(model):
@@ -146,6 +148,33 @@ def load_adapter(
         adapted.requires_grad_(False)
     freeze_kept(adapted, kept_whole(adapted) - {*HEAD_NAMES})
     return adapted
+
+
+def _check_places(config: Any, model: Any, path: str, setting: str) -> None:
+    """Refuse an adapter for modules that the model has none of: it was made for another architecture."""
+    places = getattr(config, "target_modules", None)
+    if not places or isinstance(places, str):  # none, or a pattern: the library says what is wrong with it
+        return
+    names = [name for name, _ in model.named_modules()]
+    if any(name == place or name.endswith(f".{place}") for name in names for place in places):
+        return
+    own = {
+        name
+        for name, module in model.named_modules()
+        if hasattr(module, "weight") and module.weight.dim() == 2
+    }
+    raise ModelError(
+        f"the adapter in {path!r} is for another model: it changes {_kinds(places)}, and "
+        f"{model.name_or_path!r} ({type(model).__name__}) has {_kinds(own)}; base_model_name_or_path in "
+        f"its adapter_config.json has to name what it was trained on, or set {setting} to another model",
+        where=setting,
+    )
+
+
+def _kinds(names: Iterable[str], most: int = 4) -> str:
+    """Return what modules are called in their blocks, some of them."""
+    kinds = sorted({name.rpartition(".")[2] for name in names})
+    return ", ".join(kinds[:most]) + (f" and {len(kinds) - most} more" if len(kinds) > most else "")
 
 
 def _of_trunk(stored: dict[str, Any], trunk: Any, name: str) -> dict[str, Any]:

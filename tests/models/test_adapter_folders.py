@@ -144,6 +144,24 @@ def test_an_adapter_on_a_base_of_other_sizes_is_one_message(tmp_path: Path) -> N
         load_reward_model(reward)
 
 
+def test_an_adapter_of_another_architecture_is_one_short_message(tmp_path: Path) -> None:
+    llama = write_sft(tmp_path / "llama", "llama")
+    adapter = write_sft_adapter(tmp_path / "adapter", llama)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    gpt2 = write_sft(tmp_path / "gpt2")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "base_model_name_or_path": gpt2}))
+    with pytest.raises(ModelError) as caught:
+        load_policy(adapter)
+    said = str(caught.value)
+    assert (
+        f"the adapter in {adapter!r} is for another model: it changes down_proj, gate_proj, k_proj, o_proj"
+        in said
+    )
+    assert f"{gpt2!r} (GPT2LMHeadModel) has c_attn, c_fc, c_proj, lm_head and 2 more" in said
+    assert "base_model_name_or_path" in said
+    assert len(said) < 400 + len(adapter) + len(gpt2)
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [
