@@ -70,12 +70,13 @@ def run_check(options: argparse.Namespace) -> int:
     checked = find_subjects(options.config, options.pairs, options.kind, options.stage)
     fixes = _fix_targets(options, checked)
     reports = [_check(one, options) for one in checked]
-    if options.json:
-        _print_json(checked, reports)
-    else:
-        _print_lines(checked, reports)
-    for part, out in fixes.items():
-        _fix(checked[0], part, out, options.force)
+    try:
+        (_print_json if options.json else _print_lines)(checked, reports)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `rlhf check ... --fix OUT | head`: the files are wanted all the same
+        _write_fixes(checked[0], fixes, options.force)
+        raise
+    _write_fixes(checked[0], fixes, options.force)
     return max(report.exit_code for report in reports)
 
 
@@ -160,13 +161,14 @@ def targets_of(out: str, subjects: tuple[Subject, ...]) -> dict[str, str]:
     }
 
 
-def _fix(checked: Checked, part: str, out: str, force: bool) -> None:
+def _write_fixes(checked: Checked, fixes: dict[str, str], force: bool) -> None:
     from rlhf.checking.fix import fix_sources
 
-    subjects = [subject for subject in checked.subjects if subject.part == part]
-    try:
-        told = fix_sources(subjects, out, force=force)
-    except UserError as error:
-        raise SettingsError(f"--fix of {part}: {error}") from error
-    for line in told:
-        print(line, file=sys.stderr)  # standard output is the check, or its JSON
+    for part, out in fixes.items():
+        subjects = [subject for subject in checked.subjects if subject.part == part]
+        try:
+            told = fix_sources(subjects, out, force=force)
+        except UserError as error:
+            raise SettingsError(f"--fix of {part}: {error}") from error
+        for line in told:
+            print(line, file=sys.stderr)  # standard output is the check, or its JSON

@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
                 json.dumps({"verdict": "could not be checked", "exit_code": COULD_NOT, "failure": str(error)})
             )
         return COULD_NOT
-    except BrokenPipeError:  # `rlhf check ... | head`: nobody read the verdict, and no file was written
+    except BrokenPipeError:  # `rlhf check ... | head`: nobody read the verdict
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return COULD_NOT
     except KeyboardInterrupt:

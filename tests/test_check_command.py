@@ -68,22 +68,11 @@ def test_the_script_and_the_module_are_the_same() -> None:
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "OK")
 
 
-@pytest.mark.parametrize("buffered", [True, False])
-def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path, buffered: bool) -> None:
-    path = write_rows(tmp_path / "x.jsonl", [{"prompt": "Q", "response": 5}])
+def check_without_a_reader(*words: str, buffered: bool = True) -> subprocess.CompletedProcess[str]:
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run(
-        [
-            sys.executable,
-            *([] if buffered else ["-u"]),
-            "-m",
-            "stages._cli",
-            "check",
-            path,
-            "--as",
-            "demonstrations",
-        ],
+        [sys.executable, *([] if buffered else ["-u"]), "-m", "stages._cli", "check", *words],
         cwd=REPOSITORY,
         env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
         stdout=writer,
@@ -92,7 +81,25 @@ def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path, buffered: bool) -
         check=False,
     )
     os.close(writer)
+    return done
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_goes_away_is_no_verdict(tmp_path: Path, buffered: bool) -> None:
+    path = write_rows(tmp_path / "x.jsonl", [{"prompt": "Q", "response": 5}])
+    done = check_without_a_reader(path, "--as", "demonstrations", buffered=buffered)
     assert (done.returncode, done.stderr) == (2, "")
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_files_are_written_also_where_the_reader_goes_away(tmp_path: Path, buffered: bool) -> None:
+    rows = [{"prompt": "Q", "response": 5}, {"prompt": "Q", "response": "A"}]
+    path, out = write_rows(tmp_path / "x.jsonl", rows), tmp_path / "out.jsonl"
+    done = check_without_a_reader(path, "--as", "demonstrations", "--fix", str(out), buffered=buffered)
+    assert done.returncode == 2
+    assert "1 row" in done.stderr
+    assert len(out.read_text().splitlines()) == 1
+    assert len((tmp_path / "out.rejected.jsonl").read_text().splitlines()) == 1
 
 
 def test_data_by_itself(tmp_path: Path, rlhf: Any) -> None:
