@@ -93,7 +93,8 @@ def _ruler_of(checked: Checked, path: str | None) -> RulerOf:
 
     model = None if path is None else ModelSettings(path=path)
     if model is not None:
-        ruler = open_ruler(model, (None, None), "--model")  # a mistake in it ends the check
+        scores = checked.stage == "reward" or checked.subjects[0].kind == "rankings"
+        ruler = open_ruler(model, (None, None), "--model", scores=scores)  # a mistake in it ends the check
         if not checked.stage:
             return lambda subject: ruler
     if not checked.stage:

@@ -185,14 +185,11 @@ def build_renderer(
     To an encoder prompt and response are two texts; an encoder-decoder reads them apart. `setting` is the
     dotted key that named both.
     """
-    from rlhf.models.encoders import reads_pairs
     from rlhf.models.folders import check_vocabulary
     from rlhf.models.inputs import context_tokens
-    from rlhf.models.seq2seq import decoder_start, is_encoder_decoder
     from rlhf.rendering import Renderer
 
     check_vocabulary(tokenizer, model, setting)
-    apart = is_encoder_decoder(model.config) and model.can_generate()  # else it is a reward model
     generation = getattr(model, "generation_config", None)
     stops = getattr(generation, "eos_token_id", None)
     return Renderer(
@@ -201,11 +198,22 @@ def build_renderer(
         max_response_tokens=max_response_tokens,
         context_tokens=context_tokens(model),
         extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
-        pairs=reads_pairs(model.config) and not apart,
-        decoder_start_token_id=decoder_start(model) if apart else None,
-        spells_specials=is_encoder_decoder(model.config),
         num_embeddings=model.get_input_embeddings().num_embeddings,
+        **reading_of(model),
     )
+
+
+def reading_of(model: Any) -> dict[str, Any]:
+    """Return how a model reads prompt and response, as `rlhf.rendering.Renderer` is told."""
+    from rlhf.models.encoders import reads_pairs
+    from rlhf.models.seq2seq import decoder_start, is_encoder_decoder
+
+    apart = is_encoder_decoder(model.config) and model.can_generate()  # else it is a reward model
+    return {
+        "pairs": reads_pairs(model.config) and not apart,
+        "decoder_start_token_id": decoder_start(model) if apart else None,
+        "spells_specials": is_encoder_decoder(model.config),
+    }
 
 
 def build_lora(settings: AdapterSettings | None) -> LoraSpec | None:

@@ -40,7 +40,7 @@ def ruler_of_stage(
             return named
         key = (named[1].path, named[2])
         if key not in opened:
-            opened[key] = _or_reason(*named)
+            opened[key] = _or_reason(*named, scores=stage == "reward")
         return opened[key]
 
     return ruler_of
@@ -64,30 +64,32 @@ def _model_and_limits(
     return "each of the report's models reads the prompts in its own way"
 
 
-def _or_reason(setting: str, model: ModelSettings, limits: Limits) -> Ruler | str:
+def _or_reason(setting: str, model: ModelSettings, limits: Limits, *, scores: bool) -> Ruler | str:
     try:
-        return open_ruler(model, limits, setting)
+        return open_ruler(model, limits, setting, scores=scores)
     except UserError as error:
         return str(error)
 
 
-def open_ruler(model: ModelSettings, limits: Limits, setting: str) -> Ruler:
+def open_ruler(model: ModelSettings, limits: Limits, setting: str, *, scores: bool) -> Ruler:
     """Open a model's tokenizer and read its config, as training would.
+
+    With `scores` it becomes a reward model: one of an encoder-decoder reads prompt and response as two texts.
 
     Raises:
         UserError: it is not there, or broken.
     """
     from rlhf.checking.lengths import Ruler
-    from rlhf.models.encoders import is_encoder
+    from rlhf.models.encoders import is_encoder, reads_pairs
     from rlhf.models.folders import check_model_path
     from rlhf.models.inputs import context_tokens
     from rlhf.rendering import Renderer
 
     check_model_path(model.path, setting=setting)
-    frame = _frame(model, setting)
-    pairs = is_encoder(frame.config)
+    frame = _frame(model, setting, scores=scores)
+    pairs = (reads_pairs if scores else is_encoder)(frame.config)
     tokenizer = _inputs.open_tokenizer(model, setting, pairs=pairs)
-    whole = Renderer(tokenizer, pairs=pairs)
+    whole = Renderer(tokenizer, **_inputs.reading_of(frame))
     prompt_tokens, response_tokens = limits
     if prompt_tokens is None and context_tokens(frame) is None:
         return Ruler(model.path, whole)  # nothing bounds them
@@ -99,14 +101,15 @@ def open_ruler(model: ModelSettings, limits: Limits, setting: str) -> Ruler:
     return Ruler(model.path, whole, limited, by_context=by_context)
 
 
-def _frame(model: ModelSettings, setting: str) -> Any:
+def _frame(model: ModelSettings, setting: str, *, scores: bool) -> Any:
     """Return the model without its weights: what it would look like, in no memory."""
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 
     from rlhf.models.adapter_folders import adapter_base, adapter_revision
     from rlhf.models.adapters import is_adapter_folder
     from rlhf.models.reading import call_loader
+    from rlhf.models.seq2seq import is_encoder_decoder
 
     path, revision = model.path, model.revision
     if is_adapter_folder(path):
@@ -116,6 +119,7 @@ def _frame(model: ModelSettings, setting: str) -> Any:
     def load() -> Any:
         config = AutoConfig.from_pretrained(path, revision=revision, trust_remote_code=trust)
         with torch.device("meta"):
-            return AutoModel.from_config(config, trust_remote_code=trust)
+            kind = AutoModelForSeq2SeqLM if is_encoder_decoder(config) and not scores else AutoModel
+            return kind.from_config(config, trust_remote_code=trust)
 
     return call_loader(load, path, "model", setting)
