@@ -89,12 +89,13 @@ def _check(checked: Checked, options: argparse.Namespace) -> CheckReport:
 
 def _ruler_of(checked: Checked, path: str | None) -> RulerOf:
     from rlhf.settings.shared import ModelSettings
+    from stages._limits import Limits
     from stages._rulers import open_ruler, ruler_of_stage
 
     model = None if path is None else ModelSettings(path=path)
     if model is not None:
         scores = checked.stage == "reward" or checked.subjects[0].kind == "rankings"
-        ruler = open_ruler(model, (None, None), "--model", scores=scores)  # a mistake in it ends the check
+        ruler = open_ruler(model, Limits(), "--model", scores=scores)  # a mistake in it ends the check
         if not checked.stage:
             return lambda subject: ruler
     if not checked.stage:

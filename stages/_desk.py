@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stages import _inputs
+from stages._limits import limits_of
 from stages._reading import build_reader
 
 if TYPE_CHECKING:
@@ -74,10 +75,8 @@ class Desk:
             setting = "base.path" if policy == "base" else f"stages.{policy}"
             tokenizer = _inputs.open_tokenizer(told, setting)
             model = _inputs.open_policy(told, setting)
-            limits = self.settings.evaluation
-            renderer = _inputs.build_renderer(
-                tokenizer, model, limits.max_prompt_tokens, limits.max_response_tokens, setting
-            )
+            limits = limits_of(self.settings.evaluation, "evaluation")
+            renderer = _inputs.build_renderer(tokenizer, model, limits, setting)
             self._loaded = {name: kept for name, kept in self._loaded.items() if name == "sft"}
             self._loaded[policy] = (model.eval().to(self.device), renderer)
         return self._loaded[policy]

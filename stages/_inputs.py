@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rlhf.rendering import Renderer
     from rlhf.runs.folder import RunFolder
     from rlhf.settings.shared import AdapterSettings, ModelSettings, SourceSettings, WeightsSettings
+    from stages._limits import Limits
 
 __all__ = [
     "build_lora",
@@ -176,14 +177,17 @@ def _read_template(file: Path, setting: str) -> str:
 def build_renderer(
     tokenizer: Any,
     model: Any,
-    max_prompt_tokens: int | None,
-    max_response_tokens: int | None,
+    limits: Limits,
     setting: str = "model.path",
 ) -> Renderer:
     """Build the renderer for a model: its context bounds the lengths, its own stop tokens end a response.
 
     To an encoder prompt and response are two texts; an encoder-decoder reads them apart. `setting` is the
     dotted key that named both.
+
+    Raises:
+        ModelError: the tokenizer is unfit, or not the model's.
+        SettingsError: the limits do not fit into the model's context.
     """
     from rlhf.models.folders import check_vocabulary
     from rlhf.models.inputs import context_tokens
@@ -192,15 +196,18 @@ def build_renderer(
     check_vocabulary(tokenizer, model, setting)
     generation = getattr(model, "generation_config", None)
     stops = getattr(generation, "eos_token_id", None)
-    return Renderer(
-        tokenizer,
-        max_prompt_tokens=max_prompt_tokens,
-        max_response_tokens=max_response_tokens,
-        context_tokens=context_tokens(model),
-        extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
-        num_embeddings=model.get_input_embeddings().num_embeddings,
-        **reading_of(model),
-    )
+    try:
+        return Renderer(
+            tokenizer,
+            max_prompt_tokens=limits.prompt,
+            max_response_tokens=limits.response,
+            context_tokens=context_tokens(model),
+            extra_stop_token_ids=[] if stops is None else [stops] if isinstance(stops, int) else list(stops),
+            num_embeddings=model.get_input_embeddings().num_embeddings,
+            **reading_of(model),
+        )
+    except SettingsError as error:
+        raise SettingsError(error.message, where=limits.section) from error
 
 
 def reading_of(model: Any) -> dict[str, Any]:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from rlhf.runs import console
 from stages import _inputs
+from stages._limits import Limits, limits_of
 
 if TYPE_CHECKING:
     from rlhf.settings.ppo import PpoSettings
     from rlhf.settings.shared import AdapterSettings, ModelSettings
 
 __all__ = ["check_language_model", "check_ppo_models", "check_reward_model", "is_opened"]
-
-Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens; None: what the context bounds
 
 
 def is_opened(path: str, setting: str) -> bool:
@@ -37,7 +36,7 @@ def is_opened(path: str, setting: str) -> bool:
 def check_language_model(
     model: ModelSettings,
     setting: str,
-    limits: Limits = (None, None),
+    limits: Limits,
     lora: AdapterSettings | None = None,
 ) -> None:
     """Refuse what cannot be opened as a language model with a tokenizer, and with the adapters of `lora`.
@@ -54,7 +53,7 @@ def check_language_model(
     if is_opened(model.path, setting):
         tokenizer = _inputs.open_tokenizer(model, setting)
         opened = _inputs.open_policy(model, setting, weights=False)
-        _inputs.build_renderer(tokenizer, opened, *limits, setting)
+        _inputs.build_renderer(tokenizer, opened, limits, setting)
         spec = _inputs.build_lora(lora)
         if spec is not None:
             add_lora(opened, replace(spec, quantize=None))  # there is nothing to round
@@ -92,8 +91,8 @@ def check_ppo_models(settings: PpoSettings) -> None:
     if all(map(opens_unread, needed)):
         _, _, renderer = open_models(settings, weights=False)
     else:  # each by itself
-        lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
-        check_language_model(settings.policy, "policy.path", lengths, settings.lora)
+        limits = limits_of(settings.sampling, "sampling")
+        check_language_model(settings.policy, "policy.path", limits, settings.lora)
         if settings.reference is not None and is_opened(settings.reference.path, "reference.path"):
             _inputs.open_policy(settings.reference, "reference.path", weights=False)
         if settings.critic is not None and settings.critic.init_from == "reward":

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlhf.errors import ModelError
 from rlhf.runs import console
-from rlhf.settings.ppo import PpoSettings
+from rlhf.settings.ppo import PpoSamplingSettings, PpoSettings
 from stages import _inputs
+from stages._limits import limits_of
 from stages._ppo_one_base import build_learner, critic_start, say_memory
 from stages._ppo_scores import build_scorer, options_of
 from stages._ppo_seq2seq import check_seq2seq
@@ -90,13 +91,13 @@ def open_models(
         learner, reference = _build_learner(settings, weights), _open_reference(settings, weights)
     else:
         learner, reference = build_learner(settings, base), base.reference()
-    lengths = (settings.sampling.max_prompt_tokens, settings.sampling.max_response_tokens)
-    _check_fit(learner, reference, lengths)
-    renderer = _inputs.build_renderer(tokenizer, learner.policy, *lengths, "policy.path")
+    limits = limits_of(settings.sampling, "sampling")
+    _check_fit(learner, reference, settings.sampling)
+    renderer = _inputs.build_renderer(tokenizer, learner.policy, limits, "policy.path")
     return learner, reference, renderer
 
 
-def _check_fit(learner: Learner, reference: Any, lengths: tuple[int, int]) -> None:
+def _check_fit(learner: Learner, reference: Any, sampling: PpoSamplingSettings) -> None:
     """Refuse a reference or a critic that does not read what the policy writes."""
     from rlhf.models.seq2seq import is_encoder_decoder
     from rlhf.rollout import check_context
@@ -115,7 +116,7 @@ def _check_fit(learner: Learner, reference: Any, lengths: tuple[int, int]) -> No
     names = ("the policy", "the critic")
     num_opening = 2 if is_encoder_decoder(policy.config) else 0  # at most: the start token and one more
     for model, what in (*zip(learner.transformers(), names, strict=False), (reference, "the reference")):
-        check_context(model, *lengths, what, num_opening)
+        check_context(model, sampling.max_prompt_tokens, sampling.max_response_tokens, what, num_opening)
         if _num_embeddings(model) < _num_embeddings(policy):
             raise ModelError(
                 f"{what} has embeddings for {_num_embeddings(model):,} tokens, and the policy can sample "

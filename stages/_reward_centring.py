@@ -10,6 +10,7 @@ from rlhf.errors import SettingsError
 from rlhf.runs import console
 from rlhf.settings.reward import RewardSettings
 from stages import _inputs
+from stages._limits import Limits
 from stages._reading import build_reader
 from stages._reward_numbers import sequences_at_once
 
@@ -112,7 +113,7 @@ def _asking(
                 f"{setting}; lower it",
                 where="centring.max_response_tokens",
             )
-    return _inputs.build_renderer(tokenizer, policy, prompt, most, setting)
+    return _inputs.build_renderer(tokenizer, policy, Limits(prompt, most, "centring"), setting)
 
 
 def centre(

@@ -10,6 +10,7 @@ from stages import _inputs
 
 if TYPE_CHECKING:
     from rlhf.rendering import Renderer
+    from stages._limits import Limits
 
 __all__ = ["check_encoder", "open_encoder"]
 
@@ -23,14 +24,14 @@ def check_encoder(settings: RewardSettings) -> None:
         _check(settings, apart)
 
 
-def open_encoder(settings: RewardSettings, model: Any, limits: tuple[int, int]) -> tuple[Any, Any, Renderer]:
+def open_encoder(settings: RewardSettings, model: Any, limits: Limits) -> tuple[Any, Any, Renderer]:
     """Give a model that reads prompt and response as two texts its own tokenizer."""
     from rlhf.models.encoders import note_separator
     from rlhf.models.seq2seq import is_encoder_decoder
 
     _check(settings, is_encoder_decoder(model.config))  # one from the hub is looked at only now
     tokenizer = _inputs.open_tokenizer(settings.model, pairs=True)
-    renderer = _inputs.build_renderer(tokenizer, model, *limits)
+    renderer = _inputs.build_renderer(tokenizer, model, limits)
     note_separator(model, tokenizer)
     return tokenizer, model, renderer
 

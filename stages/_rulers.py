@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from rlhf.checking.results import Subject
 from rlhf.errors import SettingsError, UserError
 from stages import _inputs
+from stages._limits import Limits, limits_of
 
 if TYPE_CHECKING:
     from rlhf.checking.lengths import Ruler
     from rlhf.settings.shared import ModelSettings
 
 __all__ = ["open_ruler", "ruler_of_stage"]
-
-Limits = tuple[int | None, int | None]  # of prompts and responses, in tokens; None: what the context bounds
 
 
 def ruler_of_stage(
@@ -51,14 +50,12 @@ def _model_and_limits(
 ) -> tuple[str, ModelSettings, Limits] | str:
     """Return the dotted key of the model that reads a source, its settings and the limits it has there."""
     if stage in ("sft", "reward"):
-        limits = getattr(settings, stage)
-        return "model.path", model or settings.model, (limits.max_prompt_tokens, limits.max_response_tokens)
+        return "model.path", model or settings.model, limits_of(getattr(settings, stage), stage)
     if stage == "ppo":
-        sampling = settings.sampling
-        limited = (sampling.max_prompt_tokens, sampling.max_response_tokens)
-        return "policy.path", model or settings.policy, (None, None) if "ptx" in subject.part else limited
+        limits = Limits() if "ptx" in subject.part else limits_of(settings.sampling, "sampling")
+        return "policy.path", model or settings.policy, limits
     if model is not None:
-        return "--model", model, (None, None)
+        return "--model", model, Limits()
     if stage == "base":
         return "the base stage makes its own tokenizer of these texts"
     return "each of the report's models reads the prompts in its own way"
@@ -90,14 +87,13 @@ def open_ruler(model: ModelSettings, limits: Limits, setting: str, *, scores: bo
     pairs = (reads_pairs if scores else is_encoder)(frame.config)
     tokenizer = _inputs.open_tokenizer(model, setting, pairs=pairs)
     whole = Renderer(tokenizer, **_inputs.reading_of(frame))
-    prompt_tokens, response_tokens = limits
-    if prompt_tokens is None and context_tokens(frame) is None:
+    if limits.prompt is None and context_tokens(frame) is None:
         return Ruler(model.path, whole)  # nothing bounds them
     try:
-        limited = _inputs.build_renderer(tokenizer, frame, prompt_tokens, response_tokens, setting)
+        limited = _inputs.build_renderer(tokenizer, frame, limits, setting)
     except SettingsError as error:
         return Ruler(model.path, whole, why_no_limits=f"the stage stops: {error}")
-    by_context = prompt_tokens is None and limited.max_prompt_tokens is not None
+    by_context = limits.prompt is None and limited.max_prompt_tokens is not None
     return Ruler(model.path, whole, limited, by_context=by_context)
 
 

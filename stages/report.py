@@ -15,6 +15,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.report import ReportSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._limits import limits_of
 
 if TYPE_CHECKING:
     from rlhf.evaluation.report.answers import Answer
@@ -38,7 +39,8 @@ def check(settings: ReportSettings) -> Sequence[Prompt]:
         load_function(settings.evaluation.judge, "evaluation.judge", num_arguments=2)
     policies = _policies(settings, runs)
     for name, model in policies.items():
-        check_language_model(model, "base.path" if name == "base" else f"stages.{name}")
+        limits = limits_of(settings.evaluation, "evaluation")
+        check_language_model(model, "base.path" if name == "base" else f"stages.{name}", limits)
     if settings.stages.reward is not None:
         check_reward_model(settings.stages.reward, "stages.reward")
     if not policies:

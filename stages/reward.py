@@ -14,6 +14,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.reward import RewardSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._limits import limits_of
 from stages._reading import PROMPT_LIMIT
 from stages._reward_centring import centre, check_centring, prepare_centring
 from stages._reward_encoder import check_encoder, open_encoder
@@ -145,13 +146,13 @@ def _open(settings: RewardSettings, *, weights: bool = True) -> tuple[Any, Any, 
             "a new one set model.path to the model it was made of"
         )
     setattr(model.config, PROMPT_LIMIT, settings.reward.max_prompt_tokens)
-    limits = settings.reward.max_prompt_tokens, settings.reward.max_response_tokens
+    limits = limits_of(settings.reward, "reward")
     if reads_pairs(model.config):
         return open_encoder(settings, model, limits)
     tokenizer = _inputs.open_tokenizer(settings.model)
-    stops = _inputs.build_renderer(tokenizer, model, *limits).stop_token_ids
+    stops = _inputs.build_renderer(tokenizer, model, limits).stop_token_ids
     ensure_distinct_pad(model, tokenizer, stop_token_ids=stops, may_grow=not keeps_adapter(settings))
-    return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+    return tokenizer, model, _inputs.build_renderer(tokenizer, model, limits)
 
 
 def _check_model(settings: RewardSettings) -> None:

@@ -14,6 +14,7 @@ from rlhf.runs.folder import RunFolder
 from rlhf.settings.sft import SftSettings
 from stages import _inputs
 from stages._command import run_stage
+from stages._limits import limits_of
 
 if TYPE_CHECKING:
     from rlhf.feedback.records import Demonstration, Reading
@@ -29,7 +30,7 @@ def check(settings: SftSettings) -> Readings:
     from stages._model_checks import check_language_model
 
     check_trackers(settings.run.trackers)
-    limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
+    limits = limits_of(settings.sft, "sft")
     check_language_model(settings.model, "model.path", limits, settings.lora)
     _inputs.refuse_adapter_on_adapter(settings.model.path, settings.lora, "model.path")
     _inputs.check_lora(settings.lora)
@@ -81,8 +82,8 @@ def train(settings: SftSettings, run: RunFolder, readings: Readings) -> None:
 def _open(settings: SftSettings) -> tuple[Any, Any, Renderer]:
     tokenizer = _inputs.open_tokenizer(settings.model)
     model = _inputs.open_policy(settings.model)
-    limits = settings.sft.max_prompt_tokens, settings.sft.max_response_tokens
-    return tokenizer, model, _inputs.build_renderer(tokenizer, model, *limits)
+    renderer = _inputs.build_renderer(tokenizer, model, limits_of(settings.sft, "sft"))
+    return tokenizer, model, renderer
 
 
 def _place(settings: SftSettings, model: Any) -> Any:

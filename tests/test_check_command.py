@@ -230,7 +230,7 @@ def test_what_several_parts_of_one_file_have_in_common_is_said_once(tmp_path: Pa
 
 def test_lengths_are_counted_even_where_the_limits_do_not_fit(rlhf: Any) -> None:
     said = rlhf("check", "configs/sft.yaml", "sft.max_prompt_tokens=250", "sft.max_response_tokens=250")
-    assert "the stage stops: max_prompt_tokens 250 and max_response_tokens 250 do not fit" in said.out
+    assert "the stage stops: sft: max_prompt_tokens 250 and max_response_tokens 250 do not fit" in said.out
     assert "50 %: " in said.out
 
 

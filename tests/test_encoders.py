@@ -86,7 +86,10 @@ def test_inv26_lengths_beyond_the_encoders_context_are_refused(tmp_path: Path, c
     write_base(tmp_path / "runs" / "sft")
     told = (f"model.path={encoder}", f"centring.policy.path={tmp_path}/runs/sft")
     assert run_main(run_reward, [*reward_words(tmp_path / "runs"), *told]) == 2
-    assert "do not fit into the model's context of 12 tokens" in capsys.readouterr().err
+    assert (
+        "reward: max_prompt_tokens 64 and max_response_tokens 56 do not fit into the model's context of 12 tokens"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_long_prompt_that_comes_late_does_not_end_ppo(

@@ -17,6 +17,7 @@ from rlhf.rendering import Renderer
 from rlhf.rollout import respond, response_logprobs
 from rlhf.scoring import score_sequences
 from stages._inputs import build_renderer
+from stages._limits import Limits
 from tests.ppo_stage import main as run_ppo
 from tests.seq2seq import ENCODER_DECODERS, write_seq2seq
 from tests.stage_data import run_main, summary_of, weights_of, write_base
@@ -58,7 +59,7 @@ def test_a_saved_model_opens_as_ours_does(tmp_path: Path) -> None:
     base = write_seq2seq(tmp_path / "base", "bart")
     model, tokenizer = load_policy(base), load_tokenizer(base)
     assert model.generation_config.forced_eos_token_id == 2  # BART's own habit
-    renderer = build_renderer(tokenizer, model, 64, 12)
+    renderer = build_renderer(tokenizer, model, Limits(64, 12))
     save_model(
         model, tokenizer, tmp_path / "saved", stop_token_ids=renderer.stop_token_ids, opening=renderer.opening
     )
@@ -77,7 +78,7 @@ def is_what_everyone_loads(folder: Path) -> None:
         AutoModelForSeq2SeqLM.from_pretrained(folder).eval(),
         AutoTokenizer.from_pretrained(folder),
     )
-    renderer = build_renderer(tokenizer, ours, 64, 12)
+    renderer = build_renderer(tokenizer, ours, Limits(64, 12))
     generation = respond(ours, renderer, PROMPTS, max_new_tokens=12, temperature=0)
     expected = response_logprobs(ours, generation, 1.0)
     for row, prompt in enumerate(PROMPTS):

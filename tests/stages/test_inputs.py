@@ -12,6 +12,7 @@ from rlhf.feedback.reading import read_rankings
 from rlhf.feedback.records import Message, Prompt, Reading
 from rlhf.settings.shared import ModelSettings
 from stages._inputs import build_renderer, check_held_out, open_tokenizer, say_reading
+from stages._limits import Limits
 from tests.helpers import tiny_gpt2, tiny_tokenizer
 from tests.stage_data import write_base, write_jsonl
 
@@ -78,4 +79,4 @@ def test_inv81_held_out_records_that_are_trained_on_are_counted_and_a_split_of_t
 def test_tokenizer_of_another_model() -> None:
     tokenizer = tiny_tokenizer()
     with pytest.raises(ModelError, match="has 400 tokens, but the model has embeddings for 100"):
-        build_renderer(tokenizer, tiny_gpt2(tokenizer, vocab_size=100), 48, 8)
+        build_renderer(tokenizer, tiny_gpt2(tokenizer, vocab_size=100), Limits(48, 8))

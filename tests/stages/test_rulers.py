@@ -12,10 +12,12 @@ from rlhf.feedback.records import Message
 from rlhf.models.loading import build_reward_model
 from rlhf.settings.shared import ModelSettings
 from stages import _inputs
+from stages._limits import Limits
 from stages._rulers import open_ruler
 from tests.seq2seq import write_seq2seq
 
 ASKED = (Message("user", "Where is the red house?"),)
+LIMITS = Limits(48, 40, "sft")
 ANSWER = "Near the river."
 
 
@@ -27,8 +29,8 @@ def ids_of(renderer: Any) -> list[int]:
 def test_a_policy_that_reads_its_prompt_apart_is_measured_so(tmp_path: Path, name: str) -> None:
     model = ModelSettings(path=write_seq2seq(tmp_path / name, name))
     tokenizer, policy = _inputs.open_tokenizer(model), _inputs.open_policy(model)
-    of_stage = _inputs.build_renderer(tokenizer, policy, 48, 40)
-    ruler = open_ruler(model, (48, 40), "model.path", scores=False)
+    of_stage = _inputs.build_renderer(tokenizer, policy, LIMITS)
+    ruler = open_ruler(model, LIMITS, "model.path", scores=False)
     assert ruler.limited is not None
     assert (ruler.whole.pairs, ruler.whole.opening) == (False, of_stage.opening)
     assert ids_of(ruler.whole) == ids_of(ruler.limited) == ids_of(of_stage)
@@ -39,8 +41,8 @@ def test_a_policy_that_reads_its_prompt_apart_is_measured_so(tmp_path: Path, nam
 def test_a_reward_model_of_an_encoder_decoder_reads_two_texts(tmp_path: Path, name: str) -> None:
     model = ModelSettings(path=write_seq2seq(tmp_path / name, name))
     tokenizer = _inputs.open_tokenizer(model, pairs=True)
-    of_stage = _inputs.build_renderer(tokenizer, build_reward_model(model.path), 48, 40)
-    ruler = open_ruler(model, (48, 40), "model.path", scores=True)
+    of_stage = _inputs.build_renderer(tokenizer, build_reward_model(model.path), LIMITS)
+    ruler = open_ruler(model, LIMITS, "model.path", scores=True)
     assert ruler.limited is not None
     assert ruler.whole.pairs
     assert ids_of(ruler.whole) == ids_of(ruler.limited) == ids_of(of_stage)
@@ -49,4 +51,4 @@ def test_a_reward_model_of_an_encoder_decoder_reads_two_texts(tmp_path: Path, na
 def test_a_tokenizer_that_parts_no_texts_is_for_a_policy_only(tmp_path: Path) -> None:
     model = ModelSettings(path=write_seq2seq(tmp_path / "t5", "t5_bytes"))
     with pytest.raises(UserError, match="two texts"):
-        open_ruler(model, (48, 40), "model.path", scores=True)
+        open_ruler(model, LIMITS, "model.path", scores=True)
