@@ -47,8 +47,8 @@ def build_t5(tokenizer: Any, *, layers: int, width: int, heads: int, context_tok
     a plain one of four times the width (Shazeer 2020, arXiv:2002.05202, section 3), and the output layer is
     not the embedding. In T5 (Raffel et al. 2020, arXiv:1910.10683) it is, scaled down, with an embedding of
     standard deviation 1: a step of Adam, which is as large for large weights as for small ones, moves logits
-    so little that it learns more slowly (held-out loss 1.07 instead of 0.97). Positions are relative, so any
-    length can be read: `context_tokens` is how far apart two tokens can be told to be.
+    so little that it learns more slowly. Positions are relative, so any length can be read: `context_tokens`
+    is how far apart two tokens can be told to be.
 
     Raises:
         ModelError: the width is no multiple of the number of heads.
