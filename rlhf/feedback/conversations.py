@@ -110,7 +110,7 @@ def _says_the_same(stated: tuple[Message, ...], before: tuple[Message, ...]) -> 
     rendered). What the assistant said is no prompt. Case and spacing do not count, as in groups.
     """
     said, there = ([(one.role, normal_text(one.content)) for one in side] for side in (stated, before))
-    if len(said) > 1:
+    if len(said) != 1:  # an empty list states nothing
         return any(there[start : start + len(said)] == said for start in range(len(there)))
     whole = said[0][1]
     users = [text for role, text in there if role == "user"]

@@ -34,7 +34,8 @@ class FirstRows:
         self.source = source
         self.detection: Detection | None = None
         self.adapter = load_adapter(source)
-        self._first: list[Row | DataError] = []
+        self._first: list[Row | BadRow] = []
+        self._ended: DataError | None = None  # what ended the reading while the first rows were looked at
         self._on_bad: OnBad = self._first.append
         self._rest = iter(rows_of(source, on_bad=self._take_bad))
         if source.format == "auto":
@@ -45,10 +46,10 @@ class FirstRows:
         for row in self._first:
             if isinstance(row, Row):
                 yield row
-            elif isinstance(row, BadRow):
-                on_bad(row)
             else:
-                raise row
+                on_bad(row)
+        if self._ended is not None:  # by whatever it is told, also a BadRow: nothing can be read behind it
+            raise self._ended
         self._on_bad = on_bad
         yield from self._rest
 
@@ -68,7 +69,7 @@ class FirstRows:
                 made[id(row)] = self._adapted(row)
                 num_rows += len(_listed(made[id(row)]))
         except DataError as error:
-            self._first.append(error)
+            self._ended = error
         return made
 
     def _detect(self, kind: Kind) -> None:

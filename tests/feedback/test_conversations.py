@@ -173,6 +173,7 @@ SAME: dict[str, Any] = {
     "the whole rendered": "### Human: Who sings? ### Assistant: Ann. ### Human: And who dances? ### Assistant:",
     "nothing": None,
     "blank": " ",
+    "an empty list": [],
 }
 TURNS = r"the turns are user: 'Who sings\?', user: 'And"
 OTHER: dict[str, tuple[Any, str]] = {

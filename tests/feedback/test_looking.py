@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from rlhf.errors import DataError
 from rlhf.feedback import read_demonstrations, read_prompts
@@ -41,6 +45,38 @@ def test_file_that_ends_early_gives_what_stands_before(tmp_path: Path) -> None:
     assert len(read_demonstrations([{"path": str(path), "limit": 1}])) == 1
     with pytest.raises(DataError, match=r"x\.csv:3: .*a quote is not closed"):
         read_demonstrations([{"path": str(path)}])
+
+
+def spoil(path: Path, number: int) -> str:
+    """Write rows of which nothing can be read behind the first `number`; more stand there."""
+    before, behind = rows(number), rows(number + 300)[number:]
+    if path.suffix == ".csv":
+        text = "question,answer\n" + "".join(f"{row['question']},{row['answer']}\n" for row in before)
+        path.write_bytes(text.encode() + b"Q,\xe9\n" + b"Q,a\n" * 300)
+    elif path.suffix == ".json":
+        path.write_text(json.dumps([*before, *behind]).replace(f'"Q{number}", ', f'"Q{number}" '))
+    else:
+        path.mkdir()
+        if before:
+            write_rows(path / "a.jsonl", before)
+        whole = io.BytesIO()
+        parquet.write_table(pyarrow.Table.from_pylist(behind), whole)
+        (path / "b.parquet").write_bytes(whole.getvalue()[:-50])
+        write_rows(path / "c.jsonl", behind)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json", "folder"])
+@pytest.mark.parametrize("number", [0, 1, 120, 250])
+def test_what_ends_a_file_is_no_bad_row_that_can_be_skipped(tmp_path: Path, name: str, number: int) -> None:
+    """Wherever it is: what stands behind it cannot be read, so it would be lost uncounted."""
+    path = spoil(tmp_path / name, number)
+    told = {"path": path, "on_bad_row": "skip", "max_bad": 1.0}
+    for settings in ({}, {"format": "canonical", "prompt": "question", "response": "answer"}):
+        with pytest.raises(DataError, match=r"UTF-8|expecting|[Pp]arquet"):
+            read_demonstrations([{**told, **settings}])
+        if number > 1 and name != "x.json":  # which is read as a whole
+            assert len(read_demonstrations([{**told, **settings, "limit": number}])) == number
 
 
 @pytest.mark.parametrize("content", ["{broken", "[1]", ""])
