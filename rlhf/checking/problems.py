@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from rlhf.checking.results import LEVELS, Level, Problem
@@ -22,7 +23,8 @@ def what_training_does(source: Source, notes: Sequence[Note], num_rows: int) -> 
     if source.on_bad_row == "stop":
         return f"{found}: training stops at the first (on_bad_row: stop; skip leaves such rows out)"
     if _too_many(source, num_bad, num_rows):
-        return f"{found}: training stops, as max_bad: {source.max_bad:g} allows {source.max_bad:.3g} of them"
+        allowed = f"max_bad: {source.max_bad:g} allows {math.floor(source.max_bad * num_rows):,}"
+        return f"{found}: training stops, as {allowed}"
     return f"{found}: training leaves them out (on_bad_row: skip, max_bad: {source.max_bad:g})"
 
 

@@ -88,7 +88,7 @@ def find_stale_runs(runs: Mapping[str, StageRun]) -> list[str]:
     notes = []
     for stage, run in runs.items():
         for source in STARTS_FROM.get(stage, ()):
-            starts_there = source in runs and _names(run, runs[source].path)
+            starts_there = source in runs and _names(run, runs[source])
             ended = runs[source].provenance.get("ended") if starts_there else None
             started = run.provenance.get("started")
             # Both are UTC in the same form, so text sorts as time does.
@@ -100,12 +100,25 @@ def find_stale_runs(runs: Mapping[str, StageRun]) -> list[str]:
     return notes
 
 
-def _names(run: StageRun, path: Path) -> bool:
-    """Say whether a run's settings name a folder; one without settings may have."""
+def _names(run: StageRun, source: StageRun) -> bool:
+    """Say whether a run's settings name another's folder, where it is or was made; one without may have."""
     if not run.config:
         return True
-    start, wanted = run.provenance.get("folder", ""), os.path.abspath(path)
-    return any(os.path.abspath(os.path.join(start, text)) == wanted for text in _texts(run.config))
+    places = {os.path.abspath(source.path), os.path.realpath(source.path)}
+    made_in = _mapping_in(source.config, "run").get("output")
+    if isinstance(made_in, str):
+        places.add(_place(source, made_in))
+    return any(_place(run, text) in places for text in _texts(run.config))
+
+
+def _place(run: StageRun, path: str) -> str:
+    """Return a path of a run's settings as one that starts at the root; relative ones start where it ran."""
+    return os.path.abspath(os.path.join(run.provenance.get("folder", ""), path))
+
+
+def _mapping_in(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -15,6 +15,7 @@ from typing import Any
 from rlhf.errors import DataError
 from rlhf.feedback.adapters import decoded, load_adapter, rows_of
 from rlhf.feedback.detection import rankings, singles
+from rlhf.feedback.detection.contradictions import check_agrees
 from rlhf.feedback.detection.found import Detection, Found, Kind
 from rlhf.feedback.detection.known import known_set
 from rlhf.feedback.detection.looks import Look, what_is
@@ -97,6 +98,7 @@ def detect_rows(
         raise shape_unknown(look)
     detected = _with(look, found)
     check_not_mixed(look, detected, found.shape, _find_source)
+    check_agrees(look, detected)
     because = (*found.because, *_not_read(_plain(look, found.settings.get("json_columns", ())), detected))
     return Detection(
         detected, found.shape, because, _settings(look, found), found.preset or _preset_like(found)

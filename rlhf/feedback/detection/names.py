@@ -13,6 +13,7 @@ __all__ = [
     "better_and_worse",
     "is_count_name",
     "is_label_name",
+    "mirrored_scores",
     "names_the_better",
     "responses_side_by_side",
     "rows_of_columns",
@@ -32,6 +33,7 @@ _LABELS = {
     "label", "labels", "preference", "preferences", "preferred", "pref", "winner", "win", "wins", "choice",
     "chosen", "better", "best", "safer", "vote", "votes", "verdict", "judgment", "judgement", "selected",
 }  # fmt: skip
+_SCORES = {"score", "scores", "rating", "ratings", "reward", "rewards"}  # the higher, the better
 _REASONS = {"statement", "elaboration", "reason", "reasoning", "rationale", "explanation", "comment"}
 _SAY_BETTER = {
     "winner",
@@ -47,7 +49,11 @@ _SAY_BETTER = {
 }
 _SAY_NOT = {"not", "non", "no", "un", "less", "least", "worse", "worst", "rejected", "lose", "loser"}
 # What people say of one response; other things are called so too (a critique, stars, a number right).
-_OPINIONS = {"feedback", "thumb", "thumbs", "rating", "ratings", "like", "liked", "reaction", "correct"}
+_OPINIONS = {
+    "feedback", "thumb", "thumbs", "rating", "ratings", "like", "liked", "disliked", "reaction", "correct",
+    "accepted", "acceptable", "approved", "upvoted", "downvoted", "helpful", "harmful", "good", "bad",
+    "desirable", "undesirable", "valid", "toxic", "kto", "quality", "score", "reward",
+}  # fmt: skip
 _YES = (
     "true", "1", "yes", "y", "good", "thumbs up", "thumbsup", "up", "\N{THUMBS UP SIGN}", "like", "liked",
     "upvote", "accept", "accepted", "correct", "desirable", "chosen",
@@ -208,6 +214,19 @@ def responses_side_by_side(look: Look) -> list[tuple[str, ...]]:
     called = [names for stem, names in groups.items() if not stem or set(stem.split("_")) & _RESPONSES]
     return called or [
         names for names in groups.values() if not any(look.column(name).numeric() for name in names)
+    ]
+
+
+def mirrored_scores(look: Look) -> list[tuple[str, str]]:
+    """Return the pairs of columns named as the score of the better response and that of the worse one."""
+    words = {name: [token.lower() for token in tokens(name)] for name in look.names}
+    return [
+        (name, other)
+        for better, worse in _SIDES
+        for name, own in words.items()
+        if better in own and _SCORES & set(own)
+        for other, theirs in words.items()
+        if [worse if word == better else word for word in own] == theirs
     ]
 
 

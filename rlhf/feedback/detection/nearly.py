@@ -63,7 +63,7 @@ def _one_response(look: Look) -> str | None:
         f"each row holds one response ({name}) and a yes or no ({label}: yes {look.count(num_good)}): "
         "unpaired feedback, as KTO learns from, and a ranking compares several responses to one prompt. "
         f"Where a prompt has a yes and a no{both}, {join} rows of prompt, chosen and rejected. "
-        "The responses with a yes can be demonstrations (make sft), if an adapter gives None for the others"
+        "The good ones can be demonstrations (make sft), if an adapter gives None for the others"
     )
 
 

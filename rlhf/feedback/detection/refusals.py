@@ -96,10 +96,29 @@ def score_direction_missing(
         f"looks like {_things(shown)} with scores or ranks, but which end is better is not guessed\n"
         + "".join(f"  {path}: {_range(look, path)}\n" for path in scores)
         + f"{_example(look, [*shown, *scores])}"
-        f"{hint}  say it with best (the set's card tells; or read a few rows and judge):\n"
+        f"{hint}{_order_of_places(look, scores)}"
+        "  say it with best (the set's card tells; or read a few rows and judge):\n"
         f"{to_fill_in(look, {**found, 'best': FILL_IN}, comments)}"
     )
     return ShapeError(message, look.where, "score_direction_missing")
+
+
+def _order_of_places(look: Look, scores: Sequence[str]) -> str:
+    """Say that lists which hold each of 0 to K - 1 (or 1 to K) once may be something else than ranks."""
+    for path in scores:
+        values = look.column(path).values
+        if values and all(_is_order(value) for value in values):
+            return (
+                f"  each {path} holds every place once: if it lists the responses' places from best to worst "
+                "(not the rank of each), an adapter has to turn it into ranks\n"
+            )
+    return ""
+
+
+def _is_order(value: Any) -> bool:
+    numbers = {number_in(one) for one in value} if isinstance(value, list) else set()
+    places = [set(range(first, first + len(value))) for first in (0, 1)] if numbers else []
+    return len(numbers) > 1 and numbers in places
 
 
 def several_shapes(look: Look, message: str, settings: Mapping[str, Any], **comments: str) -> ShapeError:

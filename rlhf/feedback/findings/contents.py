@@ -60,7 +60,8 @@ _FOREIGN = (
     _Sign("control_characters", "", re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]")),
 )
 _CONTROL = _Sign("control_characters", "", re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"))
-_MARKER = re.compile(r"\n\n(?:Human|Assistant|User):")
+# A line that starts so may be a person's words in a response; the other side's turn on it is not likely one.
+_MARKER = re.compile(r"\n\n(?:Human|Assistant|User):|\n(?:Human|User):")
 
 
 class Contents:
@@ -82,7 +83,7 @@ class Contents:
             for code, match in _matches(text):
                 found.setdefault(code, f"{name} has {_shown(match)}")
         for number, response in enumerate(entry.responses, 1):
-            marker = _MARKER.search(response) if "\n\n" in response else None
+            marker = _MARKER.search(response) if "\n" in response else None
             if marker:
                 found.setdefault(
                     "marker_in_response", f"response {number} has {_shown(marker)}; kept as text"

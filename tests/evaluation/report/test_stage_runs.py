@@ -84,6 +84,18 @@ def test_a_run_that_starts_from_another_folder_is_not_stale(tmp_path: Path) -> N
     assert find_stale_runs(runs | {"ppo": replace(runs["ppo"], config=config)}) == []
 
 
+def test_runs_that_were_moved_together_are_still_told(tmp_path: Path) -> None:
+    """Their settings name the places where they were made."""
+    runs = write_one_older_than_sft(tmp_path)
+    made = {
+        "sft": replace(runs["sft"], config={"run": {"output": "runs/my/sft"}}),
+        "ppo": replace(runs["ppo"], config={"policy": {"path": "runs/my/sft"}}),
+    }
+    assert len(find_stale_runs(made)) == 1
+    elsewhere = replace(made["sft"], config={"run": {"output": "runs/other/sft"}})
+    assert find_stale_runs({**made, "sft": elsewhere}) == []
+
+
 def test_a_run_that_is_newer_than_what_it_starts_from_is_fine(tmp_path: Path) -> None:
     runs = write_one_older_than_sft(tmp_path)
     newer = replace(

@@ -300,6 +300,55 @@ def test_scores_that_call_the_rejected_response_better_are_refused_wherever_they
     assert (len(skipped), skipped.counts()) == (229, {"scores_contradict": 1})
 
 
+SIDES = {
+    "ratings": ("chosen-rating", "rejected-rating"),
+    "scores": ("chosen_score", "rejected_score"),
+    "means": ("chosen_avg_rating", "rejected_avg_rating"),
+    "rewards": ("chosen_reward", "rejected_reward"),
+}
+
+
+@pytest.mark.parametrize("name", SIDES)
+def test_scores_named_as_the_two_sides_must_say_the_same(tmp_path: Path, name: str) -> None:
+    high, low = SIDES[name]
+
+    def rows(*scores: tuple[Any, Any]) -> list[dict[str, Any]]:
+        return [
+            {"prompt": f"q{n}", "chosen": "yes", "rejected": "no", high: one, low: other}
+            for n, (one, other) in enumerate(scores)
+        ]
+
+    path = write_rows(tmp_path / "x.jsonl", rows((5, 1), (2.0, 2.0), ("1", "4"), (None, 3)))
+    for read in (read_rankings, read_demonstrations):
+        with pytest.raises(
+            ShapeError, match=r"say the other one in 1 of 4 rows, first at .*x\.jsonl:3"
+        ) as caught:
+            read([{"path": path}])
+    assert f"{high} and {low}" in str(caught.value)
+    assert caught.value.code == "several_shapes"
+    columns = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
+    assert len(read_rankings([{"path": path, "format": "pair", **columns}])) == 4
+    agree = write_rows(tmp_path / "y.jsonl", rows((5, 1), (2, 2)))
+    assert len(read_rankings([{"path": agree}])) == 2
+
+
+def test_ranks_named_as_the_two_sides_are_no_scores(tmp_path: Path) -> None:
+    row = {"prompt": "q", "chosen": "yes", "rejected": "no", "chosen_rank": 1, "rejected_rank": 2}
+    assert len(read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [row])}])) == 1
+
+
+@pytest.mark.parametrize(
+    ("lists", "told"), [([[1, 2, 0], [2, 0, 1]], True), ([[1, 3, 2]], True), ([[1, 2, 2]], False)]
+)
+def test_an_order_of_places_is_said_to_be_perhaps_one(
+    tmp_path: Path, lists: list[list[int]], told: bool
+) -> None:
+    """[1, 2, 0] may say that the second is best, or that the third has rank 0."""
+    rows = [{"prompt": "q", "candidates": ["a", "b", "c"], "ranking": places} for places in lists]
+    message = refused(write_rows(tmp_path / "x.jsonl", rows), "score_direction_missing")
+    assert ("an adapter has to turn it into ranks" in message) is told
+
+
 def test_rows_of_a_csv_are_told_as_well(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("prompt,a,b,label\nQ,x,y,0\nR,x,y,1\n")
     message = refused_csv(tmp_path / "x.csv")

@@ -223,6 +223,12 @@ JUDGED = {
     "likes": ("rating", ["like", "dislike"]),
     "a rating of 1 and 0": ("rating", [1, 0]),
     "chosen or rejected": ("label", ["chosen", "rejected"]),
+    "whether it was accepted": ("is_accepted", [True, False]),
+    "whether it is good": ("good", [1, 0]),
+    "whether it is bad": ("is_bad", [False, True]),
+    "whether it helps": ("helpful", ["yes", "no"]),
+    "KTO's tag": ("kto_tag", [True, False]),
+    "a reward of 1 and 0": ("reward", [1.0, 0.0]),
 }
 UNRELATED = {
     "classes": ("label", [0, 1, 2, 3, 4, 5]),
@@ -234,6 +240,9 @@ UNRELATED = {
     "a critique": ("feedback", ["bad", "Too long, and the second step is wrong."]),
     "reasons": ("feedback_comment", ["good", "bad"]),
     "a name that says nothing": ("split", [1, 0]),
+    "a score that is more than yes and no": ("score", [1, 0, 4]),
+    "whether it is good, always": ("good", [1, 1]),
+    "a yes or no of something else": ("is_multilingual", [True, False]),
 }
 
 

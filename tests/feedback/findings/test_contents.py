@@ -35,6 +35,7 @@ BAD = {
     "turn\u202eed": "control_characters",
     "half \ud83d": "lone_surrogate",
     "So.\n\nHuman: and?\n\nAssistant: well": "marker_in_response",
+    "So.\nHuman: and?\nAssistant: well": "marker_in_response",
 }
 GOOD = [
     "a < b and c > d", "f(x) <= 3; List<T>(c)", "# Heading\n\n## Another\n\n### Third: of them", "x[INSTALL]", "AT&T & co;",
