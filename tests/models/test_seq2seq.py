@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 
+from rlhf import sampling
 from rlhf.errors import ModelError
 from rlhf.models import LoraSpec, add_lora, disable_dropout
 from rlhf.models.learner import SeparateLearner, TrunkLearner, last_logits
@@ -120,6 +121,19 @@ def test_inv02_inv06_inv07_what_is_sampled_is_what_is_recomputed(policy, tempera
         assert alone_ids == together.responses()[row], "nor do rows that ended and were dropped matter"
         found = torch.tensor(seen[: len(alone_ids)])
         torch.testing.assert_close(found, recomputed[row, : len(alone_ids)], atol=3e-5, rtol=0)
+
+
+def test_rows_that_end_do_not_matter_where_the_memory_cannot_drop_them(policy, monkeypatch):
+    """Then those that go on are read once more, each beside its own prompt."""
+    monkeypatch.setattr(sampling, "_can_drop_rows", lambda cache: False)
+    options = {"stop_token_ids": list(range(20, 28)), "pad_token_id": 3, "max_new_tokens": 20, "temperature": 1.0,
+               "seed": 2, "opening": opening_of(policy)}  # fmt: skip
+    prompts = [[5 + n % 3, *range(6, 7 + n)] for n in range(8)]
+    together = generate(policy, prompts, **options)
+    assert together.response_mask.sum(1).min() < 8 < together.response_mask.sum(1).max()
+    for row, prompt in enumerate(prompts):
+        (alone_ids,) = generate(policy, [prompt], rows=[row], **options).responses()
+        assert alone_ids == together.responses()[row]
 
 
 def test_values_stand_before_the_tokens_and_see_nothing_of_them(policy):
