@@ -20,7 +20,7 @@ from stages._inputs import build_renderer
 from stages._limits import Limits
 from tests.ppo_stage import main as run_ppo
 from tests.seq2seq import ENCODER_DECODERS, write_seq2seq
-from tests.stage_data import run_main, summary_of, weights_of, write_base
+from tests.stage_data import run_main, run_with_interrupt, summary_of, weights_of, write_base
 from tests.test_families import ppo_words, reward_words, run_reward, run_sft, sft_words
 
 PROMPTS = [Prompt(f"p{n}", (Message("user", f"Say bread {n}."),), f"g{n}", f"test:{n}", {}) for n in range(4)]
@@ -93,6 +93,24 @@ def is_what_everyone_loads(folder: Path) -> None:
         logits = plain(**given, decoder_input_ids=written[None, :-1]).logits[0, len(renderer.opening) - 1 :]
         found = logits.log_softmax(-1).gather(1, torch.tensor(response)[:, None])[:, 0]
         torch.testing.assert_close(found, expected[row, : len(response)], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", WRITES_RANKINGS)
+@pytest.mark.parametrize("lora", ["null", "{rank: 4, merge: true}"])
+def test_inv73_a_reward_model_goes_on_from_a_checkpoint_bitwise(tmp_path: Path, name: str, lora: str) -> None:
+    """Its embeddings have several names inside what is trained."""
+    base = write_seq2seq(
+        tmp_path / "base", name, **({"max_position_embeddings": 160} if name == "bart" else {})
+    )
+    write_base(tmp_path / "runs" / "sft")
+    words = [word for word in reward_words(tmp_path / "runs") if not word.startswith("checkpoint.")]
+    words += [f"model.path={base}", f"lora={lora}", "checkpoint.every_updates=2", "checkpoint.keep=1"]
+    words = [word for word in words if not word.startswith("run.output=")]
+    assert run_main(run_reward, [*words, f"run.output={tmp_path}/a"]) == 0
+    run_with_interrupt(run_reward, [*words, f"run.output={tmp_path}/b"])
+    first, second = weights_of(tmp_path / "a"), weights_of(tmp_path / "b")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize("name", WRITES_RANKINGS)

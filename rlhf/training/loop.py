@@ -94,6 +94,17 @@ class PlannedTrainer:
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no card into checkpoints; the finished model has one of ours."""
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        """Let the library write tensors of several names, an encoder-decoder's embeddings, as copies.
+
+        Of its own models it writes them once; inside a module of ours safetensors refuses them. Loaded, they
+        are one tensor again.
+        """
+        trainer: Any = self
+        if not hasattr(trainer.model, "save_pretrained"):
+            state_dict = _apart(trainer.model.state_dict() if state_dict is None else state_dict)
+        super()._save(output_dir, state_dict)  # type: ignore[misc]
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Let the library write into a folder that appears under its name when it is whole."""
         trainer: Any = self
@@ -109,6 +120,17 @@ class PlannedTrainer:
             if self.run.is_main:
                 _lift(partial / f"checkpoint-{trainer.state.global_step}")
         self.run.prune_checkpoints(self.plan.keep_checkpoints)
+
+
+def _apart(state_dict: dict[str, Any]) -> dict[str, Any]:
+    """Return tensors of which those that are another one under a second name are copies of it."""
+    seen = set()
+    found = {}
+    for name, value in state_dict.items():
+        place = (value.device, value.data_ptr())
+        found[name] = value.clone() if place in seen else value
+        seen.add(place)
+    return found
 
 
 class RunCallback(TrainerCallback):
