@@ -47,7 +47,12 @@ _SAY_BETTER = {
     "choice",
     "selected",
 }
-_SAY_NOT = {"not", "non", "no", "un", "less", "least", "worse", "worst", "rejected", "lose", "loser"}
+# Words that change nothing of what the others say.
+_SAY_NOTHING = {
+    "a", "annotator", "answers", "by", "crowd", "final", "gold", "human", "id", "idx", "index", "is", "it",
+    "label", "labeler", "labels", "model", "name", "of", "options", "overall", "pair", "rater", "side", "the",
+    "user", "which",
+}  # fmt: skip
 # What people say of one response; other things are called so too (a critique, stars, a number right).
 _OPINIONS = {
     "feedback", "thumb", "thumbs", "rating", "ratings", "like", "liked", "disliked", "reaction", "correct",
@@ -162,9 +167,15 @@ def share_a_label_word(names: Sequence[str]) -> bool:
 
 
 def names_the_better(name: str) -> bool:
-    """Return whether a label of this name says "better" of the response that it names."""
+    """Return whether a label of this name says "better" of the response that it names.
+
+    Each of its words has to be known: most others turn or weaken it (second_choice, never_chosen).
+
+    >>> names_the_better("preferred_response"), names_the_better("wrong_choice"), names_the_better("label")
+    (True, False, False)
+    """
     words = {token.lower() for token in tokens(name)}
-    return bool(words & _SAY_BETTER) and not words & _SAY_NOT
+    return bool(words & _SAY_BETTER) and words <= _SAY_BETTER | _SAY_NOTHING | _RESPONSES
 
 
 def _place(name: str) -> tuple[str, str, int] | None:

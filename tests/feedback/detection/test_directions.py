@@ -138,6 +138,29 @@ NOT_CERTAIN: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        "second_choice", "wrong_choice", "dis_preferred", "second_best", "incorrect_choice", "losing_choice", "last_choice",
+        "runner_up_choice", "never_chosen", "fewest_wins", "unpreferred", "almost_best", "choice_reason",
+    ],
+)  # fmt: skip
+def test_a_word_that_is_not_known_may_turn_what_a_label_says(tmp_path: Path, label: str) -> None:
+    rows = [{**PAIR, label: one} for one in ("a", "b")]
+    with pytest.raises(ShapeError) as caught:
+        read_rankings([{"path": write_rows(tmp_path / "x.jsonl", rows)}])
+    assert caught.value.code in ("label_direction_missing", "shape_unknown")
+
+
+@pytest.mark.parametrize(
+    "label", ["winner", "better", "overall_preference", "the_preferred_response", "human_choice", "is_better"]
+)
+def test_words_that_change_nothing_leave_a_label_certain(tmp_path: Path, label: str) -> None:
+    rows = [{**PAIR, label: one} for one in ("a", "b")]
+    reading = read_rankings([{"path": write_rows(tmp_path / "x.jsonl", rows)}])
+    assert [said(ranking) for ranking in reading] == [["x > y"], ["y > x"]]
+
+
 @pytest.mark.parametrize("name", NOT_CERTAIN)
 def test_label_that_does_not_literally_say_which_is_refused(tmp_path: Path, name: str) -> None:
     refused(write_rows(tmp_path / "x.jsonl", [NOT_CERTAIN[name]]), "label_direction_missing")
