@@ -11,7 +11,9 @@ import pytest
 from rlhf.errors import DataError
 from rlhf.feedback import read_demonstrations, read_prompts, read_rankings
 from rlhf.feedback.adapters import files_of
-from rlhf.feedback.mapping import build_sources
+from rlhf.feedback.detection import detect_source
+from rlhf.feedback.mapping import Source, build_sources
+from rlhf.feedback.notes import BadRow
 from tests.feedback.shapes import write_rows
 
 FUNCTIONS = '''
@@ -218,3 +220,12 @@ def test_json_column_is_decoded_before_the_adapter(tmp_path: Path, functions: st
     )
     (one,) = read(path, functions, "upper", json_columns=["prompt"])
     assert one.prompt.messages[0].content == "p"
+
+
+def test_an_adapter_that_fails_on_every_row_is_told_with_its_error(tmp_path: Path) -> None:
+    """Also where the check looks for the shape: not as a file without rows."""
+    (tmp_path / "mine.py").write_text("def boom(row):\n    return row['nothing']\n")
+    path = write_rows(tmp_path / "x.jsonl", [{"prompt": "Q", "chosen": "x", "rejected": "y"}])
+    source = Source(path=path, adapter=f"{tmp_path}/mine.py:boom")
+    with pytest.raises(BadRow, match=r"KeyError: 'nothing'"):
+        detect_source(source, "rankings")

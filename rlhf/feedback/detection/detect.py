@@ -59,19 +59,19 @@ def detect_source(source: Source, kind: Kind) -> Detection:
         return _as_given(source)
     errors: list[BadRow] = []
     adapter = load_adapter(source)
-    rows = _adapted(rows_of(source, on_bad=errors.append), adapter)
+    rows = _adapted(rows_of(source, on_bad=errors.append), adapter, errors)
     first = list(islice(rows, NUM_ROWS))
     if not first:
         raise errors[0] if errors else DataError("holds no rows", source.path)
     return detect_rows(first, source, kind, rows)
 
 
-def _adapted(rows: Iterable[Row], adapter: Callable[[Row], list[Row]]) -> Iterator[Row]:
+def _adapted(rows: Iterable[Row], adapter: Callable[[Row], list[Row]], errors: list[BadRow]) -> Iterator[Row]:
     for row in rows:
         try:
             yield from adapter(row)
-        except BadRow:  # the reading says so, with its place
-            continue
+        except BadRow as error:  # the reading says so, with its place
+            errors.append(error)
 
 
 def _as_given(source: Source) -> Detection:

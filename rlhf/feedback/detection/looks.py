@@ -83,9 +83,13 @@ class Column:
         """Return whether all values are numbers, or text that spells one."""
         return bool(self.values) and all(number_in(value) is not None for value in self.values)
 
-    def mostly_numeric(self) -> bool:
-        """Return whether more than half of the values are such; others may stand for missing ones."""
-        return 2 * sum(number_in(value) is not None for value in self.values) > len(self.values)
+    def mostly_numeric(self, missing: Sequence[Any] = ()) -> bool:
+        """Return whether more than half of the values are such; others may stand for missing ones.
+
+        Those of `missing`, and a CSV's blanks, are known to, and are no values.
+        """
+        values = [value for value in self.values if value != "" and value not in missing]
+        return 2 * sum(number_in(value) is not None for value in values) > len(values)
 
     def kind(self) -> str:
         """Return the commonest kind, for people."""

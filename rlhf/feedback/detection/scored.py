@@ -61,7 +61,7 @@ def _scores_in(look: Look, responses: Responses) -> list[str | tuple[str, ...]]:
             for stem, names in groups
             if len(names) == len(responses.paths)
             and set(stem.split("_")) & _SCORES
-            and all(look.column(name).mostly_numeric() for name in names)
+            and all(look.column(name).mostly_numeric(look.source.missing) for name in names)
         ]
     if "[]." in responses.paths:
         return list(_number_keys(look, responses.paths.partition("[].")[0]))

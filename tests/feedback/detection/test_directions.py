@@ -403,3 +403,13 @@ def refused_csv(path: Path) -> str:
 def ranking_text(ranking: Ranking) -> str:
     (text,) = said(ranking)
     return text
+
+
+def test_scores_are_found_beside_many_that_are_missing(tmp_path: Path) -> None:
+    """Where it is said what stands for a missing one, and where a CSV's cells are empty."""
+    for nothing, told in (("N/A", {"missing": ["N/A"]}), ("", {})):
+        lines = [f"Q{n},x,y,{5 if n < 2 else nothing},{1 if n < 2 else nothing}" for n in range(8)]
+        (tmp_path / "x.csv").write_text("\n".join(["prompt,response_1,response_2,score_1,score_2", *lines]))
+        source = {"path": str(tmp_path / "x.csv"), "best": "highest", "on_bad_row": "skip", "max_bad": 1.0}
+        found = read_rankings([{**source, **told}])
+        assert [said(one) for one in found] == [["x > y"]] * 2
