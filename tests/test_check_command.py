@@ -232,6 +232,10 @@ def test_lengths_are_counted_even_where_the_limits_do_not_fit(rlhf: Any) -> None
     said = rlhf("check", "configs/sft.yaml", "sft.max_prompt_tokens=250", "sft.max_response_tokens=250")
     assert "the stage stops: sft: max_prompt_tokens 250 and max_response_tokens 250 do not fit" in said.out
     assert "50 %: " in said.out
+    assert said.lines[-1] == "the stage stops: its limits do not fit into the model's context"
+    assert said.status == 2
+    document = json.loads(rlhf("check", "configs/sft.yaml", "--json", "sft.max_prompt_tokens=250").out)
+    assert (document["exit_code"], document["sources"][0]["lengths"]["stops"]) == (2, True)
 
 
 def test_a_folder_is_checked_stage_by_stage(tmp_path: Path, rlhf: Any) -> None:

@@ -67,7 +67,8 @@ def measure_lengths(records: Sequence[Any], ruler: Ruler) -> Lengths:
     if told:
         ids = ruler.whole.render_response_batch([text for text, _ in told])
         responses = _spread(ids, [where for _, where in told], response_limit)
-    return Lengths(ruler.model, len(measured), spread, responses, _consequences(measured, ruler))
+    said = _consequences(measured, ruler)
+    return Lengths(ruler.model, len(measured), spread, responses, said, stops=bool(ruler.why_no_limits))
 
 
 def _said(record: Prompt | Demonstration | Ranking) -> Sequence[str]:

@@ -149,6 +149,7 @@ class Lengths:
         prompts: of prompts (of texts: the texts), template included.
         responses: of responses, end token included; None where there are none.
         consequences: what rendering does with the measured records, in words: cut, left out ...
+        stops: the stage's limits do not fit the model, so it renders nothing and stops.
     """
 
     model: str
@@ -156,6 +157,7 @@ class Lengths:
     prompts: Spread
     responses: Spread | None
     consequences: tuple[str, ...]
+    stops: bool = False
 
 
 @dataclass(frozen=True)
@@ -255,10 +257,14 @@ class CheckReport:
 
     @property
     def exit_code(self) -> int:
-        """Return 0 (fine, warnings allowed), 1 (problems in the data) or 2 (something could not be read)."""
-        if any(source.failure for source in self.sources):
+        """Return 0 (fine, warnings allowed), 1 (problems in the data) or 2 (cannot be read or rendered)."""
+        if self._stops or any(source.failure for source in self.sources):
             return 2
         return 1 if self.count("error") else 0
+
+    @property
+    def _stops(self) -> bool:
+        return any(source.lengths is not None and source.lengths.stops for source in self.sources)
 
     @property
     def verdict(self) -> str:
@@ -267,6 +273,10 @@ class CheckReport:
         if failed:
             return f"{failed} of {len(self.sources)} sources could not be checked"
         errors = self.count("error")
+        if self._stops:
+            return "the stage stops: its limits do not fit into the model's context" + (
+                f"; {errors} problem{'s' * (errors != 1)} in the data" if errors else ""
+            )
         if errors:
             return f"{errors} problem{'s' * (errors != 1)}"
         said = ["OK"]
