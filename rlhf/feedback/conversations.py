@@ -26,6 +26,26 @@ _ROLES = {
 _KEYS = (("role", "content"), ("from", "value"))
 _PART_KEYS = ("text", "value")
 
+# Special tokens of templates, and the words of their markers, as normal text has them.
+_SPECIAL = re.compile(r"<[^<>]*>|\[/?\w+\]")
+_MARKERS = {
+    *(
+        "human",
+        "user",
+        "prompter",
+        "assistant",
+        "system",
+        "ai",
+        "bot",
+        "gpt",
+        "model",
+        "question",
+        "answer",
+        "prompt",
+    ),
+    *("instruction", "input", "response", "begin_of_text", "q", "a"),
+}
+
 _MOST_TURNS = 3  # that a message shows
 
 Named = Sequence[tuple[str, Any]]  # (what messages call it, what stands there)
@@ -106,27 +126,41 @@ def _says_the_same(stated: tuple[Message, ...], before: tuple[Message, ...]) -> 
     """Say whether a prompt says nothing else than the messages before a response.
 
     Sets state all of these; some that follow each other, of the same roles; or one text: a turn of the user,
-    the system's text, or all turns of the user in order, each standing by itself between words (the whole
-    rendered). What the assistant said is no prompt. Case and spacing do not count, as in groups.
+    the system's text, or all turns of the user in order, each standing by itself between words and nothing
+    beside them but the other turns and markers (the whole rendered): what more it says would be lost. What
+    the assistant said is no prompt. Case and spacing do not count, as in groups.
     """
     said, there = ([(one.role, normal_text(one.content)) for one in side] for side in (stated, before))
     if len(said) != 1:  # an empty list states nothing
         return any(there[start : start + len(said)] == said for start in range(len(there)))
     whole = said[0][1]
     users = [text for role, text in there if role == "user"]
-    own = any(role != "assistant" and text == whole for role, text in there)
-    return own or (bool(users) and _stand_in_order(users, whole))
+    if any(role != "assistant" and text == whole for role, text in there):
+        return True
+    rest = _rest_of(whole, users) if users else None
+    return rest is not None and _says_nothing(rest, [text for role, text in there if role != "user"])
 
 
-def _stand_in_order(texts: Texts, whole: str) -> bool:
-    """Say whether texts stand in a whole one after the other, none of them a part of a longer word."""
-    end = 0
+def _rest_of(whole: str, texts: Texts) -> str | None:
+    """Return what stands beside texts that follow each other in a whole; None: they do not.
+
+    None of them may be a part of a longer word.
+    """
+    end, rest = 0, []
     for text in texts:
         found = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)").search(whole, end)
         if found is None:
-            return False
+            return None
+        rest.append(whole[end : found.start()])
         end = found.end()
-    return True
+    return " ".join([*rest, whole[end:]])
+
+
+def _says_nothing(rest: str, others: Texts) -> bool:
+    """Say whether there is nothing but other turns, and what templates put around turns."""
+    for text in sorted(others, key=len, reverse=True):
+        rest = rest.replace(text, " ")
+    return {*re.findall(r"\w+", _SPECIAL.sub(" ", rest))} <= _MARKERS
 
 
 def _says_otherwise(

@@ -171,6 +171,10 @@ SAME: dict[str, Any] = {
     "without the system message": TALK[1:],
     "the system message": "Be kind.",
     "the whole rendered": "### Human: Who sings? ### Assistant: Ann. ### Human: And who dances? ### Assistant:",
+    "the whole of a template": "<|im_start|>user\nWho sings?<|im_end|>\n<|im_start|>assistant\nAnn.<|im_end|>\n<|im_start|>user\n"
+    "And who dances?<|im_end|>",
+    "with the system's text": "[INST] <<SYS>> Be kind. <</SYS>> Who sings? [/INST] Ann. [INST] And who dances? [/INST]",
+    "the user's turns alone": "Who sings? And who dances?",
     "nothing": None,
     "blank": " ",
     "an empty list": [],
@@ -183,6 +187,8 @@ OTHER: dict[str, tuple[Any, str]] = {
     "a turn more": ([*TALK, assistant("Bob."), user("Why?")], "and 5 further messages"),
     "turns that do not follow": ([TALK[1], TALK[3]], "and 1 further message"),
     "what the assistant said": ("Ann.", "the prompt is user: 'Ann.'"),
+    "more than the turns": ("Answer briefly. Who sings? And who dances?", "the prompt is user: 'Answer briefly."),
+    "more behind them": ("Who sings? And who dances? Think twice.", "the prompt is user: 'Who sings?"),
     "parts of words": ("xWho sings? And who dances?", "the prompt is user: 'xWho sings?"),
 }  # fmt: skip
 
