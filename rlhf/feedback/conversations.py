@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlhf.feedback.columns import build_prompt, normal_text
+from rlhf.feedback.columns import build_prompt
 from rlhf.feedback.mapping import Source
 from rlhf.feedback.notes import BadRow
-from rlhf.feedback.numbers import number_of
 from rlhf.feedback.paths import anything_at, check_text, kind_of, text_at, values_at
 from rlhf.feedback.records import Message, Prompt
 from rlhf.feedback.rows import Row
+from rlhf.feedback.stated import says_otherwise, says_the_same, short
 from rlhf.feedback.strengths import strength_columns
 from rlhf.feedback.turns import ends_open, split_prompt
 
@@ -25,28 +24,6 @@ _ROLES = {
 }
 _KEYS = (("role", "content"), ("from", "value"))
 _PART_KEYS = ("text", "value")
-
-# Special tokens of templates, and the words of their markers, as normal text has them.
-_SPECIAL = re.compile(r"<[^<>]*>|\[/?\w+\]")
-_MARKERS = {
-    *(
-        "human",
-        "user",
-        "prompter",
-        "assistant",
-        "system",
-        "ai",
-        "bot",
-        "gpt",
-        "model",
-        "question",
-        "answer",
-        "prompt",
-    ),
-    *("instruction", "input", "response", "begin_of_text", "q", "a"),
-}
-
-_MOST_TURNS = 3  # that a message shows
 
 Named = Sequence[tuple[str, Any]]  # (what messages call it, what stands there)
 Texts = list[str]  # of one side's turns
@@ -89,8 +66,8 @@ def prompt_and_responses(row: Row, source: Source, answers: Named) -> tuple[Prom
     prompt = stated if isinstance(stated, tuple) else None
     if talks and prompt is not None:
         name, before = answers[0][0], ends[0][0]
-        if not _says_the_same(prompt, before):
-            raise BadRow(_says_otherwise(name, before, prompt, source), row.where, "prompt_mismatch")
+        if not says_the_same(prompt, before):
+            raise BadRow(says_otherwise(name, before, prompt, source), row.where, "prompt_mismatch")
         prompt = None
     for (name, _), (before, _) in zip(answers, ends, strict=True):
         if prompt is None and not before:
@@ -120,63 +97,6 @@ def _states_nothing(row: Row, source: Source) -> bool:
         return False
     found = anything_at(row, source.prompt)
     return found is None or (isinstance(found, str) and not found.strip())
-
-
-def _says_the_same(stated: tuple[Message, ...], before: tuple[Message, ...]) -> bool:
-    """Say whether a prompt says nothing else than the messages before a response.
-
-    Sets state all of these; some that follow each other, of the same roles; or one text: a turn of the user,
-    the system's text, or all turns of the user in order, each standing by itself between words and nothing
-    beside them but the other turns and markers (the whole rendered): what more it says would be lost. What
-    the assistant said is no prompt. Case and spacing do not count, as in groups.
-    """
-    said, there = ([(one.role, normal_text(one.content)) for one in side] for side in (stated, before))
-    if len(said) != 1:  # an empty list states nothing
-        return any(there[start : start + len(said)] == said for start in range(len(there)))
-    whole = said[0][1]
-    users = [text for role, text in there if role == "user"]
-    if any(role != "assistant" and text == whole for role, text in there):
-        return True
-    rest = _rest_of(whole, users) if users else None
-    return rest is not None and _says_nothing(rest, [text for role, text in there if role != "user"])
-
-
-def _rest_of(whole: str, texts: Texts) -> str | None:
-    """Return what stands beside texts that follow each other in a whole; None: they do not.
-
-    None of them may be a part of a longer word.
-    """
-    end, rest = 0, []
-    for text in texts:
-        found = re.compile(rf"(?<!\w){re.escape(text)}(?!\w)").search(whole, end)
-        if found is None:
-            return None
-        rest.append(whole[end : found.start()])
-        end = found.end()
-    return " ".join([*rest, whole[end:]])
-
-
-def _says_nothing(rest: str, others: Texts) -> bool:
-    """Say whether there is nothing but other turns, and what templates put around turns."""
-    for text in sorted(others, key=len, reverse=True):
-        rest = rest.replace(text, " ")
-    return {*re.findall(r"\w+", _SPECIAL.sub(" ", rest))} <= _MARKERS
-
-
-def _says_otherwise(
-    name: str, before: tuple[Message, ...], stated: tuple[Message, ...], source: Source
-) -> str:
-    turns = [message for message in before if message.role == "user"] or list(before)
-    shown = ", ".join(_short(message) for message in turns[:_MOST_TURNS])
-    more = f" and {len(turns) - _MOST_TURNS} more" if len(turns) > _MOST_TURNS else ""
-    own = _short(stated[0]) + (
-        f" and {number_of(len(stated) - 1, 'further messages')}" if len(stated) > 1 else ""
-    )
-    return (
-        f"the row's prompt ({source.prompt!r}) is no turn of the conversation in {name!r}, nor the whole "
-        f"of it: the prompt is {own}; the turns are {shown}{more}; prompt: null reads the conversation "
-        "alone, or name the right column (prompt: its name)"
-    )
 
 
 def _lead(row: Row, source: Source) -> str:
@@ -290,16 +210,11 @@ def _mismatch(
     if place is None:
         found = f"{len(before)} messages before the response, {other} has {len(prompt)}"
     else:
-        found = f"message {place + 1} is {_short(before[place])}, of {other} {_short(prompt[place])}"
+        found = f"message {place + 1} is {short(before[place])}, of {other} {short(prompt[place])}"
     remedy = ""
     if source.prompt is not None and other == "the prompt":
         remedy = "; prompt: null takes the prompt from the messages alone"
     return f"{name!r} does not begin with {other}: {found}{remedy}"
-
-
-def _short(message: Message) -> str:
-    text = message.content
-    return f"{message.role}: {text if len(text) <= 40 else text[:40] + '...'!r}"
 
 
 def _message(item: Any, roles: Mapping[str, str], where: str) -> Message:

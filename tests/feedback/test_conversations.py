@@ -230,6 +230,17 @@ def test_a_short_turn_is_not_found_within_a_word_of_a_prompt(tmp_path: Path) -> 
         read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [row]), "format": "pair"}])
 
 
+@pytest.mark.parametrize(
+    ("asked", "stated"), [(["1"], "1a"), (["1"], "a1"), (["Again.", "Again."], "Human: Again.")]
+)
+def test_every_turn_stands_there_by_itself(tmp_path: Path, asked: list[str], stated: str) -> None:
+    """Not as a part of a word, and one said twice stands there twice."""
+    talk = [turn for text in asked for turn in (user(text), assistant("Yes."))][:-1]
+    row = {"prompt": stated, "chosen": [*talk, assistant("x")], "rejected": [*talk, assistant("y")]}
+    with pytest.raises(DataError, match="no turn of the conversation"):
+        read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [row]), "format": "pair"}])
+
+
 def test_a_prompt_beside_the_conversations_of_other_shapes_is_compared_too(tmp_path: Path) -> None:
     scores = {"score_chosen": 2, "score_rejected": 1}
     talk = {"prompt": "Where is Bob?", "messages": [*TALK, assistant("x")]}

@@ -11,6 +11,8 @@ READ_IN = ("tests/feedback/test_read_in.py::test_a_setting_changes_what_is_read_
 BAD = ("tests/feedback/test_bad_files.py",)
 OWN = ("tests/settings/test_own_data.py",)
 
+DETECTED = "tests/feedback/detection/test_directions.py"
+
 # fmt: off
 WRONG_VERSIONS: dict[str, list[Entry]] = {
     "rlhf/feedback/conversations.py": [
@@ -19,6 +21,25 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("text if before else text.removeprefix(lead)", "text", "the space after a marker is learnt",
          (f"{TALKS}::test_the_space_after_a_marker_is_not_the_response",)),
         ('if value[-1].get("weight", 1) == 0:', "if False:", "messages of weight 0 are trained on", BAD),
+    ],
+    "rlhf/feedback/stated.py": [
+        (" <= _MARKERS", " <= _MARKERS or True", "what a prompt says beside the turns is lost", (TALKS,)),
+        ('sorted(others, key=len, reverse=True)', "()", "a rendered conversation says something else", (TALKS,)),
+        ('r"<[^<>]*>|\\[/?\\w+\\]"', 'r"<[^<>]*>"', "[INST] says something", (TALKS,)),
+        ("(?!\\w)", "", "the beginning of a word is a turn", (TALKS,)),
+        (".search(whole, end)", ".search(whole)", "turns in any order", (TALKS,)),
+    ],
+    "rlhf/feedback/looking.py": [
+        ("            self._ended = error\n", "            self._first.append(error)\n", "what ends a file is one bad row",
+         ("tests/feedback/test_looking.py",)),
+    ],
+    "rlhf/feedback/detection/contradictions.py": [
+        ("high < low", "high > low", "agreement is a contradiction", (f"{DETECTED}::test_scores_named_as_the_two_sides_must_say_the_same",)),
+        ("high < low", "high <= low", "equal scores contradict", (f"{DETECTED}::test_scores_named_as_the_two_sides_must_say_the_same",)),
+    ],
+    "rlhf/training/loop.py": [
+        ("value.clone() if place in seen else value", "value", "tensors of two names cannot be written",
+         ("tests/test_seq2seq.py::test_inv73_a_reward_model_goes_on_from_a_checkpoint_bitwise",)),
     ],
     "rlhf/feedback/preset_table.py": [
         ('"response": "response_j",', '"response": "response_k",', "the worse answer is imitated (stack-exchange)", BETTER),
