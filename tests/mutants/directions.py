@@ -37,6 +37,10 @@ WRONG_VERSIONS: dict[str, list[Entry]] = {
         ("high < low", "high > low", "agreement is a contradiction", (f"{DETECTED}::test_scores_named_as_the_two_sides_must_say_the_same",)),
         ("high < low", "high <= low", "equal scores contradict", (f"{DETECTED}::test_scores_named_as_the_two_sides_must_say_the_same",)),
     ],
+    "rlhf/feedback/detection/named_winner.py": [
+        ("not (moves or texts)", "not moves", "texts of responses take label_values", (f"{DETECTED}::test_a_winner_named_by_what_moves_from_row_to_row_is_no_label",)),
+        ("not (moves or texts)", "False", "models that stand still take no label_values", (f"{DETECTED}::test_a_winner_named_by_models_that_stand_still_is_a_label_like_any",)),
+    ],
     "rlhf/training/loop.py": [
         ("value.clone() if place in seen else value", "value", "tensors of two names cannot be written",
          ("tests/test_seq2seq.py::test_inv73_a_reward_model_goes_on_from_a_checkpoint_bitwise",)),

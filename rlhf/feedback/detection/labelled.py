@@ -8,6 +8,7 @@ from typing import Any
 from rlhf.feedback.detection.found import Found, ShapeError
 from rlhf.feedback.detection.hints import unsaid
 from rlhf.feedback.detection.looks import TIES, Look
+from rlhf.feedback.detection.named_winner import check_names_no_one
 from rlhf.feedback.detection.names import (
     is_count_name,
     is_label_name,
@@ -54,6 +55,7 @@ def labelled(look: Look) -> Found | None:
             label_values="what each label says: first, second or tie",
         )
     settings |= _label_settings(look, labels, layout)
+    check_names_no_one(look, labels, responses)
     if not look.given("label_values"):
         _check_compares_pairs(look, labels, responses)
         settings["label_values"] = _certain(look, labels, layout, responses)

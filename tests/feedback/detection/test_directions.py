@@ -413,3 +413,44 @@ def test_scores_are_found_beside_many_that_are_missing(tmp_path: Path) -> None:
         source = {"path": str(tmp_path / "x.csv"), "best": "highest", "on_bad_row": "skip", "max_bad": 1.0}
         found = read_rankings([{**source, **told}])
         assert [said(one) for one in found] == [["x > y"]] * 2
+
+
+MODELS = {"prompt": "Q", "response_a": "x", "response_b": "y"}
+WINNERS: dict[str, list[dict[str, Any]]] = {
+    "models": [
+        {**MODELS, "model_a": "gpt", "model_b": "llama", "winner": "gpt"},
+        {**MODELS, "model_a": "llama", "model_b": "gpt", "winner": "gpt"},
+        {**MODELS, "model_a": "llama", "model_b": "gpt", "winner": "tie"},
+    ],
+    "the responses' own texts": [{**MODELS, "preferred": "x"}, {**MODELS, "preferred": "y"}],
+}
+
+
+@pytest.mark.parametrize("name", WINNERS)
+def test_a_winner_named_by_what_moves_from_row_to_row_is_no_label(tmp_path: Path, name: str) -> None:
+    """Whatever label_values say of a value would be wrong of some rows; the adapter of the message is right."""
+    rows = WINNERS[name]
+    path, label = write_rows(tmp_path / "x.jsonl", rows), next(iter(rows[0].keys() & {"winner", "preferred"}))
+    for told in ({}, {"labels": label, "label_values": {row[label]: "first" for row in rows}}):
+        with pytest.raises(ShapeError, match=f"{label} names .* label_values cannot say which") as caught:
+            read_rankings([{"path": path, **told}])
+    assert caught.value.code == "label_direction_missing"
+    (adapted,) = re.findall(r"return (\{.*?\}), with", str(caught.value))
+    (tmp_path / "mine.py").write_text(
+        f"def said(row):\n    return None if row[{label!r}] == 'tie' else {adapted}\n"
+    )
+    told = {
+        "adapter": f"{tmp_path}/mine.py:said",
+        "labels": label,
+        "label_values": {"first": "first", "second": "second"},
+    }
+    found = read_rankings([{"path": path, **told}])
+    assert [said(one) for one in found] == [["x > y"], ["y > x"]]
+
+
+def test_a_winner_named_by_models_that_stand_still_is_a_label_like_any(tmp_path: Path) -> None:
+    rows = [{**MODELS, "model_a": "gpt", "model_b": "llama", "winner": one} for one in ("gpt", "llama")]
+    path = write_rows(tmp_path / "x.jsonl", rows)
+    assert "label_values: {gpt: ?, llama: ?}" in refused(path, "label_direction_missing")
+    told = {"labels": "winner", "label_values": {"gpt": "first", "llama": "second"}}
+    assert [said(one) for one in read_rankings([{"path": path, **told}])] == [["x > y"], ["y > x"]]
