@@ -38,8 +38,8 @@ def check_names_no_one(look: Look, labels: Sequence[str], responses: Responses) 
         adapted = f"{{**row, {label!r}: 'first' if row[{label!r}] == row[{first!r}] else 'second'}}"
         raise ShapeError(
             f"{label} names {first} or {second} of its row {look.count(len(places))}, so a value of it is "
-            "now of the first response and now of the second, and label_values cannot say which: let an adapter "
-            f"return {adapted}, with a value of its own for a tie, and give label_values: {{first: first, "
+            "now of the first response and now of the second, and label_values cannot say which: let an "
+            f"adapter return {adapted}, with a value of its own for a tie, and give label_values: {{first: first, "
             "second: second}",
             look.where,
             "label_direction_missing",
