@@ -39,8 +39,8 @@ def check_names_no_one(look: Look, labels: Sequence[str], responses: Responses) 
         raise ShapeError(
             f"{label} names {first} or {second} of its row {look.count(len(places))}, so a value of it is "
             "now of the first response and now of the second, and label_values cannot say which: let an "
-            f"adapter return {adapted}, with a value of its own for a tie, and give label_values: {{first: first, "
-            "second: second}",
+            f"adapter return {adapted}, with a value of its own for a tie, and give "
+            "label_values: {first: first, second: second}",
             look.where,
             "label_direction_missing",
         )
