@@ -29,7 +29,8 @@ changed.
   rlhf check data/mine.jsonl --as rankings  data without settings; key=value are those of its source:
   rlhf check data/mine.csv --as rankings format=pair prompt=question --fix data/mine.clean.jsonl
 
-exit status: 0 fine (perhaps with warnings), 1 problems in the data, 2 the check could not be made
+exit status: 0 fine (perhaps with warnings), 1 problems in the data, 2 the check could not be made, or the
+limits do not fit into the model's context
 """
 
 

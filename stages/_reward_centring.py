@@ -113,7 +113,7 @@ def _asking(
                 f"{setting}; lower it",
                 where="centring.max_response_tokens",
             )
-    return _inputs.build_renderer(tokenizer, policy, Limits(prompt, most, "centring"), setting)
+    return _inputs.build_renderer(tokenizer, policy, Limits(prompt, most), setting)
 
 
 def centre(

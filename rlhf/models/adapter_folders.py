@@ -117,6 +117,7 @@ def load_adapter(
     config = _read_config(path, setting, heads, keep_whole)
     if trunk_name is not None:
         config.task_type = None  # it writes nothing by itself
+        config.target_modules = _below(config.target_modules, trunk_name)
     if shared:
         _check_leaves_base(config, path, setting)
     config.inference_mode = not trainable
@@ -169,6 +170,13 @@ def _check_places(config: Any, model: Any, path: str, setting: str) -> None:
         f"its adapter_config.json has to name what it was trained on, or set {setting} to another model",
         where=setting,
     )
+
+
+def _below(places: Any, trunk_name: str) -> Any:
+    """Return places as the trunk names them, also those that name it."""
+    if not trunk_name or not isinstance(places, list | set | tuple):
+        return places
+    return {place.removeprefix(f"{trunk_name}.") for place in places}
 
 
 def _kinds(names: Iterable[str], most: int = 4) -> str:

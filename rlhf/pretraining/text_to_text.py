@@ -39,7 +39,7 @@ class TextToText(torch.utils.data.Dataset[dict[str, list[int]]]):
     Args:
         texts: the documents.
         tokenizer: encodes them; its padding token starts the decoder, as in T5.
-        context_tokens: longest beginning and rest together, without the first end token.
+        context_tokens: longest document; what is longer is cut into pieces of that length.
         seed: of the places.
         copied_fraction: share of the documents whose rest starts at a random place of the beginning.
 

@@ -144,6 +144,23 @@ def test_an_adapter_on_a_base_of_other_sizes_is_one_message(tmp_path: Path) -> N
         load_reward_model(reward)
 
 
+def test_places_that_name_the_transformer_are_found_within_it(tmp_path: Path) -> None:
+    """As the library writes those of a small model: model.layers.0.self_attn.q_proj."""
+    llama = write_sft(tmp_path / "llama", "llama")
+    adapter = write_sft_adapter(tmp_path / "adapter", llama)
+    file = tmp_path / "adapter" / "adapter_config.json"
+    config = json.loads(file.read_text())
+    full = config["target_modules"]
+    assert all(name.startswith("model.layers.") for name in full)
+    changes = {}
+    for kind, places in (("short", sorted({name.rpartition(".")[2] for name in full})), ("full", full)):
+        file.write_text(json.dumps({**config, "target_modules": places}))
+        adapted = load_adapter(load_policy(llama).model, adapter, setting="policy.path", trunk_name="model")
+        changes[kind] = {name: value for name, value in adapted.state_dict().items() if "lora_" in name}
+    assert changes["short"].keys() == changes["full"].keys() != set()
+    assert all(torch.equal(changes["short"][name], changes["full"][name]) for name in changes["short"])
+
+
 def test_an_adapter_of_another_architecture_is_one_short_message(tmp_path: Path) -> None:
     llama = write_sft(tmp_path / "llama", "llama")
     adapter = write_sft_adapter(tmp_path / "adapter", llama)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rlhf.errors import DataError
+from rlhf.feedback.detection.contradictions import contradicting, refusal
 from rlhf.feedback.detection.found import Found
 from rlhf.feedback.detection.looks import Look
 from rlhf.feedback.detection.prompts import prompt_beside
@@ -16,7 +17,6 @@ from rlhf.feedback.detection.refusals import listed, several_shapes
 from rlhf.feedback.detection.trying import reads
 from rlhf.feedback.detection.yaml_text import FILL_IN, defaults
 from rlhf.feedback.mapping import Source
-from rlhf.feedback.numbers import number_in
 from rlhf.feedback.preset_table import PRESETS
 from rlhf.feedback.rows import Row
 
@@ -120,8 +120,7 @@ def _contradictions(look: Look, source: Source) -> list[Row]:
     """Return the rows whose scores call a response worse whose column calls it chosen."""
     if source.format != "scored" or source.responses != ("chosen", "rejected"):
         return []
-    pairs = [(row, [number_in(row.values.get(path)) for path in source.scores]) for row in look.rows]
-    return [row for row, pair in pairs if None not in pair and pair[0] < pair[1]]  # type: ignore[operator]
+    return contradicting(look, *source.scores)
 
 
 def _refuse_contradiction(look: Look, name: str) -> None:
@@ -133,11 +132,7 @@ def _refuse_contradiction(look: Look, name: str) -> None:
     source = _source(look, name)
     found = [] if source is None else _contradictions(look, source)
     if source is not None and found:
-        message = (
-            f"columns chosen and rejected say which response is better, and {listed(source.scores)} say the "
-            f"other one {look.count(len(found))}, first at {found[0].where}"
-        )
-        raise several_shapes(look, message, {"format": FILL_IN}, format="pair (the columns hold) or scored")
+        raise refusal(look, source.responses, source.scores, found, {})
 
 
 def _source(look: Look, name: str) -> Source | None:

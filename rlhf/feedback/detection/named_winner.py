@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from rlhf.feedback.detection.found import ShapeError
 from rlhf.feedback.detection.looks import Look
-from rlhf.feedback.detection.names import rows_of_columns
+from rlhf.feedback.detection.names import rows_of_columns, says_yes
 from rlhf.feedback.detection.responses import Responses
-from rlhf.feedback.numbers import spelled
+from rlhf.feedback.numbers import number_in
 
 __all__ = ["check_names_no_one"]
 
@@ -57,5 +57,10 @@ def _places(look: Look, label: str, pair: Sequence[str]) -> Iterator[tuple[str, 
     """Yield each label that is the value of just one of the pair in its row, and of which."""
     for row, value in look.column(label).found:
         sides = [row.values.get(name) for name in pair]
-        if isinstance(value, str) and value.strip() and sides.count(value) == 1:
-            yield spelled(value), sides.index(value)
+        if isinstance(value, str) and _is_name(value) and sides.count(value) == 1:
+            yield value, sides.index(value)
+
+
+def _is_name(value: str) -> bool:
+    """Say whether a text can be a name: numbers, letters, a yes are alike by chance (label and is_safe_1)."""
+    return len(value) > 1 and number_in(value) is None and says_yes(value) is None

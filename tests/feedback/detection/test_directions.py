@@ -323,43 +323,6 @@ def test_scores_that_call_the_rejected_response_better_are_refused_wherever_they
     assert (len(skipped), skipped.counts()) == (229, {"scores_contradict": 1})
 
 
-SIDES = {
-    "ratings": ("chosen-rating", "rejected-rating"),
-    "scores": ("chosen_score", "rejected_score"),
-    "means": ("chosen_avg_rating", "rejected_avg_rating"),
-    "rewards": ("chosen_reward", "rejected_reward"),
-}
-
-
-@pytest.mark.parametrize("name", SIDES)
-def test_scores_named_as_the_two_sides_must_say_the_same(tmp_path: Path, name: str) -> None:
-    high, low = SIDES[name]
-
-    def rows(*scores: tuple[Any, Any]) -> list[dict[str, Any]]:
-        return [
-            {"prompt": f"q{n}", "chosen": "yes", "rejected": "no", high: one, low: other}
-            for n, (one, other) in enumerate(scores)
-        ]
-
-    path = write_rows(tmp_path / "x.jsonl", rows((5, 1), (2.0, 2.0), ("1", "4"), (None, 3)))
-    for read in (read_rankings, read_demonstrations):
-        with pytest.raises(
-            ShapeError, match=r"say the other one in 1 of 4 rows, first at .*x\.jsonl:3"
-        ) as caught:
-            read([{"path": path}])
-    assert f"{high} and {low}" in str(caught.value)
-    assert caught.value.code == "several_shapes"
-    columns = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
-    assert len(read_rankings([{"path": path, "format": "pair", **columns}])) == 4
-    agree = write_rows(tmp_path / "y.jsonl", rows((5, 1), (2, 2)))
-    assert len(read_rankings([{"path": agree}])) == 2
-
-
-def test_ranks_named_as_the_two_sides_are_no_scores(tmp_path: Path) -> None:
-    row = {"prompt": "q", "chosen": "yes", "rejected": "no", "chosen_rank": 1, "rejected_rank": 2}
-    assert len(read_rankings([{"path": write_rows(tmp_path / "x.jsonl", [row])}])) == 1
-
-
 @pytest.mark.parametrize(
     ("lists", "told"), [([[1, 2, 0], [2, 0, 1]], True), ([[1, 3, 2]], True), ([[1, 2, 2]], False)]
 )
@@ -413,44 +376,3 @@ def test_scores_are_found_beside_many_that_are_missing(tmp_path: Path) -> None:
         source = {"path": str(tmp_path / "x.csv"), "best": "highest", "on_bad_row": "skip", "max_bad": 1.0}
         found = read_rankings([{**source, **told}])
         assert [said(one) for one in found] == [["x > y"]] * 2
-
-
-MODELS = {"prompt": "Q", "response_a": "x", "response_b": "y"}
-WINNERS: dict[str, list[dict[str, Any]]] = {
-    "models": [
-        {**MODELS, "model_a": "gpt", "model_b": "llama", "winner": "gpt"},
-        {**MODELS, "model_a": "llama", "model_b": "gpt", "winner": "gpt"},
-        {**MODELS, "model_a": "llama", "model_b": "gpt", "winner": "tie"},
-    ],
-    "the responses' own texts": [{**MODELS, "preferred": "x"}, {**MODELS, "preferred": "y"}],
-}
-
-
-@pytest.mark.parametrize("name", WINNERS)
-def test_a_winner_named_by_what_moves_from_row_to_row_is_no_label(tmp_path: Path, name: str) -> None:
-    """Whatever label_values say of a value would be wrong of some rows; the adapter of the message is right."""
-    rows = WINNERS[name]
-    path, label = write_rows(tmp_path / "x.jsonl", rows), next(iter(rows[0].keys() & {"winner", "preferred"}))
-    for told in ({}, {"labels": label, "label_values": {row[label]: "first" for row in rows}}):
-        with pytest.raises(ShapeError, match=f"{label} names .* label_values cannot say which") as caught:
-            read_rankings([{"path": path, **told}])
-    assert caught.value.code == "label_direction_missing"
-    (adapted,) = re.findall(r"return (\{.*?\}), with", str(caught.value))
-    (tmp_path / "mine.py").write_text(
-        f"def said(row):\n    return None if row[{label!r}] == 'tie' else {adapted}\n"
-    )
-    told = {
-        "adapter": f"{tmp_path}/mine.py:said",
-        "labels": label,
-        "label_values": {"first": "first", "second": "second"},
-    }
-    found = read_rankings([{"path": path, **told}])
-    assert [said(one) for one in found] == [["x > y"], ["y > x"]]
-
-
-def test_a_winner_named_by_models_that_stand_still_is_a_label_like_any(tmp_path: Path) -> None:
-    rows = [{**MODELS, "model_a": "gpt", "model_b": "llama", "winner": one} for one in ("gpt", "llama")]
-    path = write_rows(tmp_path / "x.jsonl", rows)
-    assert "label_values: {gpt: ?, llama: ?}" in refused(path, "label_direction_missing")
-    told = {"labels": "winner", "label_values": {"gpt": "first", "llama": "second"}}
-    assert [said(one) for one in read_rankings([{"path": path, **told}])] == [["x > y"], ["y > x"]]
