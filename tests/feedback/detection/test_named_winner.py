@@ -55,7 +55,7 @@ def test_a_winner_named_by_models_that_stand_still_is_a_label_like_any(tmp_path:
     assert [said(one) for one in read_rankings([{"path": path, **told}])] == [["red > blue"], ["blue > red"]]
 
 
-@pytest.mark.parametrize("values", ["01", "AB", ("yes", "no"), ("True", "False")])
+@pytest.mark.parametrize("values", ["01", "AB", ("10", "20"), ("yes", "no"), ("True", "False")])
 def test_flags_that_stand_beside_a_label_by_chance_are_no_names(tmp_path: Path, values: Any) -> None:
     """In a CSV all are texts, and a label of two values is often that of one of two flags."""
     first, second = values
